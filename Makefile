@@ -1,0 +1,47 @@
+# The extension by PGXS; the core libraries and their tests by CMake in $(BUILD).
+#   make, make install, make installcheck   as any extension
+#   make demo, make check, make bench       see README.md
+VERSION = 0.1.0
+EXTENSION = dadbs
+MODULE_big = dadbs
+BUILD ?= build
+PG_CONFIG ?= /usr/lib/postgresql/15/bin/pg_config
+
+PG_SOURCES := $(sort $(shell find src/pg -name '*.cpp'))
+OBJS = $(PG_SOURCES:.cpp=.o)
+DATA_built = sql/dadbs--$(VERSION).sql
+EXTRA_CLEAN = $(DATA_built) $(BUILD)
+REGRESS = $(patsubst test/regress/sql/%.sql,%,$(sort $(wildcard test/regress/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test/regress
+
+CORE_LIBS = $(BUILD)/libdadbs_net.a $(BUILD)/libdadbs_storage.a $(BUILD)/libdadbs_core.a
+SHLIB_LINK = -Wl,--exclude-libs,ALL $(CORE_LIBS) -luv -lprotobuf-c -lssl -lcrypto -lstdc++ -lm
+
+with_llvm = no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Postgres's headers are not ours to warn about; C++ headers come first (port.h redefines snprintf).
+DADBS_CXXFLAGS = -std=c++20 -O2 -g -fPIC -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
+	-Wno-clobbered -fvisibility=hidden -fno-strict-aliasing -fwrapv $(CXXFLAGS_EXTRA)
+DEPFILES := $(OBJS:.o=.d)
+EXTRA_CLEAN += $(DEPFILES)
+
+%.o: %.cpp
+	$(CXX) $(DADBS_CXXFLAGS) -Iinclude -isystem $(includedir_server) -isystem $(includedir_internal) -D_GNU_SOURCE -MMD -MP -c -o $@ $<
+-include $(DEPFILES)
+
+dadbs.so: $(CORE_LIBS)
+
+.PHONY: core
+core:
+	@test -f $(BUILD)/build.ninja || cmake -S . -B $(BUILD) -G Ninja -DDADBS_TESTS=$(if $(TESTS),ON,OFF) >/dev/null
+	@cmake --build $(BUILD) --target dadbs_net dadbs_storage dadbs_core
+$(CORE_LIBS): core ;
+
+sql/dadbs--$(VERSION).sql: $(sort $(wildcard sql/parts/*.sql))
+	cat $^ > $@
+
+.PHONY: demo check bench
+demo check bench:
+	scripts/$@

@@ -1,0 +1,78 @@
+/*
+ * transport.h: authenticated, encrypted, framed channels between members over libuv.
+ *
+ * One thread, driven by its owner: call Poll() whenever backend_fd() is readable and at least every NextTimeout().
+ * TLS 1.3 through OpenSSL memory BIOs; both sides show certificates self-signed with their node's Ed25519 key, pinned to
+ * the membership. Per peer two TCP connections may exist for a moment (both dial): the one dialled by the smaller id
+ * stays. Frames: u32 length (checked before memory is taken), protobuf envelope. Per-peer send queues are bounded:
+ * beyond the bound the oldest droppable message goes, the protocol resends. Callbacks only append to bounded lists.
+ */
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dadbs/core/messages.h"
+
+namespace dadbs::net {
+
+struct TransportOptions {
+  std::string listen_host;   // numeric or name; "" for all
+  uint16_t listen_port = 0;
+  core::NodeId self;
+  core::Bytes seed;          // 32 bytes, the node's Ed25519 seed
+  core::Digest chain_id;     // zero while joining
+  uint64_t send_queue_bytes_max = 256u << 20;
+  uint32_t frame_bytes_max = 640u << 20;
+  int64_t connect_timeout_us = 5'000'000;
+  int64_t reconnect_min_us = 100'000, reconnect_max_us = 3'000'000;
+};
+
+struct PeerInfo {
+  core::NodeId id;
+  std::string name, host;
+  uint16_t port = 0;
+  core::PublicKey key;
+};
+
+struct Received { core::NodeId from; core::Message message; };
+struct Connected { core::NodeId peer; };
+struct Disconnected { core::NodeId peer; std::string why; };
+struct Refused { std::string address, why; };                 // a stranger, another chain, another version, garbage
+// While joining: what the founder answered. And the founder's side: a member of the genesis asked.
+struct GenesisReceived { core::Bytes genesis; };
+using Event = std::variant<Received, Connected, Disconnected, Refused, GenesisReceived>;
+
+struct PeerStats {
+  core::NodeId id;
+  bool connected = false;
+  int64_t last_seen_us = 0;
+  int64_t connected_since_us = 0;
+  uint64_t bytes_sent = 0, bytes_received = 0, queued_bytes = 0, messages_sent = 0, messages_received = 0, dropped = 0;
+  std::string last_error;
+};
+
+class Transport {
+ public:
+  // The environment that the hello compares ("collation=C.UTF-8"...): a peer that differs is refused, naming what.
+  static std::unique_ptr<Transport> Create(const TransportOptions& options, std::vector<PeerInfo> peers,
+                                           std::vector<std::pair<std::string, std::string>> environment,
+                                           core::Bytes genesis, std::string* error);
+  // A joiner: dials the founder only, pinned by `founder.key`, asks for the genesis (GenesisReceived), then is destroyed.
+  static std::unique_ptr<Transport> CreateJoining(const TransportOptions& options, PeerInfo founder, std::string* error);
+  virtual ~Transport() = default;
+  virtual int backend_fd() const = 0;
+  virtual int NextTimeoutMs() const = 0;                     // -1: none
+  virtual std::vector<Event> Poll(int64_t now_us) = 0;       // runs the loop once without waiting
+  virtual void Send(core::NodeId to, const core::Message& message) = 0;   // kNobody: all connected peers
+  virtual void SetIsolated(bool isolated) = 0;               // closes and refuses all links (tests, emergencies)
+  virtual std::vector<PeerStats> stats() const = 0;
+  virtual uint64_t refused_count() const = 0;
+};
+
+// Decoding of untrusted bytes, exposed for tests and fuzzing. False: refused, `why` says what.
+core::Bytes EncodeMessage(const core::Message& message);
+bool DecodeMessage(core::ByteView bytes, core::Message* out, std::string* why);
+
+}  // namespace dadbs::net

@@ -1,0 +1,202 @@
+/*
+ * ipc.h: the shared memory of one member. One cluster of processes serves one database:
+ *
+ *   launcher   starts the workers as one set, restarts them as one set, and is the watcher of lock waits
+ *   capture    decodes open transactions that wait in COMMIT; writes write sets into the queue to consensus
+ *   consensus  replica, libuv, journal; reads the queue; publishes what is durable and delivered
+ *   apply      reads the journal behind consensus, certifies, applies, grants turns to local backends
+ *   backends   hold their COMMIT in a slot
+ *
+ * The worker set has a generation, new at each start of the set. Consensus starts a new incarnation each time, so what
+ * was open in an older one is closed by the chain, and waiting backends learn their outcome from that.
+ *
+ * BackendSlot: one per PGPROC (index = pgprocno). Who writes which field, all under `mutex` (spinlock: no Postgres call
+ * but latch setting after its release):
+ *   backend    state Idle->Capturing, Turn->Committing, any->Released, ->Idle; xid, hold data
+ *   capture    state Capturing->HandedOver, identity, base; or outcome "refused" (->Done)
+ *   consensus  id (when numbered); outcome for closed incarnations (->Done)
+ *   apply      HandedOver->Turn with position; Released/HandedOver->Done with the verdict
+ *   watcher    doomed
+ * `hold` is incremented by the backend for each hold; whoever answers compares (procno, hold): a late answer to a
+ * backend that is gone is dropped. The signal or latch is only a wake-up; the slot is the truth.
+ */
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/s_lock.h"
+#include "storage/spin.h"
+}
+
+namespace dadbs::pg {
+
+inline constexpr int kNodesShownMax = 64;
+inline constexpr size_t kCaptureQueueBytes = 4u << 20;  // shm_mq; larger write sets stream through it
+inline constexpr size_t kReasonBytes = 256;
+
+enum class SlotState : uint32 {
+  kIdle = 0,     // executing, or nothing; `doomed` may be set for `doomed_lxid`
+  kCapturing,    // the ready message is written; capture has not answered. Locks are held.
+  kHandedOver,   // capture has sent the write set and fixed its base. Locks are held.
+  kTurn,         // apply has granted the position: validate, write the history row, commit
+  kCommitting,   // past the point of return; ends in XACT_EVENT_COMMIT
+  kReleased,     // handed over, then aborted internally (doomed, or no fast path): apply's replay decides
+  kDone,         // outcome is in; the backend has not read it yet
+};
+
+enum class HoldKind : uint8 { kRows = 1, kLoneDdl = 2 };
+
+enum class Outcome : uint8 {
+  kNone = 0,
+  kCommitted,    // applied and visible here
+  kRefused,      // sqlstate, message, detail, hint say why; it is not, and never will be, on the chain or lost there
+  kFastPathLost, // turn taken back
+};
+
+struct BackendSlot {
+  slock_t mutex;
+  SlotState state;
+  bool doomed;               // must let go of its locks for the holder of the turn
+  LocalTransactionId doomed_lxid;
+  uint32 hold;               // generation of this hold
+  HoldKind kind;
+  bool no_fast_path;         // the write set must be replayed (DDL, TRUNCATE, replica role, ...): release at hand-over
+  int pid;
+  FullTransactionId xid;     // top xid; Invalid for lone DDL
+  TimestampTz held_since;
+  TimestampTz state_since;
+  uint64 rows_counted;       // by the backend, shared relations only
+  uint64 rows_captured;      // by capture; must be equal
+  uint64 schema_base;        // Prefix
+  uint64 base;               // Prefix, fixed by capture at the hand-over
+  uint8 identity[32];        // WriteSetIdentity of the bytes handed over
+  uint16 id_origin;          // TransactionId, 0 until numbered
+  uint64 id_incarnation;
+  uint64 id_number;
+  uint64 height;             // position, once known
+  uint32 index;
+  Outcome outcome;
+  int sqlstate;
+  char message[512];
+  char detail[512];
+  char hint[256];
+};
+
+// The stages of dadbs.stat_stages.
+enum Stage : int {
+  kStageCapture = 0, kStageBatch, kStagePropose, kStagePrepare, kStageCommit, kStageJournal, kStageCertify, kStageTurn,
+  kStageLocalCommit, kStageApply, kStages
+};
+struct StageStat { pg_atomic_uint64 count, sum_us, max_us; };
+
+enum ConflictKind : int {
+  kConflictKey = 0, kConflictBaseTooOld, kConflictSchema, kConflictLock, kConflictRejected, kConflictInvalid, kConflictCaptureRestart,
+  kConflictKinds
+};
+
+// What is known of each member; written by consensus under Shared::lock.
+struct NodeStatus {
+  uint16 id;
+  char name[NAMEDATALEN];
+  char address[256];
+  uint8 key[32];
+  bool connected, is_primary;
+  uint64 committed, applied;
+  TimestampTz last_seen, connected_since;
+  uint64 bytes_sent, bytes_received, queued_bytes;
+  char reason[kReasonBytes];
+};
+
+enum class MemberState : uint32 {
+  kUnconfigured = 0,  // no cluster created or joined
+  kStarting,          // workers are coming up
+  kJoining,           // asks the founder for the genesis
+  kReplaying,         // applies what the journal held at start; reads wait
+  kWaitingForQuorum,  // fewer than q members connected, or the primary is away: no writes
+  kCatchingUp,        // behind the others
+  kReady,
+  kHalted,            // a broken invariant or a damaged journal: `reason` says which
+};
+
+struct Shared {
+  LWLock* lock;                       // nodes[], member_reason, halted text
+  // -- the worker set; launcher
+  pg_atomic_uint32 generation;        // of the set; odd-free: any change means "restarted"
+  pg_atomic_uint32 capture_generation;  // capture is able to decode transactions that got their xid from here on
+  PGPROC* volatile launcher;
+  PGPROC* volatile capture;
+  PGPROC* volatile consensus;
+  PGPROC* volatile apply;
+  pg_atomic_uint32 database;          // Oid of the shared database, 0: unconfigured
+  pg_atomic_uint32 member_state;      // MemberState
+  char member_reason[kReasonBytes];
+  pg_atomic_uint32 replay_done;       // reads may be answered
+  pg_atomic_uint32 configure_requests;  // bumped by create_cluster/join_cluster/leave: the launcher reads member.conf again
+  pg_atomic_uint32 isolate_request;   // 1: links cut
+  uint8 secret[32];                   // per start: MAC of DDL messages
+  uint16 self_id;
+  uint8 chain_id[32];
+  uint32 sequence_stride;
+  // -- consensus publishes
+  pg_atomic_uint64 durable_generation, durable_offset;  // JournalPosition: written offset first, read generation-offset-generation
+  slock_t durable_mutex;              // protects the pair
+  pg_atomic_uint64 delivered_height;  // certified and journaled here
+  pg_atomic_uint64 replay_target;     // height in the journal at start
+  pg_atomic_uint64 network_height;    // the highest certified height that a peer claimed
+  pg_atomic_uint64 incarnation;       // mine, open
+  pg_atomic_uint32 can_write;         // 0: refuse before the hand-over
+  pg_atomic_uint32 primary_id;
+  pg_atomic_uint64 view;
+  pg_atomic_uint32 node_count;
+  NodeStatus nodes[kNodesShownMax];
+  char waiting_for[kReasonBytes];     // what consensus waits for and for whom; under lock
+  pg_atomic_uint64 refused_peers, rejected_messages, journal_bytes, journal_syncs;
+  // -- apply publishes
+  pg_atomic_uint64 applied;           // Prefix: visible to every new snapshot; stepped by apply and by turn holders
+  pg_atomic_uint64 schema_position;   // Prefix of the last position that changed a definition
+  pg_atomic_uint64 durable_applied_height;  // WAL of everything up to here is flushed: the journal may be cut
+  pg_atomic_uint32 apply_busy;        // something may wait for a lock: the watcher looks
+  pg_atomic_uint32 watcher_sleeping;
+  pg_atomic_uint64 turn_waiting_pid;  // for stat_activity
+  StageStat stages[kStages];
+  pg_atomic_uint64 conflicts[kConflictKinds];
+  pg_atomic_uint64 transactions_committed, transactions_lost, internal_aborts, fast_path_commits, replayed_local;
+  int slot_count;
+  BackendSlot slots[FLEXIBLE_ARRAY_MEMBER];
+};
+
+extern Shared* shared;              // null where the library is not preloaded
+extern void* capture_queue;         // kCaptureQueueBytes for shm_mq_create, after the slots
+
+Size SharedBytes();
+void RequestShared();               // from shmem_request_hook
+void AttachShared();                // from shmem_startup_hook
+
+BackendSlot* MySlot();              // this process's
+BackendSlot* SlotOf(int procno);
+void WakeSlot(int procno);          // SetLatch of the PGPROC
+void WakeWorker(PGPROC* volatile* worker);
+void AddStage(Stage stage, int64 micros);
+MemberState GetMemberState();
+// "what, and for whom": under lock; consensus and launcher call it.
+void SetMemberState(MemberState state, const char* reason);
+const char* MemberStateName(MemberState state);
+
+// The frame in the capture queue, in front of the write set's bytes.
+struct CaptureMessage {
+  uint32 procno;
+  uint32 hold;
+  uint8 kind;  // HoldKind
+  uint8 pad[7];
+  int64 captured_at_us;
+};
+
+}  // namespace dadbs::pg

@@ -1,0 +1,65 @@
+-- The history of this member: insert-only, written by the apply worker and by local backends at their turn, in position
+-- order; its highest position is what is applied. Never shared, never captured.
+CREATE TABLE dadbs_internal.block (
+    height       bigint PRIMARY KEY,
+    hash         bytea NOT NULL,
+    body         bytea NOT NULL,      -- Block::Encode: header and items
+    certificate  bytea NOT NULL,      -- Certificate::Encode, this member's
+    received_at  timestamptz NOT NULL
+);
+CREATE TABLE dadbs_internal.batch (
+    height             bigint NOT NULL,
+    item               integer NOT NULL,
+    first_index        integer NOT NULL,   -- index in the block of its first transaction
+    origin             smallint NOT NULL,
+    incarnation        bigint NOT NULL,
+    first_number       bigint NOT NULL,
+    transaction_count  integer NOT NULL,
+    body               bytea NOT NULL,     -- u32 count, count x blob write set
+    PRIMARY KEY (height, item)
+);
+CREATE INDEX batch_origin_number ON dadbs_internal.batch (origin, incarnation, first_number);
+ALTER TABLE dadbs_internal.batch ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE TABLE dadbs_internal.transaction (
+    height        bigint NOT NULL,
+    index         integer NOT NULL,
+    origin        smallint NOT NULL,
+    incarnation   bigint NOT NULL,
+    number        bigint NOT NULL,
+    origin_xid    bigint NOT NULL,     -- 0: lone DDL
+    verdict       smallint NOT NULL,   -- core::Verdict
+    sqlstate      text,                -- refused
+    message       text,
+    keys          bytea,               -- EncodeKeys of what it wrote, committed only
+    applied_at    timestamptz NOT NULL,
+    PRIMARY KEY (height, index)
+);
+CREATE INDEX transaction_origin_xid ON dadbs_internal.transaction (origin, origin_xid);
+-- The definition of each shared relation from a position on: names the columns of older changes.
+CREATE TABLE dadbs_internal.relation_version (
+    schema_name   text NOT NULL,
+    relation_name text NOT NULL,
+    height        bigint NOT NULL,
+    index         integer NOT NULL,
+    columns       text[] NOT NULL,     -- live columns in attnum order
+    types         text[] NOT NULL,     -- format_type
+    key_columns   text[] NOT NULL,     -- replica identity
+    PRIMARY KEY (schema_name, relation_name, height, index)
+);
+-- Tables that this member keeps for itself.
+CREATE TABLE dadbs_internal.local_relation (
+    schema_name   text NOT NULL,
+    relation_name text NOT NULL,
+    PRIMARY KEY (schema_name, relation_name)
+);
+-- Increment as its author wrote it; on disk it is multiplied by the stride.
+CREATE TABLE dadbs_internal.sequence (
+    schema_name    text NOT NULL,
+    sequence_name  text NOT NULL,
+    increment      bigint NOT NULL,
+    PRIMARY KEY (schema_name, sequence_name)
+);
+-- Roles made through the chain.
+CREATE TABLE dadbs_internal.role (
+    role_name text PRIMARY KEY
+);
