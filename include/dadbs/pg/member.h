@@ -1,0 +1,85 @@
+/*
+ * member.h: what this server knows of itself as a member: key, configuration, genesis. Files in $PGDATA/dadbs (0700):
+ *
+ *   node.key     32 secret bytes, the Ed25519 seed (0600); made on first use; dadbs.key_file names another place
+ *   member.conf  "name = value" lines: the shared database, own name and address, and while joining the founder
+ *   genesis      Genesis::Encode; its hash is the chain id. member.conf with a genesis: a member; without: it joins
+ *   journal/     or dadbs.journal_directory
+ *
+ * Each file is replaced atomically (temporary name, fsync, rename, fsync of the directory). create_cluster and
+ * join_cluster stage the files in their transaction and put them in place as it commits; then configure_requests is
+ * bumped. Whoever caches what it parsed compares that counter. The postmaster publishes database, self_id, chain_id and
+ * sequence_stride in shared memory before the first backend starts, so that no write can slip past the sharing.
+ */
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dadbs/core/chain.h"
+
+extern "C" {
+#include "postgres.h"
+}
+
+namespace dadbs::pg {
+
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+// Of the shared database; together with this build they give the environment that all members must have alike.
+struct DatabaseFacts {
+  std::string encoding, provider, collate, ctype, icu_locale;
+};
+
+struct MemberConfig {
+  Oid database = InvalidOid;
+  std::string database_name;  // for messages
+  std::string name, address;  // own; empty address: a cluster of one that does not listen
+  DatabaseFacts facts;
+  std::optional<core::Member> founder;       // while joining
+  std::vector<std::string> occupied_schemas; // while joining: hold objects of the user's, so they cannot be shared
+};
+
+struct Member {
+  MemberConfig config;
+  core::Bytes genesis_bytes;
+  core::Genesis genesis;
+  core::NodeId self;
+};
+
+// ---- paths
+std::string MemberDirectory();   // $PGDATA/dadbs
+std::string JournalDirectory();
+std::string KeyFile();
+
+// ---- files. All throw PgError that names the file.
+core::Bytes LoadOrCreateSeed();                    // 32 bytes
+std::optional<MemberConfig> LoadMemberConfig();    // none: no cluster was created or joined here
+std::optional<Member> LoadMember();                // none: unconfigured, or still joining
+void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode);
+void StoreGenesis(core::ByteView genesis);         // ends a join
+
+// ---- for backends and workers: parsed once per configuration, null while unconfigured or joining. The pointer is valid
+// until the next call after a configuration change. Throws PgError.
+const Member* CurrentMember();
+// "m2" of a node id; "node 7" where unknown.
+std::string NodeName(core::NodeId id);
+
+// Server major version, encoding, collations and their versions, block size, ... : equal on all members.
+Environment ComputeEnvironment(const DatabaseFacts& facts);
+// Empty where equal, else "collation is C.UTF-8 here and en_US.UTF-8 there; ...".
+std::string DescribeDifference(const Environment& here, const Environment& there);
+
+// ---- names. A node line is "name@host:port/ed25519:BASE64"; without the key: "name@host:port".
+std::string FormatNodeLine(const core::Member& member);
+core::Member ParseNodeLine(std::string_view line, bool want_key);  // throws PgError
+std::string FormatKey(const core::PublicKey& key);                 // "ed25519:BASE64"
+void SplitAddress(const std::string& address, std::string* host, uint16_t* port);  // checked before: throws PgError
+
+// From shmem_startup_hook, and by the launcher when the configuration changes. FATAL in the postmaster where a file is there
+// but damaged: a server must not run its shared database as if it were not shared.
+void PublishMember();
+
+}  // namespace dadbs::pg
