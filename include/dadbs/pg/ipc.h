@@ -29,6 +29,8 @@ extern "C" {
 #include "postgres.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/dsm.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
@@ -41,6 +43,7 @@ namespace dadbs::pg {
 inline constexpr int kNodesShownMax = 64;
 inline constexpr size_t kCaptureQueueBytes = 4u << 20;  // shm_mq; larger write sets stream through it
 inline constexpr size_t kReasonBytes = 256;
+inline constexpr size_t kTurnKeysInlineBytes = 1024;
 
 enum class SlotState : uint32 {
   kIdle = 0,     // executing, or nothing; `doomed` may be set for `doomed_lxid`
@@ -83,6 +86,11 @@ struct BackendSlot {
   uint64 id_number;
   uint64 height;             // position, once known
   uint32 index;
+  uint64 applied_after;      // the turn: Prefix to publish when it has committed
+  int next_procno;           // the turn: who waits for this one, or -1
+  uint32 keys_length;        // the turn: EncodeKeys for the history row, here or in keys_segment when longer
+  dsm_handle keys_segment;
+  uint8 keys[kTurnKeysInlineBytes];
   Outcome outcome;
   int sqlstate;
   char message[512];
@@ -161,6 +169,8 @@ struct Shared {
   pg_atomic_uint64 refused_peers, rejected_messages, journal_bytes, journal_syncs;
   // -- apply publishes
   pg_atomic_uint64 applied;           // Prefix: visible to every new snapshot; stepped by apply and by turn holders
+  ConditionVariable applied_changed;  // broadcast after each step if applied_waiters
+  pg_atomic_uint32 applied_waiters;
   pg_atomic_uint64 schema_position;   // Prefix of the last position that changed a definition
   pg_atomic_uint64 durable_applied_height;  // WAL of everything up to here is flushed: the journal may be cut
   pg_atomic_uint32 apply_busy;        // something may wait for a lock: the watcher looks
