@@ -2,29 +2,38 @@
  * messages.h: what members say to each other, and what the journal holds.
  *
  * These are the decoded forms. Signed bytes are made by chain.h; the wire form is protobuf (src/net/codec), the journal
- * form is the canonical encoding (src/core/journal_record.cpp).
+ * form is the canonical encoding (src/core/journal_record.cpp). A decoder checks the k...Max limits below before it
+ * takes memory, and never gives a null pointer.
  */
 #pragma once
 
-#include <memory>
 #include <deque>
 #include <map>
+#include <memory>
 #include <variant>
 
 #include "dadbs/core/chain.h"
+#include "dadbs/core/chain_state.h"
 
 namespace dadbs::core {
 
+inline constexpr uint32_t kDigestsPerRequestMax = 4096;
+inline constexpr uint32_t kBlocksPerRequestMax = 1024;
+
 struct BatchMessage { std::shared_ptr<const Batch> batch; };           // origin -> all; or an answer to BatchRequest
-struct BatchAck { NodeId origin; uint64_t incarnation = 0; uint64_t first_number = 0; Digest digest; };  // "I hold it"
-struct BatchRequest { std::vector<Digest> digests; };
+// "I hold it, in my journal": lets a proposal name a large batch. Unsigned: it only says what may be proposed, a vote
+// still needs the batch. Counted for the connection it came from.
+struct BatchAck { NodeId origin; uint64_t incarnation = 0; uint64_t first_number = 0; Digest digest; };
+struct BatchRequest { std::vector<Digest> digests; };                   // at most kDigestsPerRequestMax
 struct IncarnationMessage { IncarnationEntry entry; };
-struct ProposalMessage {                                                // PRE-PREPARE
+// PRE-PREPARE. The envelope is the primary's own PREPARE over (view, height, hash): it counts as its vote, and stands
+// in prepare certificates like any other.
+struct ProposalMessage {
   View view;
   std::shared_ptr<const Block> block;
-  Signed envelope;                                                      // Phase::kProposal over the block's hash
+  Signed envelope;
 };
-struct VoteMessage {                                                    // PREPARE and COMMIT
+struct VoteMessage {                                                    // PREPARE of a backup, COMMIT
   Phase phase = Phase::kPrepare;
   Epoch epoch{1};
   View view;
@@ -32,43 +41,47 @@ struct VoteMessage {                                                    // PREPA
   Digest hash;
   Signed envelope;
 };
-struct StatusMessage {                                                  // heartbeat, and "what I have"
-  Height committed;
+// Heartbeat, and "what I have". A hint whom to ask: nothing is decided by it.
+struct StatusMessage {
+  Height committed;                                                     // certified and journaled
   Height applied;
   View view;
   uint64_t incarnation = 0;
   uint64_t journal_sequence = 0;
   uint32_t load_permille = 0;
 };
-struct BlockRequest { Height from; uint32_t count = 0; };
-struct BlockMessage {                                                   // certified: verified by content
+struct BlockRequest { Height from; uint32_t count = 0; };               // at most kBlocksPerRequestMax
+// A certified block: believed for its certificate, whoever sends it. Bodies may be missing (they are asked for by
+// digest then); those that are there stand in the order of the block's batch items.
+struct BlockMessage {
   std::shared_ptr<const Block> block;
   std::shared_ptr<const Certificate> certificate;
   std::vector<std::shared_ptr<const Batch>> batches;
+  uint32_t remaining = 0;                                               // blocks of the same answer that follow
 };
 using Message = std::variant<BatchMessage, BatchAck, BatchRequest, IncarnationMessage, ProposalMessage, VoteMessage,
                              StatusMessage, BlockRequest, BlockMessage>;
 
 // ---- the journal's records -------------------------------------------------------------------------------------
+// The replica numbers the records that it appends, contiguously; it never appends GenesisRecord or SegmentStateRecord.
 struct GenesisRecord { Bytes genesis; NodeId self; };                   // first record of a journal
 struct IncarnationRecord { IncarnationEntry entry; };                   // mine, before it leaves
-struct BatchRecord { std::shared_ptr<const Batch> batch; };             // mine before it leaves, others' before I vote
-struct ProposalRecord { ProposalMessage proposal; };                    // mine as primary; with my vote as a backup
+struct BatchRecord { std::shared_ptr<const Batch> batch; };             // mine before it leaves, others' before I vote;
+                                                                        // the same one may stand there several times
+struct ProposalRecord { ProposalMessage proposal; };                    // mine as primary, with my PREPARE; others'
+                                                                        // before my PREPARE
 struct PrepareRecord { VoteMessage vote; };
 struct CommitRecord { VoteMessage vote; Certificate prepared; };
 struct CommittedRecord {                                                // before delivery; batches stand before it
   std::shared_ptr<const Block> block;
   Certificate certificate;
 };
-// Repeated at each segment's head, so that older segments can be cut.
+// Repeated at each segment's head, so that older segments can be cut. It may be ahead of the records that follow it by
+// the effects of one step: who folds the journal skips what it already covers.
 struct SegmentStateRecord {
-  Epoch epoch{1};
+  ChainState chain;                                                     // of the last block committed
   View view;
-  Height committed;
-  Digest committed_hash;
-  int64_t committed_time_us = 0;
   uint64_t incarnation = 0;                                             // mine, the highest begun
-  std::vector<std::pair<NodeId, std::pair<uint64_t, uint64_t>>> origins; // node -> (open incarnation, last number on chain)
   Bytes genesis;
   NodeId self;
 };
@@ -78,24 +91,30 @@ using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord
 Bytes EncodeRecord(const JournalRecord& record);  // u8 type, canonical fields
 bool DecodeRecord(ByteView bytes, JournalRecord* out);
 
-// What a restart knows: the fold of the journal's records, in order (RecoveredState::Apply for each).
+// What a restart knows: the fold of the journal's records, in order. The caller sets journal_sequence to the sequence
+// number of the last record, or leaves it to Apply's second argument.
 struct RecoveredState {
   Genesis genesis;
   NodeId self;
   View view;
-  Height committed;                    // last certified and journaled
-  Digest committed_hash;
-  int64_t committed_time_us = 0;
-  uint64_t incarnation = 0;            // mine
-  uint64_t journal_sequence = 0;       // of the last record
-  std::map<uint16_t, std::pair<uint64_t, uint64_t>> origins;  // on the chain: open incarnation, last number
-  // In flight above `committed`: exactly what was signed is sent again, never anything else.
+  ChainState chain;                    // of the last block that is certified and journaled
+  uint64_t incarnation = 0;            // mine, the highest begun
+  uint64_t journal_sequence = 0;       // of the last record; the replica goes on behind it
+  // In flight above chain.height: exactly what was signed is sent again, never anything else.
   std::shared_ptr<const ProposalRecord> proposal;
   std::shared_ptr<const PrepareRecord> prepare;
   std::shared_ptr<const CommitRecord> commit;
   std::vector<std::shared_ptr<const Batch>> batches;   // held, not on the chain
-  std::deque<BlockMessage> recent;                     // the last blocks, for laggards
-  std::string Apply(const JournalRecord& record);      // empty, or why the journal contradicts itself
+  std::deque<BlockMessage> recent;                     // the last blocks, for laggards; within these bounds:
+  size_t recent_blocks_max = 256;
+  uint64_t recent_bytes_max = 64u << 20;
+
+  // Empty, or why the journal contradicts itself (damage, or somebody else's journal): the member must not start.
+  std::string Apply(const JournalRecord& record, uint64_t sequence);
 };
+
+// Bytes that a message or block keeps in memory, for bounds.
+uint64_t BodyBytes(const Batch& batch);
+uint64_t BodyBytes(const BlockMessage& message);
 
 }  // namespace dadbs::core

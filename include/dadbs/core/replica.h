@@ -6,36 +6,51 @@
  *
  * The order that safety rests on: what is signed leaves only as an effect of JournalDone. A step that wants to vote
  * appends the record and remembers what to send; OnJournalDone(sequence) releases everything appended at or below it.
+ *
+ * How the owner drives it (consensus worker, simulator):
+ *   loop: collect events (messages, submits, tick); per event: effects = replica.On...(); carry them out in order:
+ *         Append -> JournalWriter::Append, the others as they say. When the events at hand are used up and something
+ *         was appended: one Sync for all, then OnJournalDone(last appended sequence) and its effects; repeat.
+ *   A failed Append or Sync: no OnJournalDone; the journal is rewritten (journal.h) or the member stops.
+ *   now_us is the wall clock (block times come from it); it may step backwards: intervals only get longer.
+ *
+ * Bad input of a peer gives RejectedPeerEffect and changes nothing. A broken invariant is a DADBS_CHECK.
  */
 #pragma once
 
-#include <deque>
-#include <map>
 #include <memory>
-#include <set>
-#include <unordered_map>
 
 #include "dadbs/core/chain.h"
 #include "dadbs/core/messages.h"
 
 namespace dadbs::core {
 
+// A member's own settings: none of them decides whether a block is valid.
 struct ReplicaLimits {
   uint32_t batch_transactions_max = 512;
   uint64_t batch_bytes_max = 1u << 20;            // a batch closes at this size; one large write set may exceed it
   uint64_t inline_batch_bytes_max = 64u << 10;    // up to here a batch may be named before q members acknowledged it
   uint32_t block_items_max = 256;
-  uint64_t block_bytes_max = 64u << 20;
-  uint64_t pending_bytes_per_origin_max = 256u << 20;
+  uint32_t block_transactions_max = 8192;
+  uint64_t block_bytes_max = 64u << 20;           // at least one batch is always taken, whatever its size
+  uint64_t pending_bytes_per_origin_max = 256u << 20;  // held and not ordered; a batch counts at least 1 kB
+  uint64_t recent_blocks_max = 256;               // delivered blocks kept in memory for laggards
+  uint64_t recent_bytes_max = 64u << 20;
+  uint32_t fetch_blocks_max = 64;                 // asked for, and served, at once
+  uint64_t fetch_bytes_max = 8u << 20;
+  uint64_t journal_reappend_bytes = 64u << 20;    // a batch whose record is further behind is appended again before a
+                                                  // vote; less than the bytes that a cut journal always keeps
+  uint32_t apply_lag_blocks_max = 1000;           // CanSubmit is false when apply is further behind
   int64_t time_bound_us = 10'000'000;             // how far a fresh proposal may jump above the parent, against my clock
-  int64_t resend_interval_us = 200'000;
-  uint32_t incarnation_entry_lifetime_blocks = 64;
+  int64_t resend_interval_us = 200'000;           // doubles up to 8 times this while nothing moves
+  int64_t status_interval_us = 500'000;           // heartbeat
 };
 
-// A record for the journal; `sequence` is the journal sequence number this record will get.
+// ---- effects ---------------------------------------------------------------------------------------------------
+// A record for the journal; `sequence` is the journal sequence number this record must get.
 struct AppendEffect { uint64_t sequence; JournalRecord record; };
 struct SendEffect { NodeId to; Message message; };       // kNobody: all others
-struct DeliverEffect {                                    // certified: journaled before
+struct DeliverEffect {                                    // certified and journaled; heights contiguous
   std::shared_ptr<const Block> block;
   std::shared_ptr<const Certificate> certificate;
   std::vector<std::shared_ptr<const Batch>> batches;     // one per kBatch item, in order
@@ -44,46 +59,68 @@ struct NumberedEffect {                                   // a submitted write s
   uint64_t ticket;                                        // the caller's
   TransactionId id;
 };
+// `to` lacks blocks that are no longer in memory: the owner answers with BlockMessages from the history tables (count
+// bounded by kBlocksPerRequestMax already; the owner bounds bytes), or not at all. Asked again when not answered.
+struct ServeBlocksEffect { NodeId to; Height from; uint32_t count; };
+enum class ReplicaStage : uint8_t {
+  kBatch,    // first own write set of a batch submitted -> the batch leaves, journaled
+  kPropose,  // own batch leaves -> it is named in a proposal that is accepted here
+  kPrepare,  // proposal accepted (made) here -> prepared
+  kCommit,   // prepared -> certified
+  kJournal,  // certified -> journaled and delivered
+};
+struct StageEffect { ReplicaStage stage; int64_t micros; };
 struct RejectedPeerEffect { NodeId from; std::string why; };  // bad input: count and log
-using Effect = std::variant<AppendEffect, SendEffect, DeliverEffect, NumberedEffect, RejectedPeerEffect>;
+using Effect = std::variant<AppendEffect, SendEffect, DeliverEffect, NumberedEffect, ServeBlocksEffect, StageEffect,
+                            RejectedPeerEffect>;
 using Effects = std::vector<Effect>;
 
 // What `dadbs.status` shows: which phase the replica is in, and for whom it waits.
 struct ReplicaStatus {
   View view;
   NodeId primary;
-  Height committed;
+  Height committed;                 // certified here; delivered once journaled
+  Height delivered;
   Digest committed_hash;
+  int64_t committed_time_us = 0;
+  Height network_height;            // the highest that a peer claims
   bool has_quorum = false;          // q members connected, self included
+  bool primary_connected = false;   // or self
   bool incarnation_open = false;    // own batches may leave
   uint64_t incarnation = 0;
   uint64_t submitted_waiting = 0;   // own transactions not yet on the chain
-  uint64_t pending_bytes = 0;
-  std::vector<NodeId> missing;      // members whose vote or connection is waited for
-  const char* phase = "idle";       // idle, proposing, preparing, committing, fetching
+  uint64_t pending_bytes = 0;       // of all origins
+  std::vector<NodeId> missing;      // members whose vote, batch or connection is waited for
+  const char* phase = "idle";       // idle, waiting (for a proposal), preparing, committing, fetching
   int64_t phase_since_us = 0;
 };
 
 class Replica {
  public:
-  // `recovered`: what the journal held (see journal.h). `incarnation_nonce` is fresh randomness for this start.
-  Replica(Genesis genesis, NodeId self, const Signer& signer, const Verifier& verifier, ReplicaLimits limits,
-          RecoveredState recovered, Nonce incarnation_nonce, int64_t now_us);
+  // `recovered`: what the journal held. `incarnation_nonce` is fresh randomness for this start. `signer` and `verifier`
+  // live longer than the replica.
+  Replica(NodeId self, const Signer& signer, const Verifier& verifier, ReplicaLimits limits, RecoveredState recovered,
+          Nonce incarnation_nonce, int64_t now_us);
   ~Replica();
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
 
-  Effects Start(int64_t now_us);
+  Effects Start(int64_t now_us);             // first, once: begins the incarnation, sends again what was signed
   Effects OnMessage(NodeId from, Message message, int64_t now_us);  // `from`: the TLS peer; who signed decides
   Effects OnConnected(NodeId peer, int64_t now_us);
   Effects OnDisconnected(NodeId peer, int64_t now_us);
-  // A local write set, to be numbered and batched. Never called when !CanSubmit().
+  // A local write set, to be numbered and batched. Only when CanSubmit(); its frame was checked by the caller
+  // (TransactionHash gives true) and it is not larger than kWriteSetBytesMax.
   Effects OnSubmit(uint64_t ticket, Bytes write_set, int64_t now_us);
+  // The own incarnation is open on the chain, and there is room. Back-pressure: the owner keeps the write set.
   bool CanSubmit() const;
-  Effects OnJournalDone(uint64_t sequence, int64_t now_us);
-  Effects OnTick(int64_t now_us);            // about every resend_interval
+  Effects OnJournalDone(uint64_t sequence, int64_t now_us);  // everything up to `sequence` is durable
+  Effects OnTick(int64_t now_us);            // about every resend_interval / 4
   Effects OnApplied(Height height, int64_t now_us);
-  // Blocks for laggards come from the outside (journal or tables): the replica asks through a callback-free path,
-  // FetchEffect-less: it keeps the last `kServeBlocks` delivered blocks itself and answers from them.
+
   ReplicaStatus status() const;
+  SegmentStateRecord SegmentState() const;   // for JournalWriter::SetSegmentState
+  uint64_t last_sequence() const;            // of the last AppendEffect (or recovered record)
 
  private:
   struct State;
