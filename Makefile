@@ -23,7 +23,7 @@ include $(PGXS)
 
 # Postgres's headers are not ours to warn about; C++ headers come first (port.h redefines snprintf).
 DADBS_CXXFLAGS = -std=c++20 -O2 -g -fPIC -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
-	-Wno-clobbered -fvisibility=hidden -fno-strict-aliasing -fwrapv $(CXXFLAGS_EXTRA)
+	-Wno-clobbered -fvisibility=hidden -fno-strict-aliasing -fwrapv -DDADBS_VERSION='"$(VERSION)"' $(CXXFLAGS_EXTRA)
 DEPFILES := $(OBJS:.o=.d)
 EXTRA_CLEAN += $(DEPFILES)
 

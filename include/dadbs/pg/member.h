@@ -59,7 +59,13 @@ core::Bytes LoadOrCreateSeed();                    // 32 bytes
 std::optional<MemberConfig> LoadMemberConfig();    // none: no cluster was created or joined here
 std::optional<Member> LoadMember();                // none: unconfigured, or still joining
 void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode);
+void StoreMemberConfig(const MemberConfig& config);
 void StoreGenesis(core::ByteView genesis);         // ends a join
+// A file of an earlier membership that stands in the way of a new one; empty: none.
+std::string LeftoverOfOlderCluster();
+// DROP EXTENSION: member.conf becomes member.conf.dropped; all other files stay.
+std::string RetiredConfigFile();
+bool RetireMemberConfig() noexcept;
 
 // ---- for backends and workers: parsed once per configuration, null while unconfigured or joining. The pointer is valid
 // until the next call after a configuration change. Throws PgError.
@@ -81,5 +87,7 @@ void SplitAddress(const std::string& address, std::string* host, uint16_t* port)
 // From shmem_startup_hook, and by the launcher when the configuration changes. FATAL in the postmaster where a file is there
 // but damaged: a server must not run its shared database as if it were not shared.
 void PublishMember();
+// The same from memory, at the commit of create_cluster: null is "unconfigured". Throw-free but for out of memory.
+void PublishIdentity(const Member* member) noexcept;
 
 }  // namespace dadbs::pg
