@@ -1,7 +1,7 @@
 # The extension by PGXS; the core libraries and their tests by CMake in $(BUILD).
 #   make, make install, make installcheck   as any extension
 #   make demo, make check, make bench       see README.md
-VERSION = 0.1.0
+EXTVERSION = 0.1.0
 EXTENSION = dadbs
 MODULE_big = dadbs
 BUILD ?= build
@@ -9,7 +9,7 @@ PG_CONFIG ?= /usr/lib/postgresql/15/bin/pg_config
 
 PG_SOURCES := $(sort $(shell find src/pg -name '*.cpp'))
 OBJS = $(PG_SOURCES:.cpp=.o)
-DATA_built = sql/dadbs--$(VERSION).sql
+DATA_built = sql/dadbs--$(EXTVERSION).sql
 EXTRA_CLEAN = $(DATA_built) $(BUILD)
 REGRESS = $(patsubst test/regress/sql/%.sql,%,$(sort $(wildcard test/regress/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test/regress
@@ -23,7 +23,7 @@ include $(PGXS)
 
 # Postgres's headers are not ours to warn about; C++ headers come first (port.h redefines snprintf).
 DADBS_CXXFLAGS = -std=c++20 -O2 -g -fPIC -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
-	-Wno-clobbered -fvisibility=hidden -fno-strict-aliasing -fwrapv -DDADBS_VERSION='"$(VERSION)"' $(CXXFLAGS_EXTRA)
+	-Wno-clobbered -fvisibility=hidden -fno-strict-aliasing -fwrapv -DDADBS_VERSION='"$(EXTVERSION)"' $(CXXFLAGS_EXTRA)
 DEPFILES := $(OBJS:.o=.d)
 EXTRA_CLEAN += $(DEPFILES)
 
@@ -39,7 +39,7 @@ core:
 	@cmake --build $(BUILD) --target dadbs_net dadbs_storage dadbs_core
 $(CORE_LIBS): core ;
 
-sql/dadbs--$(VERSION).sql: $(sort $(wildcard sql/parts/*.sql))
+sql/dadbs--$(EXTVERSION).sql: $(sort $(wildcard sql/parts/*.sql))
 	cat $^ > $@
 
 .PHONY: demo check bench

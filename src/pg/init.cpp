@@ -10,6 +10,7 @@
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/ipc.h"
+#include "dadbs/pg/member.h"
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
@@ -36,6 +37,7 @@ void ShmemRequest() {
 void ShmemStartup() {
   if (previous_shmem_startup) previous_shmem_startup();
   AttachShared();
+  if (!IsUnderPostmaster) PublishMember();
 }
 
 void RegisterLauncher() {
@@ -65,5 +67,6 @@ extern "C" void _PG_init(void) {
   InitHold();
   InitDdl();
   InitReadGate();
+  InitClusterHooks();
   RegisterLauncher();
 }

@@ -90,4 +90,7 @@ void PublishMember();
 // The same from memory, at the commit of create_cluster: null is "unconfigured". Throw-free but for out of memory.
 void PublishIdentity(const Member* member) noexcept;
 
+// Notices DROP EXTENSION dadbs in the shared database; from _PG_init.
+void InitClusterHooks();
+
 }  // namespace dadbs::pg

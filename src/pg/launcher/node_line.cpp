@@ -4,13 +4,15 @@
  * A node is described by one line, "name@host:port/ed25519:BASE64", which its owner sends to the founder by any channel
  * that keeps it unchanged: it holds no secret. What is checked here is only its form.
  */
-#include "dadbs/pg/boundary.h"
-#include "dadbs/pg/errors.h"
 #include "dadbs/pg/member.h"
 
 #include <charconv>
 
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
+
 extern "C" {
+#include "catalog/pg_collation.h"
 #include "common/base64.h"
 #include "utils/pg_locale.h"
 }

@@ -1,0 +1,40 @@
+/*
+ * worker.h: what dadbs's background workers have in common: signals, their place in shared memory, how they end.
+ *
+ * A worker's entry point is `RunWorker([] { ... });`. SIGTERM and SIGHUP only set flags and the latch: the loop looks at
+ * ShutdownAsked() and ends in order. An error ends the process, and the launcher starts the whole set again; a
+ * broken invariant (DADBS_CHECK, or kErrHalted thrown on purpose) halts the member first: the set stays down, and
+ * dadbs.status says why.
+ */
+#pragma once
+
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/ipc.h"
+
+extern "C" {
+#include "postmaster/interrupt.h"
+}
+
+namespace dadbs::pg {
+
+void BeginWorker();                               // handlers in place, signals unblocked
+void PublishWorker(PGPROC* volatile* place);      // "ready": stores MyProc, wakes the launcher; cleared at exit
+bool IsBrokenInvariant(const PgError& e);
+void HaltMember(const std::string& reason);       // log and dadbs.status; the launcher sees it when the set ends
+inline bool ShutdownAsked() { return ShutdownRequestPending != 0; }
+void HandleWorkerInterrupts();                    // configuration, barriers, memory dumps; between two steps of a loop
+
+template <class F>
+void RunWorker(F&& body) {
+  Enter([&] {
+    Call([] { BeginWorker(); });
+    try {
+      body();
+    } catch (const PgError& e) {
+      if (IsBrokenInvariant(e)) HaltMember(e.message());
+      throw;
+    }
+  });
+}
+
+}  // namespace dadbs::pg
