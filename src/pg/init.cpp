@@ -5,12 +5,13 @@
  * (a function called on a server whose shared_preload_libraries lacks dadbs) it defines its settings and nothing else:
  * its functions say what is missing, user tables stay usable.
  */
+#include "dadbs/pg/member.h"
+
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/ipc.h"
-#include "dadbs/pg/member.h"
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
