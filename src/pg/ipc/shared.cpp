@@ -33,6 +33,7 @@ void InitializeShared() {
   shared->lock = &GetNamedLWLockTranche("dadbs")->lock;
   SpinLockInit(&shared->durable_mutex);
   shared->slot_count = SlotCount();
+  ConditionVariableInit(&shared->applied_changed);
   for (int i = 0; i < shared->slot_count; i++) SpinLockInit(&shared->slots[i].mutex);
   if (!pg_strong_random(shared->secret, sizeof(shared->secret)))
     ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random bytes")));

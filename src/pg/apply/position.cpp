@@ -1,0 +1,60 @@
+/*
+ * position.cpp: what is applied, and waiting for it. Any process.
+ *
+ * shared->applied only grows. Whoever steps it (the apply worker, a backend that has committed in its turn) wakes those
+ * that sleep on applied_changed, if there are any: a waiter counts itself first and looks at applied afterwards.
+ */
+#include <algorithm>
+
+#include "dadbs/pg/apply.h"
+#include "dadbs/pg/boundary.h"
+
+#include "turn.h"
+
+extern "C" {
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/timestamp.h"
+}
+
+namespace dadbs::pg {
+
+core::Prefix Applied() { return core::Prefix{pg_atomic_read_u64(&shared->applied)}; }
+
+void StepApplied(core::Prefix to) noexcept {
+  pg_atomic_write_u64(&shared->applied, to.value);
+  pg_memory_barrier();
+  if (pg_atomic_read_u32(&shared->applied_waiters) != 0) ConditionVariableBroadcast(&shared->applied_changed);
+}
+
+bool WaitForPosition(core::Prefix prefix, int64 timeout_ms) {
+  if (Applied() >= prefix) return true;
+  bool reached = false;
+  Call([&] {
+    TimestampTz const deadline =
+        timeout_ms < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+    pg_atomic_fetch_add_u32(&shared->applied_waiters, 1);
+    PG_TRY();
+    {
+      ConditionVariablePrepareToSleep(&shared->applied_changed);
+      while (!(reached = Applied() >= prefix)) {
+        if (timeout_ms < 0) {
+          ConditionVariableSleep(&shared->applied_changed, PG_WAIT_EXTENSION);
+          continue;
+        }
+        long const left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+        if (left <= 0) break;
+        ConditionVariableTimedSleep(&shared->applied_changed, left, PG_WAIT_EXTENSION);
+      }
+    }
+    PG_FINALLY();
+    {
+      ConditionVariableCancelSleep();
+      pg_atomic_fetch_sub_u32(&shared->applied_waiters, 1);
+    }
+    PG_END_TRY();
+  });
+  return reached;
+}
+
+}  // namespace dadbs::pg
