@@ -19,6 +19,7 @@ namespace dadbs::pg {
 
 void BeginWorker();                               // handlers in place, signals unblocked
 void PublishWorker(PGPROC* volatile* place);      // "ready": stores MyProc, wakes the launcher; cleared at exit
+void NoteWorkerError(const PgError& e);           // for dadbs.status, until the set runs again
 bool IsBrokenInvariant(const PgError& e);
 void HaltMember(const std::string& reason);       // log and dadbs.status; the launcher sees it when the set ends
 inline bool ShutdownAsked() { return ShutdownRequestPending != 0; }
@@ -31,6 +32,7 @@ void RunWorker(F&& body) {
     try {
       body();
     } catch (const PgError& e) {
+      NoteWorkerError(e);
       if (IsBrokenInvariant(e)) HaltMember(e.message());
       throw;
     }
