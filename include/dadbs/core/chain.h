@@ -21,6 +21,7 @@ inline constexpr uint16_t kBlockFormat = 1;
 inline constexpr uint16_t kProtocolVersion = 1;
 inline constexpr size_t kItemsPerBlockMax = 4096;
 inline constexpr size_t kBatchBytesMax = 600u << 20;
+inline constexpr size_t kGenesisTextBytesMax = 255;  // of each name, address, schema, environment entry
 
 struct Member {
   NodeId id;
@@ -66,11 +67,11 @@ struct Signed {
 struct BatchHeader {
   NodeId origin;
   uint64_t incarnation = 0;
+  uint64_t journal_sequence = 0;  // of the origin's record of this batch
   uint64_t first_number = 0;  // contiguous with the batch before
   uint32_t count = 0;         // transactions, at least 1
   uint64_t body_bytes = 0;    // sum of the write sets' lengths
   Digest transaction_root;    // Merkle root over Hash(kTransactionLeaf, transaction hash)
-  uint64_t journal_sequence = 0;
   Signature signature;        // origin's, over SigningBytes
 
   Bytes EncodeUnsigned() const;
@@ -81,9 +82,14 @@ struct BatchHeader {
 struct Batch {
   BatchHeader header;
   std::vector<Bytes> write_sets;
-  // Whether the body is the one the header names: count, sizes, frame of each write set, root.
-  bool BodyMatches(std::string* why = nullptr) const;
+  // Whether the body is the one the header names: count, sizes, frame of each write set, root. `hashes`, if not null,
+  // gets the transactions' hashes.
+  bool BodyMatches(std::string* why = nullptr, std::vector<Digest>* hashes = nullptr) const;
 };
+
+// A batch's write sets as one piece: u32 count, count x blob. What the history and the journal keep.
+Bytes EncodeBatchBody(std::span<const Bytes> write_sets);
+bool DecodeBatchBody(ByteView bytes, std::vector<Bytes>* out);
 
 Digest TransactionTreeRoot(std::span<const Digest> transaction_hashes);  // wraps each in kTransactionLeaf
 
@@ -91,10 +97,10 @@ Digest TransactionTreeRoot(std::span<const Digest> transaction_hashes);  // wrap
 struct IncarnationEntry {
   NodeId origin;
   uint64_t incarnation = 0;
+  uint64_t journal_sequence = 0;
   Nonce nonce;
   Height recent_height;  // names a certified block, so that the entry expires
   Digest recent_hash;
-  uint64_t journal_sequence = 0;
   Signature signature;
 
   Bytes EncodeUnsigned() const;
@@ -106,7 +112,10 @@ enum class ItemKind : uint8_t { kBatch = 1, kIncarnation = 2 };  // 3.. membersh
 
 void EncodeItem(Writer& w, const Item& item);  // u8 kind, fields, signature
 bool DecodeItem(Reader& r, Item* out);
-Digest ItemLeaf(const Item& item);
+Digest ItemLeaf(const Item& item);             // Hash(kItemLeaf, what EncodeItem writes): the signature is bound too
+bool VerifyItem(const Item& item, const SignContext& ctx, const Genesis& genesis, const Verifier& verifier);
+
+inline constexpr size_t kBlockHeaderBytes = 172;
 
 struct BlockHeader {
   uint16_t format = kBlockFormat;
@@ -162,7 +171,9 @@ struct Certificate {
 // Content, distinct signers, quorum, signatures. False with the reason.
 bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verifier& verifier, std::string* why = nullptr);
 
-// Everything an outsider can check of a block given its parent: A2. Empty: sound.
+// Everything an outsider can check of a block given its parent: A2. Empty: sound, else what is wrong. Block 1 has no
+// parent header: parent is null, parent_hash the chain id. Not checked, because it needs more than the parent: that the
+// numbers of each origin go on where they stopped (docs/chain-format.md, "origins").
 std::string CheckBlock(const Block& block, const BlockHeader* parent, const Digest& parent_hash, const Certificate& certificate,
                        std::span<const Digest> transaction_hashes, const Genesis& genesis, const Verifier& verifier);
 

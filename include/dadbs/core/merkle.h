@@ -15,6 +15,18 @@ namespace dadbs::core {
 
 Digest MerkleRoot(std::span<const Digest> leaves);
 
+// The same root from leaves that come one by one; keeps one digest per level.
+class MerkleBuilder {
+ public:
+  void Add(const Digest& leaf);
+  Digest Root() const;
+  uint64_t count() const { return count_; }
+
+ private:
+  std::vector<Digest> pending_;  // roots of full subtrees, largest first: one per set bit of count_
+  uint64_t count_ = 0;
+};
+
 struct MerkleStep {
   bool sibling_is_left;
   Digest sibling;

@@ -14,7 +14,9 @@
  *   'T' u8 flags (1 cascade, 2 restart identity), u16 n, n x (schema, name)
  *   'Q' DDL: see DdlChange
  *   'S' sequence moved: schema, name, i64 value   (a setval: every member moves past it)
- * Tuple: u16 columns, each u8 tag: 'n' null, 'u' unchanged TOAST, 'b' binary blob, 't' text blob.
+ * Tuple: u16 columns, each u8 tag: 'n' null, 'u' unchanged TOAST (only in the new tuple of a 'U'), 'b' binary blob,
+ * 't' text blob. A key tuple has at least one value. Texts and names hold no NUL; names of relations are not empty.
+ * schema_base <= base, at least one change, flags as the changes say: everything else is malformed.
  */
 #pragma once
 
@@ -27,6 +29,9 @@ namespace dadbs::core {
 
 inline constexpr uint8_t kWriteSetFormat = 1;
 inline constexpr size_t kWriteSetBytesMax = 512u << 20;
+inline constexpr size_t kNameBytesMax = 255;           // of a schema, relation, role, setting, application
+inline constexpr size_t kSettingBytesMax = 64u << 10;  // of a setting's value or a search_path
+inline constexpr size_t kColumnsMax = 1664;            // as Postgres's MaxTupleAttributeNumber
 
 enum class WriteSetKind : uint8_t {
   kRows = 1,     // row changes and TRUNCATEs, perhaps DDL executed inside the block, in order
@@ -91,7 +96,7 @@ struct SequenceChange {
 using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange>;
 
 // Makes a write set. Changes are appended as canonical bytes; the header is set at the end, when the base is known:
-// Finish can be called once.
+// Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay counts.
 class WriteSetBuilder {
  public:
   explicit WriteSetBuilder(WriteSetKind kind);
@@ -104,6 +109,7 @@ class WriteSetBuilder {
  private:
   WriteSetKind kind_;
   uint32_t count_ = 0;
+  uint32_t flags_ = 0;
   Writer body_;
 };
 
@@ -126,7 +132,7 @@ struct WriteSetView {
 
 // Checks the frame and every change. False: malformed; `why` (if not null) says where.
 bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why = nullptr);
-bool ParseWriteSetHeader(ByteView bytes, WriteSetHeader* out);  // the cheap part, for views
+bool ParseWriteSetHeader(ByteView bytes, WriteSetHeader* out);  // the cheap part, for views: does not read the changes
 
 Digest ChangeLeaf(const ChangeView& change);
 // The transaction's hash. Works on any bytes that pass the frame check; false otherwise.

@@ -16,6 +16,8 @@
 #include <string>
 #include <type_traits>
 
+#include "dadbs/core/check.h"  // DADBS_CHECK: leaves through Enter as an internal error
+
 extern "C" {
 #include "postgres.h"
 #include "miscadmin.h"
@@ -137,12 +139,3 @@ auto Call(F&& body) -> std::invoke_result_t<F> {
 }
 
 }  // namespace dadbs::pg
-
-// A broken invariant: on in release builds. Halts what runs (the worker set restarts halted, the backend errs).
-#define DADBS_CHECK(condition)                                                                             \
-  do {                                                                                                     \
-    if (!(condition))                                                                                      \
-      throw ::dadbs::pg::PgError(ERRCODE_INTERNAL_ERROR,                                                   \
-                                 std::string("dadbs: broken invariant: " #condition " at ") + __FILE__ + ":" + \
-                                     std::to_string(__LINE__));                                            \
-  } while (0)

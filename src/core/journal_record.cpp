@@ -1,0 +1,252 @@
+/*
+ * journal_record.cpp: the canonical bytes of the journal's records: u8 type, then the fields in the order of messages.h.
+ *
+ * The journal's own checksum guards against a bad disk; decoding still believes nothing, so that a damaged or foreign
+ * file ends in a message that says where, never in a crash.
+ */
+#include "dadbs/core/check.h"
+#include "dadbs/core/messages.h"
+
+namespace dadbs::core {
+namespace {
+
+enum class Type : uint8_t {
+  kGenesis = 1,
+  kIncarnation = 2,
+  kBatch = 3,
+  kProposal = 4,
+  kPrepare = 5,
+  kCommit = 6,
+  kCommitted = 7,
+  kSegmentState = 8,
+};
+
+// ---- parts ---------------------------------------------------------------------------------------------------------
+
+void WriteSigned(Writer& w, const Signed& s) {
+  w.Num(s.signer);
+  w.U64(s.incarnation);
+  w.U64(s.journal_sequence);
+  w.Fixed(s.signature);
+}
+
+void ReadSigned(Reader& r, Signed* out) {
+  r.Num(out->signer);
+  out->incarnation = r.U64();
+  out->journal_sequence = r.U64();
+  r.Fixed(out->signature);
+}
+
+void WriteVote(Writer& w, const VoteMessage& vote) {
+  w.U8(static_cast<uint8_t>(vote.phase));
+  w.Num(vote.epoch);
+  w.Num(vote.view);
+  w.Num(vote.height);
+  w.Fixed(vote.hash);
+  WriteSigned(w, vote.envelope);
+}
+
+void ReadVote(Reader& r, Phase phase, VoteMessage* out) {
+  if (r.U8() != static_cast<uint8_t>(phase)) r.Fail();
+  out->phase = phase;
+  r.Num(out->epoch);
+  r.Num(out->view);
+  r.Num(out->height);
+  r.Fixed(out->hash);
+  ReadSigned(r, &out->envelope);
+}
+
+void WriteBlock(Writer& w, const std::shared_ptr<const Block>& block) {
+  DADBS_CHECK(block != nullptr);
+  w.Blob(block->Encode());
+}
+
+void ReadBlock(Reader& r, std::shared_ptr<const Block>* out) {
+  auto block = std::make_shared<Block>();
+  if (!Block::Decode(r.Blob(), block.get())) r.Fail();
+  *out = std::move(block);
+}
+
+void ReadCertificate(Reader& r, Certificate* out) {
+  if (!Certificate::Decode(r.Blob(), out)) r.Fail();
+}
+
+void WriteChainState(Writer& w, const ChainState& chain) {
+  DADBS_CHECK(chain.origins.size() <= kNodesMax && chain.recent_hashes.size() <= kIncarnationLifetimeBlocks);
+  w.Fixed(chain.chain_id);
+  w.Num(chain.epoch);
+  w.Num(chain.height);
+  w.Fixed(chain.hash);
+  w.I64(chain.time_us);
+  w.U16(static_cast<uint16_t>(chain.origins.size()));
+  for (const auto& [node, origin] : chain.origins) {
+    w.U16(node);
+    w.U64(origin.incarnation);
+    w.U64(origin.last_number);
+  }
+  w.U16(static_cast<uint16_t>(chain.recent_hashes.size()));
+  for (const Digest& hash : chain.recent_hashes) w.Fixed(hash);
+}
+
+void ReadChainState(Reader& r, ChainState* out) {
+  r.Fixed(out->chain_id);
+  r.Num(out->epoch);
+  r.Num(out->height);
+  r.Fixed(out->hash);
+  out->time_us = r.I64();
+  const size_t origins = r.U16();
+  if (origins > kNodesMax) r.Fail();
+  for (size_t i = 0; r.ok() && i < origins; i++) {
+    const uint16_t node = r.U16();
+    if (!out->origins.empty() && node <= out->origins.rbegin()->first) r.Fail();
+    OriginState& origin = out->origins[node];
+    origin.incarnation = r.U64();
+    origin.last_number = r.U64();
+  }
+  const size_t hashes = r.U16();
+  if (hashes > kIncarnationLifetimeBlocks) r.Fail();
+  for (size_t i = 0; r.ok() && i < hashes; i++) r.Fixed(out->recent_hashes.emplace_back());
+}
+
+Bytes ReadBytes(Reader& r) {
+  const ByteView bytes = r.Blob();
+  return {bytes.begin(), bytes.end()};
+}
+
+template <class Entry>
+bool ReadItem(Reader& r, Entry* out) {
+  Item item;
+  if (!DecodeItem(r, &item) || !std::holds_alternative<Entry>(item)) {
+    r.Fail();
+    return false;
+  }
+  *out = std::get<Entry>(std::move(item));
+  return true;
+}
+
+// ---- records -------------------------------------------------------------------------------------------------------
+
+void Write(Writer& w, const GenesisRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kGenesis));
+  w.Blob(record.genesis);
+  w.Num(record.self);
+}
+
+void Read(Reader& r, GenesisRecord* out) {
+  out->genesis = ReadBytes(r);
+  r.Num(out->self);
+}
+
+void Write(Writer& w, const IncarnationRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kIncarnation));
+  EncodeItem(w, record.entry);
+}
+
+void Read(Reader& r, IncarnationRecord* out) { ReadItem(r, &out->entry); }
+
+void Write(Writer& w, const BatchRecord& record) {
+  DADBS_CHECK(record.batch != nullptr);
+  w.U8(static_cast<uint8_t>(Type::kBatch));
+  EncodeItem(w, record.batch->header);
+  const Bytes body = EncodeBatchBody(record.batch->write_sets);
+  w.Reserve(w.size() + body.size());
+  w.Raw(body);
+}
+
+void Read(Reader& r, BatchRecord* out) {
+  auto batch = std::make_shared<Batch>();
+  if (ReadItem(r, &batch->header) &&
+      (!DecodeBatchBody(r.Raw(r.remaining()), &batch->write_sets) || batch->write_sets.size() != batch->header.count))
+    r.Fail();
+  out->batch = std::move(batch);
+}
+
+void Write(Writer& w, const ProposalRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kProposal));
+  w.Num(record.proposal.view);
+  WriteBlock(w, record.proposal.block);
+  WriteSigned(w, record.proposal.envelope);
+}
+
+void Read(Reader& r, ProposalRecord* out) {
+  r.Num(out->proposal.view);
+  ReadBlock(r, &out->proposal.block);
+  ReadSigned(r, &out->proposal.envelope);
+}
+
+void Write(Writer& w, const PrepareRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kPrepare));
+  WriteVote(w, record.vote);
+}
+
+void Read(Reader& r, PrepareRecord* out) { ReadVote(r, Phase::kPrepare, &out->vote); }
+
+void Write(Writer& w, const CommitRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kCommit));
+  WriteVote(w, record.vote);
+  w.Blob(record.prepared.Encode());
+}
+
+void Read(Reader& r, CommitRecord* out) {
+  ReadVote(r, Phase::kCommit, &out->vote);
+  ReadCertificate(r, &out->prepared);
+}
+
+void Write(Writer& w, const CommittedRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kCommitted));
+  WriteBlock(w, record.block);
+  w.Blob(record.certificate.Encode());
+}
+
+void Read(Reader& r, CommittedRecord* out) {
+  ReadBlock(r, &out->block);
+  ReadCertificate(r, &out->certificate);
+}
+
+void Write(Writer& w, const SegmentStateRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kSegmentState));
+  WriteChainState(w, record.chain);
+  w.Num(record.view);
+  w.U64(record.incarnation);
+  w.Blob(record.genesis);
+  w.Num(record.self);
+}
+
+void Read(Reader& r, SegmentStateRecord* out) {
+  ReadChainState(r, &out->chain);
+  r.Num(out->view);
+  out->incarnation = r.U64();
+  out->genesis = ReadBytes(r);
+  r.Num(out->self);
+}
+
+template <class Record>
+bool ReadAs(Reader& r, JournalRecord* out) {
+  Read(r, &out->emplace<Record>());
+  return r.Done();
+}
+
+}  // namespace
+
+Bytes EncodeRecord(const JournalRecord& record) {
+  Writer w;
+  std::visit([&](const auto& r) { Write(w, r); }, record);
+  return w.Take();
+}
+
+bool DecodeRecord(ByteView bytes, JournalRecord* out) {
+  Reader r(bytes);
+  switch (static_cast<Type>(r.U8())) {
+    case Type::kGenesis: return ReadAs<GenesisRecord>(r, out);
+    case Type::kIncarnation: return ReadAs<IncarnationRecord>(r, out);
+    case Type::kBatch: return ReadAs<BatchRecord>(r, out);
+    case Type::kProposal: return ReadAs<ProposalRecord>(r, out);
+    case Type::kPrepare: return ReadAs<PrepareRecord>(r, out);
+    case Type::kCommit: return ReadAs<CommitRecord>(r, out);
+    case Type::kCommitted: return ReadAs<CommittedRecord>(r, out);
+    case Type::kSegmentState: return ReadAs<SegmentStateRecord>(r, out);
+  }
+  return false;
+}
+
+}  // namespace dadbs::core
