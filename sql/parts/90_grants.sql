@@ -1,0 +1,11 @@
+-- Nothing is granted to PUBLIC but what a session needs to know about its own transactions. Monitoring may see the state,
+-- not the data.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dadbs, dadbs_internal FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA dadbs, dadbs_internal FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dadbs.last_transaction_id(), dadbs.transaction_status(text), dadbs.transaction_status(text, xid8),
+    dadbs.wait_for(bigint, interval), dadbs.wait_for(text, interval), dadbs.applied_height(), dadbs.is_shared(regclass),
+    dadbs.table_digest(regclass), dadbs.block_count(), dadbs.latest_block_hash() TO PUBLIC;
+GRANT SELECT ON ALL TABLES IN SCHEMA dadbs TO pg_monitor;
+REVOKE SELECT ON dadbs.transactions, dadbs.changes FROM pg_monitor;
+GRANT EXECUTE ON FUNCTION dadbs_internal.decode_block(bytea, bytea), dadbs_internal.members(), dadbs_internal.held_transactions(),
+    dadbs_internal.stage_stats(), dadbs_internal.conflict_stats() TO pg_monitor;
