@@ -1,0 +1,282 @@
+"""Tests on real clusters: servers by scripts/cluster, clients by psycopg2, checks that every test ends with.
+
+A test file makes a Suite, decorates functions with @suite.test and calls suite.main(). Each function gets a running
+Cluster that the suite shares; after each one the members are compared. The suite prints TAP-like lines and ends with
+"N passed, N failed". Servers and folders are removed whatever happens.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+import psycopg2
+import psycopg2.extensions
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+LONG = os.environ.get("DADBS_LONG") == "1"
+CONFLICT = "40001"
+UNKNOWN = "40003"
+
+# Lines of a server log that no test may cause. Each test may allow more of its own.
+FORBIDDEN = re.compile(r"PANIC|TRAP:|broken invariant|terminated by signal (?!9)|stack smashing|double free")
+
+
+class Failure(Exception):
+    pass
+
+
+def check(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def equal(got, expected, what):
+    check(got == expected, f"{what}: got {got!r}, expected {expected!r}")
+
+
+def eventually(condition, seconds, what):
+    """Polls until condition() is true; fails with what it was waiting for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        check(time.monotonic() < deadline, f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+class Cluster:
+    def __init__(self, n, port, confs=()):
+        self.n = n
+        self.port = port
+        self.base = tempfile.mkdtemp(prefix="dadbs-test-")
+        os.chmod(self.base, 0o755)
+        self.dir = os.path.join(self.base, "cluster")
+        self.confs = confs
+        if os.geteuid() == 0:
+            shutil.chown(self.base, "postgres")
+
+    def command(self, name, *arguments, options=(), check_exit=True, timeout=180):
+        argv = [os.path.join(ROOT, "scripts", "cluster"), name, "--dir", self.dir, "--port", str(self.port),
+                *options, *map(str, arguments)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
+        if check_exit and done.returncode != 0:
+            raise Failure(f"scripts/cluster {name} failed: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start(self, options=()):
+        confs = [x for c in self.confs for x in ("--conf", c)]
+        self.command("start", self.n, options=[*confs, *options])
+
+    def remove(self):
+        self.command("remove", check_exit=False)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def kill(self, i):
+        self.command("kill", i)
+
+    def start_member(self, i):
+        self.command("start-member", i)
+
+    def stop_member(self, i, mode="fast"):
+        self.command("stop-member", i, mode)
+
+    def cut(self, i):
+        self.command("cut", i)
+
+    def heal(self, i):
+        self.command("heal", i)
+
+    def wait_ready(self, seconds=60):
+        self.command("wait-ready", seconds)
+
+    def connect(self, i, user="postgres", autocommit=True, **more):
+        connection = psycopg2.connect(host="127.0.0.1", port=self.port + i - 1, dbname="shared", user=user,
+                                      connect_timeout=10, **more)
+        connection.autocommit = autocommit
+        return connection
+
+    def run(self, i, *statements, user="postgres"):
+        """Executes statements on member i, returns the rows of the last one."""
+        connection = self.connect(i, user)
+        try:
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def value(self, i, statement, user="postgres"):
+        return self.run(i, statement, user=user)[0][0]
+
+    def psql(self, i, *arguments, stdin=None, check_exit=True, timeout=300):
+        argv = [os.path.join(ROOT, "scripts", "cluster"), "psql", "--dir", self.dir, "--port", str(self.port), str(i), *arguments]
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout)
+        if check_exit and done.returncode != 0:
+            raise Failure(f"psql on member {i} failed: {done.stdout}{done.stderr}")
+        return done
+
+    def log(self, i):
+        with open(os.path.join(self.dir, f"m{i}.log"), errors="replace") as f:
+            return f.read()
+
+    def members(self):
+        return range(1, self.n + 1)
+
+    def settle(self, seconds=30):
+        """Waits until all members have applied the same height, the highest that any of them knows."""
+        def heights():
+            seen = [self.value(i, "SELECT dadbs.applied_height()") for i in self.members()]
+            return len(set(seen)) == 1 and seen
+        eventually(lambda: heights() and heights() == heights(), seconds, "all members at the same height")
+
+    def check_equal(self):
+        """Members equal by digest and by our own query; chains equal and sound; logs clean."""
+        self.settle()
+        digests = {i: bytes(self.value(i, "SELECT dadbs.database_digest()")).hex() for i in self.members()}
+        if len(set(digests.values())) != 1:
+            raise Failure("digests differ: " + self.describe_difference(digests))
+        rows = {i: self.own_digest(i) for i in self.members()}
+        check(len(set(map(str, rows.values()))) == 1, f"rows differ by our own query: {rows}")
+        hashes = {i: bytes(self.value(i, "SELECT coalesce(dadbs.latest_block_hash(), '')")).hex() for i in self.members()}
+        equal(len(set(hashes.values())), 1, f"latest block hashes {hashes}")
+        for i in self.members():
+            equal(self.run(i, "SELECT * FROM dadbs.verify_chain()"), [], f"verify_chain on member {i}")
+        history = [self.run(i, "SELECT height, index, origin, incarnation, number, verdict FROM dadbs_internal.transaction ORDER BY 1, 2")
+                   for i in self.members()]
+        check(all(h == history[0] for h in history), "positions or verdicts differ")
+        self.check_logs()
+
+    def describe_difference(self, digests):
+        tables = [r[0] for r in self.run(1, "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind = 'r' AND dadbs.is_shared(c.oid)")]
+        different = []
+        for t in tables:
+            try:
+                seen = {i: bytes(self.value(i, f"SELECT dadbs.table_digest('{t}')")).hex()[:8] for i in self.members()}
+                if len(set(seen.values())) != 1:
+                    counts = {i: self.value(i, f"SELECT count(*) FROM {t}") for i in self.members()}
+                    different.append(f"{t} {seen} rows {counts}")
+            except psycopg2.Error as e:
+                different.append(f"{t}: {e}")
+        return "; ".join(different) or str(digests)
+
+    def own_digest(self, i):
+        """Not our extension's digest: rows as text, sorted by Postgres, hashed by md5."""
+        tables = self.run(i, "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                             "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' "
+                             "AND n.nspname NOT IN ('information_schema', 'dadbs', 'dadbs_internal') AND dadbs.is_shared(c.oid) ORDER BY 1, 2")
+        out = []
+        for schema, name in tables:
+            out.append((schema, name, self.value(
+                i, f'SELECT count(*) || \' \' || coalesce(md5(string_agg(h, \'\' ORDER BY h)), \'\') '
+                   f'FROM (SELECT md5(t::text) h FROM "{schema}"."{name}" t) s')))
+        return out
+
+    def check_logs(self, allowed=None):
+        for i in self.members():
+            for line in self.log(i).splitlines():
+                if FORBIDDEN.search(line) and not (allowed and re.search(allowed, line)):
+                    raise Failure(f"server log of member {i}: {line}")
+
+
+def sqlstate(action):
+    """The SQLSTATE that action() fails with, or None."""
+    try:
+        action()
+        return None
+    except psycopg2.Error as e:
+        return e.pgcode or "connection lost"
+
+
+class Workers:
+    """Threads that run until told to stop; an exception in one of them fails the test."""
+
+    def __init__(self):
+        self.stop = threading.Event()
+        self.errors = []
+        self.threads = []
+
+    def start(self, function, *arguments):
+        def body():
+            try:
+                function(self.stop, *arguments)
+            except Exception:  # noqa: BLE001 - reported by join()
+                self.errors.append(traceback.format_exc())
+        thread = threading.Thread(target=body, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+    def join(self, seconds=60):
+        self.stop.set()
+        deadline = time.monotonic() + seconds
+        for thread in self.threads:
+            thread.join(max(0.1, deadline - time.monotonic()))
+            check(not thread.is_alive(), "a client hangs")
+        check(not self.errors, "a client failed: " + (self.errors[0] if self.errors else ""))
+
+
+class Suite:
+    def __init__(self, name, members=4, port=7700, confs=(), start=True):
+        self.name = name
+        self.members = members
+        self.port = int(os.environ.get("DADBS_TEST_PORT", port))
+        self.confs = confs
+        self.start = start
+        self.tests = []
+
+    def test(self, function):
+        self.tests.append(function)
+        return function
+
+    def main(self):
+        only = sys.argv[1:]
+        cluster = Cluster(self.members, self.port, self.confs)
+        passed = failed = 0
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        try:
+            if self.start:
+                cluster.start()
+            for test in self.tests:
+                title = test.__name__
+                if only and title not in only:
+                    continue
+                started = time.monotonic()
+                try:
+                    test(cluster)
+                    if self.start:
+                        cluster.check_equal()
+                    passed += 1
+                    print(f"ok - {self.name}: {title} ({time.monotonic() - started:.1f} s)", flush=True)
+                except Exception as e:  # noqa: BLE001 - every failure is counted and shown
+                    failed += 1
+                    print(f"not ok - {self.name}: {title}", flush=True)
+                    text = str(e) if isinstance(e, Failure) else traceback.format_exc()
+                    print("\n".join("#   " + line for line in text.splitlines()), flush=True)
+                    if self.start:
+                        self.show_state(cluster)
+        except Exception:  # noqa: BLE001
+            failed += 1
+            traceback.print_exc()
+            self.show_state(cluster)
+        finally:
+            if os.environ.get("DADBS_KEEP") == "1":
+                print(f"# kept: {cluster.dir}, port {cluster.port}")
+            else:
+                cluster.remove()
+        print(f"{passed} passed, {failed} failed", flush=True)
+        sys.exit(1 if failed or not passed else 0)
+
+    def show_state(self, cluster):
+        print("#   " + cluster.command("status", check_exit=False).replace("\n", "\n#   "))
+        for i in cluster.members():
+            try:
+                print(f"# log of member {i}:\n" + "\n".join("#   " + x for x in cluster.log(i).splitlines()[-12:]), flush=True)
+            except OSError:
+                pass
