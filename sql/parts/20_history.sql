@@ -51,7 +51,7 @@ CREATE TABLE dadbs_internal.local_relation (
     schema_name   text NOT NULL,
     relation_name text NOT NULL,
     PRIMARY KEY (schema_name, relation_name)
-);
+) WITH (user_catalog_table = true);  -- capture reads it as of the past
 -- Increment as its author wrote it; on disk it is multiplied by the stride.
 CREATE TABLE dadbs_internal.sequence (
     schema_name    text NOT NULL,

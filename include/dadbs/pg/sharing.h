@@ -54,9 +54,10 @@ bool HasWantedReplicaIdentity(Relation relation);
 bool RelationNeedsReplay(Oid relation);
 
 // While an expression of a shared table is evaluated by the apply worker: a query in it that reads or writes tables is
-// refused (0A000). Nests; reset at the end of a transaction.
+// refused (0A000). Nests; after an error the applier resets it.
 void EnterExpression();
 void LeaveExpression();
+void ResetExpressions();
 
 // ExecutorStart: refuses UPDATE, DELETE and MERGE on shared relations without a key (55000), and queries in expressions.
 void InitSharingHooks();

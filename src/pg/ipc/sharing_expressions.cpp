@@ -1,0 +1,174 @@
+/*
+ * sharing_expressions.cpp: may the origin's session decide about rows of this table, or only the apply worker?
+ *
+ * On the fast path the session's own checks stand for everybody's. That holds only if an expression gives the same in the
+ * session (its settings, its snapshot, its role) and in the apply worker. Known to be so: the functions of core that are
+ * declared immutable and don't depend on a setting in truth. For anything else (user-defined functions, extensions)
+ * the transaction is replayed at the origin too, so that there is one way to its verdict (hazards H1, H17, H38).
+ *
+ * Domains have two more doors (H37): Postgres doesn't check a value that already has the domain's type. A NULL of a NOT
+ * NULL domain (from an outer join) or an old value under a NOT VALID check passes in the session and would fail when
+ * applied. Such tables are replayed as well.
+ */
+#include "sharing_expressions.h"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+}
+
+namespace dadbs::pg {
+namespace {
+
+bool HasUnsafeDomain(Oid type);
+
+// Declared immutable, but their text depends on extra_float_digits or bytea_output.
+bool DependsOnSettings(Oid function) {
+  switch (function) {
+    case F_FLOAT4OUT:
+    case F_FLOAT8OUT:
+    case F_BYTEAOUT:
+    case F_POINT_OUT:
+    case F_LSEG_OUT:
+    case F_PATH_OUT:
+    case F_BOX_OUT:
+    case F_POLY_OUT:
+    case F_LINE_OUT:
+    case F_CIRCLE_OUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool IsUnsafeFunction(Oid function, void*) {
+  return function >= FirstUnpinnedObjectId || func_volatile(function) != PROVOLATILE_IMMUTABLE ||
+         DependsOnSettings(function);
+}
+
+bool IsUnsafe(Node* node, void* context) {
+  if (node == nullptr) return false;
+  switch (nodeTag(node)) {
+    case T_SQLValueFunction:
+    case T_NextValueExpr:
+    case T_XmlExpr:
+    case T_SubLink:
+    case T_SubPlan:
+    case T_Query:
+      return true;
+    case T_CoerceToDomain:
+      if (HasUnsafeDomain(reinterpret_cast<CoerceToDomain*>(node)->resulttype)) return true;
+      break;
+    default:
+      if (check_functions_in_node(node, IsUnsafeFunction, context)) return true;
+  }
+  // The walker's type is that of a C function without a prototype.
+  return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(IsUnsafe)), context);
+}
+
+bool IsUnsafeText(const char* text) {
+  return text != nullptr && IsUnsafe(static_cast<Node*>(stringToNode(text)), nullptr);
+}
+
+bool HasUnsafeDomainConstraint(Oid domain) {
+  Relation const catalog = table_open(ConstraintRelationId, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(domain));
+  SysScanDesc const scan = systable_beginscan(catalog, ConstraintTypidIndexId, true, nullptr, 1, &key);
+  bool found = false;
+  for (HeapTuple tuple; !found && HeapTupleIsValid(tuple = systable_getnext(scan));) {
+    bool isnull;
+    Datum const source = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(catalog), &isnull);
+    found = !reinterpret_cast<Form_pg_constraint>(GETSTRUCT(tuple))->convalidated || isnull ||
+            IsUnsafeText(TextDatumGetCString(source));
+  }
+  systable_endscan(scan);
+  table_close(catalog, AccessShareLock);
+  return found;
+}
+
+bool HasUnsafeColumnDomain(Oid composite) {
+  TupleDesc const columns = lookup_rowtype_tupdesc(composite, -1);
+  bool found = false;
+  for (int i = 0; !found && i < columns->natts; i++)
+    if (!TupleDescAttr(columns, i)->attisdropped) found = HasUnsafeDomain(TupleDescAttr(columns, i)->atttypid);
+  ReleaseTupleDesc(columns);
+  return found;
+}
+
+bool HasUnsafeDomain(Oid type) {
+  check_stack_depth();
+  if (Oid const element = get_element_type(type); OidIsValid(element)) return HasUnsafeDomain(element);
+  HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+  if (!HeapTupleIsValid(tuple)) return false;
+  FormData_pg_type const form = *reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
+  ReleaseSysCache(tuple);
+  switch (form.typtype) {
+    case TYPTYPE_DOMAIN: return form.typnotnull || HasUnsafeDomainConstraint(type) || HasUnsafeDomain(form.typbasetype);
+    case TYPTYPE_COMPOSITE: return HasUnsafeColumnDomain(type);
+    case TYPTYPE_RANGE: return HasUnsafeDomain(get_range_subtype(type));
+    case TYPTYPE_MULTIRANGE: return HasUnsafeDomain(get_multirange_range(type));
+    default: return false;
+  }
+}
+
+bool HasUnsafeColumn(Relation relation) {
+  TupleDesc const columns = RelationGetDescr(relation);
+  for (int i = 0; i < columns->natts; i++)
+    if (!TupleDescAttr(columns, i)->attisdropped && HasUnsafeDomain(TupleDescAttr(columns, i)->atttypid)) return true;
+  const TupleConstr* const constraints = columns->constr;
+  if (constraints == nullptr) return false;
+  for (int i = 0; i < constraints->num_check; i++)
+    if (IsUnsafeText(constraints->check[i].ccbin)) return true;
+  for (int i = 0; constraints->has_generated_stored && i < constraints->num_defval; i++)
+    if (TupleDescAttr(columns, constraints->defval[i].adnum - 1)->attgenerated != '\0' &&
+        IsUnsafeText(constraints->defval[i].adbin))
+      return true;
+  return false;
+}
+
+bool HasUnsafeIndexText(HeapTuple index, AttrNumber column) {
+  bool isnull;
+  Datum const source = SysCacheGetAttr(INDEXRELID, index, column, &isnull);
+  return !isnull && IsUnsafeText(TextDatumGetCString(source));
+}
+
+bool HasUnsafeIndex(Relation relation) {
+  List* const indexes = RelationGetIndexList(relation);
+  bool found = false;
+  ListCell* cell;
+  foreach (cell, indexes) {
+    HeapTuple const tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
+    if (!HeapTupleIsValid(tuple)) continue;
+    found = found || HasUnsafeIndexText(tuple, Anum_pg_index_indexprs) ||
+            HasUnsafeIndexText(tuple, Anum_pg_index_indpred);
+    ReleaseSysCache(tuple);
+  }
+  list_free(indexes);
+  return found;
+}
+
+}  // namespace
+
+bool HasUnsafeExpressions(Relation relation) {
+  return HasUnsafeColumn(relation) || HasUnsafeIndex(relation) ||
+         (relation->rd_rel->relispartition &&
+          IsUnsafe(reinterpret_cast<Node*>(RelationGetPartitionQual(relation)), nullptr));
+}
+
+}  // namespace dadbs::pg
