@@ -1,0 +1,181 @@
+"""Conflicts between members: one wins, the other is told 40001, nobody hangs, all stay equal."""
+import random
+import threading
+import time
+
+import psycopg2
+
+from harness import CONFLICT, Suite, Workers, check, equal, sqlstate
+
+suite = Suite("conflict", port=7720)
+
+# Nobody may wait longer than this for anybody.
+HANG_SECONDS = 5
+
+
+def race(c, first, second, setup=()):
+    """Both statements on two members, both open before either commits; returns their SQLSTATEs (None: committed)."""
+    for statement in setup:
+        c.run(1, statement)
+    c.settle()
+    a, b = c.connect(1, autocommit=False), c.connect(2, autocommit=False)
+    results = [None, None]
+    try:
+        for k, (connection, statement) in enumerate(((a, first), (b, second))):
+            connection.cursor().execute(statement)
+
+        def commit(k, connection):
+            started = time.monotonic()
+            results[k] = sqlstate(connection.commit)
+            check(time.monotonic() - started < HANG_SECONDS, f"commit {k} took too long")
+        threads = [threading.Thread(target=commit, args=(k, x)) for k, x in enumerate((a, b))]
+        [t.start() for t in threads]
+        [t.join(30) for t in threads]
+        check(not any(t.is_alive() for t in threads), "a commit hangs")
+    finally:
+        a.close()
+        b.close()
+    return results
+
+
+def one_wins(results, what):
+    equal(sorted(map(str, results)), sorted(["None", CONFLICT]), what)
+
+
+@suite.test
+def same_row(c):
+    c.run(1, "CREATE TABLE t (id int PRIMARY KEY, v int)")
+    for k in range(5):
+        one_wins(race(c, f"UPDATE t SET v = v + 1 WHERE id = {k}", f"UPDATE t SET v = v + 10 WHERE id = {k}",
+                      [f"INSERT INTO t VALUES ({k}, 0)"]), "two updates of one row")
+        c.settle()
+        check(c.value(3, f"SELECT v FROM t WHERE id = {k}") in (1, 10), "one of them")
+
+
+@suite.test
+def delete_and_update(c):
+    one_wins(race(c, "DELETE FROM t WHERE id = 1", "UPDATE t SET v = 5 WHERE id = 1"), "delete against update")
+
+
+@suite.test
+def same_unique_key(c):
+    c.run(1, "CREATE TABLE u (id int PRIMARY KEY, mail text UNIQUE)")
+    one_wins(race(c, "INSERT INTO u VALUES (1, 'a')", "INSERT INTO u VALUES (1, 'b')"), "same primary key")
+    one_wins(race(c, "INSERT INTO u VALUES (10, 'x')", "INSERT INTO u VALUES (11, 'x')"), "same unique value")
+
+
+@suite.test
+def child_and_parent(c):
+    c.run(1, "CREATE TABLE parent (id int PRIMARY KEY, v int)",
+          "CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent)", "INSERT INTO parent VALUES (1, 0), (2, 0)")
+    one_wins(race(c, "INSERT INTO child VALUES (1, 1)", "DELETE FROM parent WHERE id = 1"), "child against its parent's deletion")
+    # A balance update of the parent must not fail its children.
+    equal(race(c, "INSERT INTO child VALUES (2, 2)", "UPDATE parent SET v = v + 1 WHERE id = 2"), [None, None],
+          "child and an update of another column of its parent")
+    c.settle()
+    equal(c.value(4, "SELECT count(*) FROM child c LEFT JOIN parent p ON p.id = c.p WHERE p.id IS NULL"), 0, "orphans")
+
+
+@suite.test
+def ddl_against_dml(c):
+    """DDL takes its turn first: it wins; the open writer is told 40001 or goes on with the new definition."""
+    c.run(1, "CREATE TABLE d (id int PRIMARY KEY, v int)")
+    c.settle()
+    writer = c.connect(2, autocommit=False)
+    writer.cursor().execute("INSERT INTO d VALUES (1, 1)")
+    started = time.monotonic()
+    c.run(1, "ALTER TABLE d ADD COLUMN w int DEFAULT 7")
+    c.settle()
+    check(time.monotonic() - started < 10, "DDL waited for a writer")
+    check(sqlstate(writer.commit) in (CONFLICT, "57P01", "connection lost"), "the writer lost")
+    writer.close()
+    equal(c.value(3, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'd'"), 3, "columns")
+
+
+@suite.test
+def idle_in_transaction_does_not_hold_up_others(c):
+    c.run(1, "INSERT INTO t VALUES (50, 0)")
+    c.settle()
+    idle = c.connect(2, autocommit=False)
+    idle.cursor().execute("UPDATE t SET v = 1 WHERE id = 50")
+    started = time.monotonic()
+    c.run(1, "UPDATE t SET v = 2 WHERE id = 50")
+    c.settle()
+    check(time.monotonic() - started < HANG_SECONDS, "an idle session held up the others")
+    check(sqlstate(idle.commit) is not None, "the idle session must have lost")
+    idle.close()
+    equal(c.value(4, "SELECT v FROM t WHERE id = 50"), 2, "value")
+
+
+@suite.test
+def disjoint_rows_all_commit(c):
+    c.run(1, "INSERT INTO t SELECT g, 0 FROM generate_series(1000, 1099) g")
+    c.settle()
+    failures = []
+
+    def writer(i):
+        connection = c.connect(i)
+        cursor = connection.cursor()
+        for k in range(25):
+            state = sqlstate(lambda k=k: cursor.execute(f"UPDATE t SET v = v + 1 WHERE id = {1000 + 25 * (i - 1) + k}"))
+            if state:
+                failures.append(state)
+        connection.close()
+    threads = [threading.Thread(target=writer, args=(i,)) for i in c.members()]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    equal(failures, [], "failures of writers of different rows")
+    c.settle()
+    equal(c.value(1, "SELECT sum(v) FROM t WHERE id >= 1000"), 100, "sum")
+
+
+@suite.test
+def money_is_conserved(c):
+    """Transfers among ten accounts by all members at once: losers retry, the sum stays."""
+    c.run(1, "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL)",
+          "CREATE TABLE transfer (id text PRIMARY KEY, origin int, amount int)",
+          "INSERT INTO account SELECT g, 1000 FROM generate_series(1, 10) g")
+    c.settle()
+    acknowledged, lost, workers = [], [], Workers()
+
+    def transfer(stop, member, seed):
+        rng = random.Random(seed)
+        connection = c.connect(member, autocommit=False)
+        number = 0
+        while not stop.is_set():
+            number += 1
+            a, b = rng.sample(range(1, 11), 2)
+            name = f"{member}-{seed}-{number}"
+            try:
+                cursor = connection.cursor()
+                cursor.execute("UPDATE account SET balance = balance - 1 WHERE id = %s", (a,))
+                cursor.execute("UPDATE account SET balance = balance + 1 WHERE id = %s", (b,))
+                cursor.execute("INSERT INTO transfer VALUES (%s, %s, 1)", (name, member))
+                connection.commit()
+                acknowledged.append(name)
+            except psycopg2.Error as e:
+                if connection.closed:
+                    lost.append("closed")
+                    connection = c.connect(member, autocommit=False)
+                    continue
+                check(e.pgcode in (CONFLICT, "40P01"), f"unexpected {e.pgcode}: {e}")
+                lost.append(e.pgcode)
+                connection.rollback()
+        connection.close()
+
+    for member in c.members():
+        for seed in range(2):
+            workers.start(transfer, member, seed)
+    time.sleep(8)
+    workers.join()
+    c.settle()
+    check(len(acknowledged) > 50, f"only {len(acknowledged)} transfers, {len(lost)} lost")
+    for i in c.members():
+        equal(c.value(i, "SELECT sum(balance) FROM account"), 10000, f"sum on member {i}")
+        stored = {r[0] for r in c.run(i, "SELECT id FROM transfer")}
+        check(set(acknowledged) <= stored, f"member {i} lost acknowledged transfers")
+        check(len(stored) == len(acknowledged), f"member {i} has {len(stored)} transfers, {len(acknowledged)} acknowledged")
+
+
+if __name__ == "__main__":
+    suite.main()
