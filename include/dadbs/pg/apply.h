@@ -41,8 +41,4 @@ void WatchLocks();
 // Reads of shared relations wait after a start until the replay is done (post_parse_analyze_hook).
 void InitReadGate();
 
-// Blocks whose keys the certification index keeps. A base older than that is a conflict, so it is part of the rules that
-// all members share.
-inline constexpr uint32_t kCertificationWindowBlocks = 8192;
-
 }  // namespace dadbs::pg
