@@ -59,8 +59,12 @@ core::Bytes LoadOrCreateSeed();                    // 32 bytes
 std::optional<MemberConfig> LoadMemberConfig();    // none: no cluster was created or joined here
 std::optional<Member> LoadMember();                // none: unconfigured, or still joining
 void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode);
-void StoreMemberConfig(const MemberConfig& config);
 void StoreGenesis(core::ByteView genesis);         // ends a join
+// For create_cluster (with a genesis) and join_cluster (without): written now, put in place, or removed, as the
+// transaction ends. Place returns false, with errno, where a rename failed.
+void StageMember(const MemberConfig& config, core::ByteView genesis);
+bool PlaceStagedMember() noexcept;
+void RemoveStagedMember() noexcept;
 // A file of an earlier membership that stands in the way of a new one; empty: none.
 std::string LeftoverOfOlderCluster();
 // DROP EXTENSION: member.conf becomes member.conf.dropped; all other files stay.
@@ -87,8 +91,15 @@ void SplitAddress(const std::string& address, std::string* host, uint16_t* port)
 // From shmem_startup_hook, and by the launcher when the configuration changes. FATAL in the postmaster where a file is there
 // but damaged: a server must not run its shared database as if it were not shared.
 void PublishMember();
-// The same from memory, at the commit of create_cluster: null is "unconfigured". Throw-free but for out of memory.
-void PublishIdentity(const Member* member) noexcept;
+// The same from memory, plain data: at the commit of create_cluster nothing may throw. Bumps configure_requests.
+struct Identity {
+  Oid database = InvalidOid;  // invalid: not (yet) a member
+  uint16 self = 0;
+  uint8 chain_id[32] = {};
+  uint32 sequence_stride = 1;
+};
+Identity IdentityOf(const Member& member);
+void PublishIdentity(const Identity& identity) noexcept;
 
 // Notices DROP EXTENSION dadbs in the shared database; from _PG_init.
 void InitClusterHooks();

@@ -30,6 +30,7 @@ namespace {
 
 constexpr size_t kFileBytesMax = 16u << 20;
 constexpr size_t kSeedBytes = 32;
+constexpr const char* kStaged = ".staged";
 
 [[noreturn]] void FailFile(const char* action, const std::string& path) {
   int const saved = errno;
@@ -264,18 +265,45 @@ std::string FormatMemberConfig(const MemberConfig& config) {
   return text;
 }
 
-void StoreMemberConfig(const MemberConfig& config) {
-  EnsureMemberDirectory();
-  WriteFileDurably(ConfigFile(), core::AsBytes(FormatMemberConfig(config)), 0600);
-}
-
 void StoreGenesis(core::ByteView genesis) {
   EnsureMemberDirectory();
   WriteFileDurably(GenesisFile(), genesis, 0600);
 }
 
+void StageMember(const MemberConfig& config, core::ByteView genesis) {
+  EnsureMemberDirectory();
+  RemoveStagedMember();
+  if (!genesis.empty()) WriteFileDurably(GenesisFile() + kStaged, genesis, 0600);
+  WriteFileDurably(ConfigFile() + kStaged, core::AsBytes(FormatMemberConfig(config)), 0600);
+}
+
+// member.conf last: a genesis without it means nothing. Paths in buffers: memory may be short, nothing may be thrown.
+bool PlaceStagedMember() noexcept {
+  for (const char* name : {"genesis", "member.conf"}) {
+    char staged[MAXPGPATH], path[MAXPGPATH];
+    snprintf(staged, sizeof(staged), "%s/dadbs/%s%s", DataDir, name, kStaged);
+    snprintf(path, sizeof(path), "%s/dadbs/%s", DataDir, name);
+    if (rename(staged, path) != 0 && errno != ENOENT) return false;
+  }
+  char directory[MAXPGPATH];
+  snprintf(directory, sizeof(directory), "%s/dadbs", DataDir);
+  int const fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool const synced = fd >= 0 && fsync(fd) == 0;
+  if (fd >= 0) close(fd);
+  return synced;
+}
+
+void RemoveStagedMember() noexcept {
+  for (const char* name : {"member.conf", "genesis"}) {
+    char staged[MAXPGPATH];
+    snprintf(staged, sizeof(staged), "%s/dadbs/%s%s", DataDir, name, kStaged);
+    unlink(staged);
+  }
+}
+
+// A genesis alone is what a crash in the middle of PlaceStagedMember leaves: not a membership.
 std::string LeftoverOfOlderCluster() {
-  for (const std::string& path : {ConfigFile(), GenesisFile(), RetiredConfigFile(), JournalDirectory()}) {
+  for (const std::string& path : {ConfigFile(), RetiredConfigFile(), JournalDirectory()}) {
     struct stat st;
     if (stat(path.c_str(), &st) == 0) return path;
   }
@@ -285,11 +313,10 @@ std::string LeftoverOfOlderCluster() {
 std::string RetiredConfigFile() { return ConfigFile() + ".dropped"; }
 
 bool RetireMemberConfig() noexcept {
-  try {
-    return rename(ConfigFile().c_str(), RetiredConfigFile().c_str()) == 0;
-  } catch (...) {
-    return false;
-  }
+  char from[MAXPGPATH], to[MAXPGPATH];
+  snprintf(from, sizeof(from), "%s/dadbs/member.conf", DataDir);
+  snprintf(to, sizeof(to), "%s/dadbs/member.conf.dropped", DataDir);
+  return rename(from, to) == 0;
 }
 
 const Member* CurrentMember() {
@@ -309,17 +336,22 @@ std::string NodeName(core::NodeId id) {
   return node != nullptr ? node->name : "node " + std::to_string(id.value);
 }
 
-void PublishIdentity(const Member* member) noexcept {
-  if (member != nullptr) {
-    shared->self_id = member->self.value;
-    core::Digest const chain_id = member->genesis.chain_id();
-    memcpy(shared->chain_id, chain_id.bytes.data(), sizeof(shared->chain_id));
-    shared->sequence_stride = member->genesis.sequence_stride;
-    pg_write_barrier();
-    pg_atomic_write_u32(&shared->database, member->config.database);
-  } else {
-    pg_atomic_write_u32(&shared->database, InvalidOid);
-  }
+Identity IdentityOf(const Member& member) {
+  Identity identity;
+  identity.database = member.config.database;
+  identity.self = member.self.value;
+  core::Digest const chain_id = member.genesis.chain_id();
+  memcpy(identity.chain_id, chain_id.bytes.data(), sizeof(identity.chain_id));
+  identity.sequence_stride = member.genesis.sequence_stride;
+  return identity;
+}
+
+void PublishIdentity(const Identity& identity) noexcept {
+  shared->self_id = identity.self;
+  memcpy(shared->chain_id, identity.chain_id, sizeof(shared->chain_id));
+  shared->sequence_stride = identity.sequence_stride;
+  pg_write_barrier();
+  pg_atomic_write_u32(&shared->database, identity.database);
   pg_atomic_fetch_add_u32(&shared->configure_requests, 1);
 }
 
@@ -328,7 +360,7 @@ void PublishMember() {
   try {
     std::optional<MemberConfig> const config = LoadMemberConfig();
     std::optional<Member> const member = LoadMember();
-    PublishIdentity(member ? &*member : nullptr);
+    PublishIdentity(member ? IdentityOf(*member) : Identity{});
     if (config) SetMemberState(member ? MemberState::kStarting : MemberState::kJoining, "the server is starting");
     return;
   } catch (const PgError& e) {
