@@ -104,28 +104,24 @@ auto Call(F&& body) -> std::invoke_result_t<F> {
   using R = std::invoke_result_t<F>;
   static_assert(std::is_void_v<R> || std::is_trivially_destructible_v<R>);
   MemoryContext const context = CurrentMemoryContext;
-  sigjmp_buf* const saved_stack = PG_exception_stack;
-  ErrorContextCallback* const saved_callbacks = error_context_stack;
+  // Also where a PgError of a nested Call passes through: the stack must never point at a frame that is gone.
+  struct Restore {
+    sigjmp_buf* const stack = PG_exception_stack;
+    ErrorContextCallback* const callbacks = error_context_stack;
+    void Now() const {
+      PG_exception_stack = stack;
+      error_context_stack = callbacks;
+    }
+    ~Restore() { Now(); }
+  } const restore;
   sigjmp_buf here;
-  ErrorData* volatile edata = nullptr;
   if (sigsetjmp(here, 0) == 0) {
     PG_exception_stack = &here;
-    if constexpr (std::is_void_v<R>) {
-      body();
-      PG_exception_stack = saved_stack;
-      error_context_stack = saved_callbacks;
-      return;
-    } else {
-      R result = body();
-      PG_exception_stack = saved_stack;
-      error_context_stack = saved_callbacks;
-      return result;
-    }
+    return body();
   }
-  PG_exception_stack = saved_stack;
-  error_context_stack = saved_callbacks;
+  restore.Now();
   MemoryContextSwitchTo(context);
-  edata = CopyErrorData();
+  ErrorData* const edata = CopyErrorData();
   FlushErrorState();
   PgError error(edata->sqlerrcode, edata->message ? edata->message : "", edata->detail ? edata->detail : "",
                 edata->hint ? edata->hint : "");
