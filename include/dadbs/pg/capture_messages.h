@@ -21,9 +21,10 @@ namespace dadbs::pg {
 inline constexpr char kMessagePrefix[] = "dadbs";
 inline constexpr size_t kMacBytes = 32;
 
-// What the backend counted for one shared relation. Of a truncated one: since its last TRUNCATE.
+// What the backend counted for one relation. Of a truncated one: since its last TRUNCATE.
 struct RelationCount {
   uint32_t relation = 0;
+  bool ignored = false;  // not shared, or dropped again: its changes are no part of the write set
   bool truncated = false;
   uint64_t inserted = 0, updated = 0, deleted = 0;
 };

@@ -32,6 +32,11 @@ void MarkNeedsReplay();
 // The last transaction of this session that was ordered; false: none yet.
 bool LastTransactionId(core::TransactionId* id);
 
+// Definitions changed at `position`, which is applied, committed, and whose invalidations have been sent. By the apply worker,
+// instead of writing shared->schema_position: transactions that run now may have read the old definitions and keep the old
+// schema base; later ones start with the new ones.
+void PublishSchemaPosition(core::Prefix position) noexcept;
+
 // What the calling transaction did so far counts as a change of shared objects although no row of a shared table was
 // touched (DDL that travels): mixing with local tables is refused the same way.
 bool TransactionHasSharedChanges();

@@ -69,6 +69,8 @@ struct BackendSlot {
   SlotState state;
   bool doomed;               // must let go of its locks for the holder of the turn
   LocalTransactionId doomed_lxid;
+  LocalTransactionId schema_floor_lxid;  // ran while definitions changed (PublishSchemaPosition) ...
+  uint64 schema_floor;       // ... so it may have seen only those of this Prefix
   uint32 hold;               // generation of this hold
   HoldKind kind;
   bool no_fast_path;         // the write set must be replayed (DDL, TRUNCATE, replica role, ...): release at hand-over
@@ -138,7 +140,7 @@ struct Shared {
   LWLock* lock;                       // nodes[], member_reason, halted text
   // -- the worker set; launcher
   pg_atomic_uint32 generation;        // of the set; odd-free: any change means "restarted"
-  pg_atomic_uint32 capture_generation;  // capture is able to decode transactions that got their xid from here on
+  pg_atomic_uint64 capture_from_xid;  // capture decodes the transactions that got this full xid or a later one; 0: none
   PGPROC* volatile launcher;
   PGPROC* volatile capture;
   PGPROC* volatile consensus;

@@ -1,0 +1,175 @@
+/*
+ * doom.cpp: a transaction that stands in the way of the holder of the turn, while it still executes.
+ *
+ * The watcher sets `doomed` with the victim's local transaction id in the victim's slot, then wakes it by signals of
+ * growing strength (recipe R7). What the client would read of those ("canceling statement due to user request",
+ * "... due to conflict with recovery") is not what has happened: the hooks around the executor and utilities replace such an error by
+ * SQLSTATE 40001 with our words, and end a doomed transaction at its next statement even when no signal came.
+ * An error that arises outside of them (planning, a fastpath call) is rewritten where it is reported: emit_log_hook.
+ *
+ * The hooks also notice settings that must not change between a statement and COMMIT: track_counts and
+ * session_replication_role.
+ */
+#include "hold_internal.h"
+
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/sharing.h"
+
+extern "C" {
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "pgstat.h"
+#include "tcop/utility.h"
+}
+
+namespace dadbs::pg {
+
+bool counts_were_off = false;
+bool replica_role_was_set = false;
+
+namespace {
+
+constexpr char kLost[] = "could not complete the transaction: another member's transaction wrote the same rows or "
+                         "definitions first";
+constexpr char kLostDetail[] = "It held a lock that the next transaction of the chain needs.";
+constexpr char kLostHint[] = "Retry the transaction.";
+
+ExecutorStart_hook_type previous_executor_start = nullptr;
+ExecutorRun_hook_type previous_executor_run = nullptr;
+ExecutorFinish_hook_type previous_executor_finish = nullptr;
+ProcessUtility_hook_type previous_process_utility = nullptr;
+emit_log_hook_type previous_emit_log = nullptr;
+
+bool CausedBySignal(int sqlstate) {
+  return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+         sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+void RaiseLost() {
+  ereport(ERROR, (errcode(kErrConflict), errmsg("%s", kLost), errdetail("%s", kLostDetail), errhint("%s", kLostHint)));
+}
+
+// In PG_CATCH: ends in an error either way.
+void RethrowAsLost(MemoryContext context) {
+  if (!CausedBySignal(geterrcode()) || !Doomed()) PG_RE_THROW();
+  MemoryContextSwitchTo(context);
+  FlushErrorState();
+  RaiseLost();
+}
+
+void NoteSettings() {
+  if (unlikely(!pgstat_track_counts)) counts_were_off = true;
+  if (unlikely(SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN)) replica_role_was_set = true;
+}
+
+void StartExecutor(QueryDesc* query, int flags) {
+  NoteSettings();
+  if (unlikely(Doomed())) RaiseLost();
+  if (previous_executor_start)
+    previous_executor_start(query, flags);
+  else
+    standard_ExecutorStart(query, flags);
+}
+
+void RunExecutor(QueryDesc* query, ScanDirection direction, uint64 count, bool once) {
+  MemoryContext const context = CurrentMemoryContext;
+  PG_TRY();
+  {
+    if (previous_executor_run)
+      previous_executor_run(query, direction, count, once);
+    else
+      standard_ExecutorRun(query, direction, count, once);
+  }
+  PG_CATCH();
+  {
+    RethrowAsLost(context);
+  }
+  PG_END_TRY();
+}
+
+void FinishExecutor(QueryDesc* query) {
+  MemoryContext const context = CurrentMemoryContext;
+  PG_TRY();
+  {
+    if (previous_executor_finish)
+      previous_executor_finish(query);
+    else
+      standard_ExecutorFinish(query);
+  }
+  PG_CATCH();
+  {
+    RethrowAsLost(context);
+  }
+  PG_END_TRY();
+}
+
+void RunUtility(PlannedStmt* statement, const char* text, bool read_only_tree, ProcessUtilityContext context,
+                ParamListInfo params, QueryEnvironment* environment, DestReceiver* dest, QueryCompletion* completion) {
+  MemoryContext const memory = CurrentMemoryContext;
+  NoteSettings();
+  PG_TRY();
+  {
+    if (previous_process_utility)
+      previous_process_utility(statement, text, read_only_tree, context, params, environment, dest, completion);
+    else
+      standard_ProcessUtility(statement, text, read_only_tree, context, params, environment, dest, completion);
+  }
+  PG_CATCH();
+  {
+    RethrowAsLost(memory);
+  }
+  PG_END_TRY();
+}
+
+// Reported outside of the hooks above. Keeps to assignments: it runs in the middle of error handling.
+void RewriteReport(ErrorData* error) {
+  if (error->elevel >= ERROR && error->sqlerrcode != kErrUnknown && shared != nullptr && MyProc != nullptr) {
+    SlotState const state = MySlot()->state;
+    if (state == SlotState::kCommitting || (state == SlotState::kTurn && error->elevel >= FATAL)) {
+      error->sqlerrcode = kErrUnknown;
+      error->hint = const_cast<char*>("The transaction has been handed over to the group and may commit. "
+                                      "Look at dadbs.transaction_status().");
+    } else if (CausedBySignal(error->sqlerrcode) && error->message != kLost && Doomed()) {
+      error->sqlerrcode = kErrConflict;
+      error->message = const_cast<char*>(kLost);
+      error->detail = const_cast<char*>(kLostDetail);
+      error->hint = const_cast<char*>(kLostHint);
+    }
+  }
+  if (previous_emit_log) previous_emit_log(error);
+}
+
+}  // namespace
+
+bool Doomed() {
+  if (shared == nullptr || MyProc == nullptr) return false;
+  const BackendSlot* const slot = MySlot();
+  return slot->doomed && slot->doomed_lxid == MyProc->lxid && LocalTransactionIdIsValid(MyProc->lxid);
+}
+
+void ClearDoom() noexcept {
+  BackendSlot* const slot = MySlot();
+  if (!slot->doomed) return;
+  SlotGuard guard(slot);
+  slot->doomed = false;
+  slot->doomed_lxid = InvalidLocalTransactionId;
+}
+
+void ThrowLost() { throw PgError(kErrConflict, kLost, kLostDetail, kLostHint); }
+
+void InstallDoomHooks() {
+  previous_executor_start = ExecutorStart_hook;
+  ExecutorStart_hook = StartExecutor;
+  previous_executor_run = ExecutorRun_hook;
+  ExecutorRun_hook = RunExecutor;
+  previous_executor_finish = ExecutorFinish_hook;
+  ExecutorFinish_hook = FinishExecutor;
+  previous_process_utility = ProcessUtility_hook;
+  ProcessUtility_hook = RunUtility;
+  previous_emit_log = emit_log_hook;
+  emit_log_hook = RewriteReport;
+}
+
+}  // namespace dadbs::pg

@@ -1,0 +1,142 @@
+/*
+ * messages.cpp: the bytes of capture_messages.h. Pure: knows OpenSSL's HMAC and the core's encoding, nothing of Postgres.
+ */
+#include "dadbs/pg/capture_messages.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+namespace dadbs::pg {
+
+using core::ByteView;
+using core::Bytes;
+using core::Reader;
+using core::Writer;
+
+namespace {
+
+bool Mac(ByteView message, ByteView secret, uint8_t out[kMacBytes]) {
+  unsigned int length = 0;
+  return HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()), message.data(), message.size(), out,
+              &length) != nullptr &&
+         length == kMacBytes;
+}
+
+Bytes Seal(Writer* w, ByteView secret) {
+  uint8_t mac[kMacBytes] = {};
+  if (!Mac(w->bytes(), secret, mac)) throw std::bad_alloc();
+  w->Raw(mac);
+  return w->Take();
+}
+
+ByteView Body(ByteView message) { return message.subspan(1, message.size() - 1 - kMacBytes); }
+
+}  // namespace
+
+Bytes EncodeReady(const ReadyMessage& m, ByteView secret) {
+  Writer w;
+  w.U8('R');
+  w.U32(m.procno);
+  w.U32(m.hold);
+  w.U32(m.xid);
+  w.U32(m.emitted);
+  w.U32(m.flags);
+  w.I64(m.begun_at_us);
+  w.Str(m.user);
+  w.Str(m.application_name);
+  w.U32(static_cast<uint32_t>(m.children.size()));
+  for (uint32_t child : m.children) w.U32(child);
+  w.U32(static_cast<uint32_t>(m.relations.size()));
+  for (const RelationCount& r : m.relations) {
+    w.U32(r.relation);
+    w.U8(r.ignored);
+    w.U8(r.truncated);
+    w.U64(r.inserted);
+    w.U64(r.updated);
+    w.U64(r.deleted);
+  }
+  return Seal(&w, secret);
+}
+
+Bytes EncodeLone(const LoneMessage& m, ByteView secret) {
+  Writer w;
+  w.U8('L');
+  w.U32(m.procno);
+  w.U32(m.hold);
+  w.I64(m.begun_at_us);
+  w.Str(m.user);
+  w.Str(m.application_name);
+  w.Blob(m.change);
+  return Seal(&w, secret);
+}
+
+Bytes EncodeChangeMessage(const ChangeMessage& m, ByteView secret) {
+  Writer w;
+  w.U8('C');
+  w.U32(m.xid);
+  w.Blob(m.change);
+  return Seal(&w, secret);
+}
+
+char CheckMessage(ByteView message, ByteView secret) {
+  if (message.size() < 1 + kMacBytes) return 0;
+  uint8_t mac[kMacBytes] = {};
+  if (!Mac(message.first(message.size() - kMacBytes), secret, mac)) return 0;
+  if (CRYPTO_memcmp(mac, message.last(kMacBytes).data(), kMacBytes) != 0) return 0;
+  return static_cast<char>(message[0]);
+}
+
+std::optional<ReadyMessage> DecodeReady(ByteView message) {
+  Reader r(Body(message));
+  ReadyMessage m;
+  m.procno = r.U32();
+  m.hold = r.U32();
+  m.xid = r.U32();
+  m.emitted = r.U32();
+  m.flags = r.U32();
+  m.begun_at_us = r.I64();
+  m.user = r.Str();
+  m.application_name = r.Str();
+  uint32_t const children = r.U32();
+  if (children > r.remaining() / 4) return std::nullopt;
+  m.children.reserve(children);
+  for (uint32_t i = 0; i < children; i++) m.children.push_back(r.U32());
+  uint32_t const relations = r.U32();
+  for (uint32_t i = 0; i < relations && r.ok(); i++) {
+    RelationCount c;
+    c.relation = r.U32();
+    c.ignored = r.U8() != 0;
+    c.truncated = r.U8() != 0;
+    c.inserted = r.U64();
+    c.updated = r.U64();
+    c.deleted = r.U64();
+    m.relations.push_back(c);
+  }
+  if (!r.Done()) return std::nullopt;
+  return m;
+}
+
+std::optional<LoneMessage> DecodeLone(ByteView message) {
+  Reader r(Body(message));
+  LoneMessage m;
+  m.procno = r.U32();
+  m.hold = r.U32();
+  m.begun_at_us = r.I64();
+  m.user = r.Str();
+  m.application_name = r.Str();
+  m.change = r.Blob();
+  if (!r.Done()) return std::nullopt;
+  return m;
+}
+
+std::optional<ChangeMessage> DecodeChangeMessage(ByteView message) {
+  Reader r(Body(message));
+  ChangeMessage m;
+  m.xid = r.U32();
+  m.change = r.Blob();
+  if (!r.Done()) return std::nullopt;
+  return m;
+}
+
+}  // namespace dadbs::pg
