@@ -7,6 +7,7 @@
 #include <map>
 
 #include "dadbs/core/chain.h"
+#include "dadbs/core/chain_state.h"
 #include "dadbs/core/merkle.h"
 #include "dadbs/core/write_set.h"
 
@@ -34,42 +35,53 @@ std::string CheckLink(const BlockHeader& header, const BlockHeader* parent, cons
   return {};
 }
 
-// The numbers and incarnations of one origin within a block; across blocks the replica keeps them.
+// The numbers and incarnations of the origins within one block; across blocks ChainState keeps them.
 class OriginOrder {
  public:
+  explicit OriginOrder(Height height) : height_(height) {}
+
   std::string Add(const Item& item) {
-    if (const auto* entry = std::get_if<IncarnationEntry>(&item)) return Begin(*entry);
-    const auto& batch = std::get<BatchHeader>(item);
-    if (batch.count == 0 || batch.first_number == 0 || batch.incarnation == 0) return "an empty or unnumbered batch";
-    if (batch.count > UINT64_MAX - batch.first_number) return "transaction numbers out of range";
-    auto [seen, is_first] = origins_.try_emplace(batch.origin, State{batch.incarnation, batch.first_number});
-    State& state = seen->second;
-    if (batch.incarnation != state.incarnation) return "a batch of another incarnation than the origin's current one";
-    if (batch.first_number != state.next) return "transaction numbers are not contiguous";
-    state.next = batch.first_number + batch.count;
-    return {};
+    const NodeId origin = std::visit([](const auto& entry) { return entry.origin; }, item);
+    auto [seen, is_first] = origins_.try_emplace(origin);
+    if (seen->second.has_begun) return "an item of an origin after its incarnation entry";
+    if (const auto* entry = std::get_if<IncarnationEntry>(&item)) return Begin(*entry, &seen->second);
+    return Continue(std::get<BatchHeader>(item), &seen->second);
   }
 
  private:
   struct State {
-    uint64_t incarnation;
-    uint64_t next;
+    uint64_t incarnation = 0;
+    uint64_t next = 0;
+    bool has_begun = false;
   };
-  std::string Begin(const IncarnationEntry& entry) {
-    if (entry.incarnation == 0) return "incarnation 0 begins";
-    auto [seen, is_first] = origins_.try_emplace(entry.origin, State{entry.incarnation, 1});
-    if (is_first) return {};
-    if (entry.incarnation <= seen->second.incarnation) return "an incarnation that is not above the one before";
-    seen->second = State{entry.incarnation, 1};
+
+  std::string Begin(const IncarnationEntry& entry, State* state) const {
+    if (entry.incarnation <= state->incarnation) return "an incarnation that is not above the one before";
+    if (entry.recent_height >= height_ || height_.value - entry.recent_height.value > kIncarnationLifetimeBlocks)
+      return "an incarnation entry that has expired";
+    state->has_begun = true;
     return {};
   }
+
+  static std::string Continue(const BatchHeader& batch, State* state) {
+    if (batch.count == 0 || batch.first_number == 0 || batch.incarnation == 0) return "an empty or unnumbered batch";
+    if (batch.body_bytes > kBatchBytesMax) return "a batch that is larger than a batch may be";
+    if (batch.count > UINT64_MAX - batch.first_number) return "transaction numbers out of range";
+    if (state->incarnation == 0) *state = {batch.incarnation, batch.first_number, false};
+    if (batch.incarnation != state->incarnation) return "a batch of another incarnation than the one before";
+    if (batch.first_number != state->next) return "transaction numbers are not contiguous";
+    state->next += batch.count;
+    return {};
+  }
+
+  Height height_;
   std::map<NodeId, State> origins_;
 };
 
 std::string CheckItems(const Block& block, std::span<const Digest> transaction_hashes, const Genesis& genesis,
                        const Digest& chain_id, const Verifier& verifier) {
   const SignContext ctx{chain_id, block.header.epoch};
-  OriginOrder order;
+  OriginOrder order(block.header.height);
   MerkleBuilder items_tree;
   uint64_t body_bytes = 0;
   size_t first = 0;
@@ -81,7 +93,6 @@ std::string CheckItems(const Block& block, std::span<const Digest> transaction_h
     if (std::string why = order.Add(item); !why.empty()) return where + why;
     const auto* batch = std::get_if<BatchHeader>(&item);
     if (batch == nullptr) continue;
-    if (batch->body_bytes > kBatchBytesMax) return where + "the batch is larger than a batch may be";
     if (batch->count > transaction_hashes.size() - first) return where + "transactions are missing";
     if (TransactionTreeRoot(transaction_hashes.subspan(first, batch->count)) != batch->transaction_root)
       return where + "the transactions do not have the batch's Merkle root";
@@ -90,6 +101,7 @@ std::string CheckItems(const Block& block, std::span<const Digest> transaction_h
   }
   if (first != transaction_hashes.size()) return "transactions that no batch names";
   if (body_bytes != block.header.body_bytes) return "the number of bytes is not the batches' sum";
+  if (body_bytes > kBlockBodyBytesMax) return "more bytes than a block may hold";
   if (items_tree.Root() != block.header.items_root) return "the items do not have the block's Merkle root";
   return {};
 }
@@ -150,6 +162,7 @@ std::string CheckBlock(const Block& block, const BlockHeader* parent, const Dige
   if (std::string why = CheckLink(header, parent, parent_hash, genesis, chain_id); !why.empty()) return why;
   if (block.items.size() != header.item_count || block.items.size() > kItemsPerBlockMax)
     return "the number of items is not the header's";
+  if (block.items.empty()) return "an empty block";
   if (header.transaction_count != transaction_hashes.size() || transaction_hashes.size() > kTransactionsPerBlockMax)
     return "the number of transactions is not the header's";
   if (std::string why = CheckItems(block, transaction_hashes, genesis, chain_id, verifier); !why.empty()) return why;
