@@ -133,6 +133,7 @@ enum class MemberState : uint32 {
   kWaitingForQuorum,  // fewer than q members connected, or the primary is away: no writes
   kCatchingUp,        // behind the others
   kReady,
+  kJournalFailing,    // the journal cannot be written (disk full, I/O error): no votes, no writes, tried again
   kHalted,            // a broken invariant or a damaged journal: `reason` says which
 };
 

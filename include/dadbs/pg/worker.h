@@ -9,6 +9,7 @@
 #pragma once
 
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
 
 extern "C" {
@@ -19,8 +20,7 @@ namespace dadbs::pg {
 
 void BeginWorker();                               // handlers in place, signals unblocked
 void PublishWorker(PGPROC* volatile* place);      // "ready": stores MyProc, wakes the launcher; cleared at exit
-void NoteWorkerError(const PgError& e);           // for dadbs.status, until the set runs again
-bool IsBrokenInvariant(const PgError& e);
+void NoteWorkerError(const char* message);        // for dadbs.status, until the set runs again
 void HaltMember(const std::string& reason);       // log and dadbs.status; the launcher sees it when the set ends
 inline bool ShutdownAsked() { return ShutdownRequestPending != 0; }
 void HandleWorkerInterrupts();                    // configuration, barriers, memory dumps; between two steps of a loop
@@ -32,8 +32,14 @@ void RunWorker(F&& body) {
     try {
       body();
     } catch (const PgError& e) {
-      NoteWorkerError(e);
-      if (IsBrokenInvariant(e)) HaltMember(e.message());
+      NoteWorkerError(e.what());
+      if (e.sqlstate() == kErrHalted) HaltMember(e.message());
+      throw;
+    } catch (const core::BrokenInvariant& e) {
+      HaltMember(e.what());
+      throw;
+    } catch (const std::exception& e) {
+      NoteWorkerError(e.what());
       throw;
     }
   });

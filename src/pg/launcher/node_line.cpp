@@ -23,6 +23,7 @@ namespace {
 constexpr std::string_view kKeyPrefix = "ed25519:";
 constexpr size_t kNameBytesMax = NAMEDATALEN - 1;
 constexpr size_t kHostBytesMax = 240;
+constexpr int kRulesVersion = 1;   // of certification, apply and DDL: what decides verdicts
 constexpr int kKeyTextBytes = 44;  // 32 bytes in base64
 
 [[noreturn]] void Fail(std::string_view line, const char* detail) {
@@ -114,7 +115,7 @@ void SplitAddress(const std::string& address, std::string* host, uint16_t* port)
 Environment ComputeEnvironment(const DatabaseFacts& facts) {
   Environment env;
   env.emplace_back("server_version", std::to_string(PG_VERSION_NUM / 10000));
-  env.emplace_back("dadbs_version", DADBS_VERSION);
+  env.emplace_back("rules", std::to_string(kRulesVersion));
   env.emplace_back("encoding", facts.encoding);
   env.emplace_back("locale_provider", facts.provider);
   env.emplace_back("collation", facts.collate);

@@ -35,14 +35,10 @@ void PublishWorker(PGPROC* volatile* place) {
   if (place != &shared->launcher) WakeWorker(&shared->launcher);
 }
 
-void NoteWorkerError(const PgError& e) {
+void NoteWorkerError(const char* message) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  if (shared->worker_error[0] == '\0') strlcpy(shared->worker_error, e.what(), sizeof(shared->worker_error));
+  if (shared->worker_error[0] == '\0') strlcpy(shared->worker_error, message, sizeof(shared->worker_error));
   LWLockRelease(shared->lock);
-}
-
-bool IsBrokenInvariant(const PgError& e) {
-  return e.sqlstate() == kErrHalted || e.message().starts_with("dadbs: broken invariant");
 }
 
 void HaltMember(const std::string& reason) {

@@ -1,0 +1,170 @@
+/*
+ * publish.cpp: see publish.h. Writes nodes[], member_state, member_reason and waiting_for under shared->lock; can_write and
+ * counters are atomics.
+ */
+#include "publish.h"
+
+#include <algorithm>
+
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/guc.h"
+#include "dadbs/pg/records.h"
+
+namespace dadbs::pg {
+namespace {
+
+constexpr uint64_t kCatchingUpBlocks = 32;      // further behind the others than that: not an ordinary moment's lag
+constexpr int64_t kStalledAfter_us = 1'000'000;  // an ordinary agreement is not worth a word
+
+TimestampTz ToTimestamp(int64_t unix_us) { return unix_us == 0 ? 0 : unix_us - kPostgresEpochUs; }
+
+std::string Blocks(uint64_t n) { return std::to_string(n) + (n == 1 ? " block" : " blocks"); }
+
+const net::PeerStats* FindPeer(const PublishedInputs& inputs, core::NodeId id) {
+  for (const net::PeerStats& p : inputs.peers)
+    if (p.id == id) return &p;
+  return nullptr;
+}
+
+// A reason that was set by a broken invariant stays until the server restarts.
+void SetState(MemberState state, const std::string& reason, const std::string& waiting_for) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  if (GetMemberState() != MemberState::kHalted) {
+    pg_atomic_write_u32(&shared->member_state, static_cast<uint32>(state));
+    strlcpy(shared->member_reason, reason.c_str(), sizeof(shared->member_reason));
+  }
+  strlcpy(shared->waiting_for, waiting_for.c_str(), sizeof(shared->waiting_for));
+  LWLockRelease(shared->lock);
+}
+
+}  // namespace
+
+StatusPublisher::StatusPublisher(const Member& member) : member_(member) {
+  static_assert(core::kNodesMax <= kNodesShownMax);
+}
+
+void StatusPublisher::NoteClaim(core::NodeId from, const core::StatusMessage& message) {
+  claims_[from] = {message.committed.value, message.applied.value};
+}
+
+// The highest height that f+1 others claim to have: one of them is honest.
+uint64_t StatusPublisher::NetworkHeight() const {
+  std::vector<uint64_t> heights;
+  for (const auto& [id, claim] : claims_) heights.push_back(claim.committed);
+  size_t const f = core::FaultsTolerated(member_.genesis.members.size());
+  if (heights.size() <= f) return 0;
+  std::sort(heights.rbegin(), heights.rend());
+  return heights[f];
+}
+
+std::string StatusPublisher::NameWithReason(const PublishedInputs& inputs, core::NodeId id) const {
+  const core::Member* const node = member_.genesis.Find(id);
+  std::string text = node == nullptr ? "node " + std::to_string(id.value) : node->name;
+  const net::PeerStats* const peer = FindPeer(inputs, id);
+  if (peer != nullptr && !peer->connected)
+    text += peer->last_error.empty() ? " (not connected)" : " (" + peer->last_error + ")";
+  return text;
+}
+
+std::string StatusPublisher::Missing(const PublishedInputs& inputs, const std::vector<core::NodeId>& ids) const {
+  std::string text;
+  for (core::NodeId id : ids) text += (text.empty() ? "" : ", ") + NameWithReason(inputs, id);
+  return text;
+}
+
+StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int64_t now_us) const {
+  const core::ReplicaStatus& r = in.replica;
+  uint64_t const delivered = r.delivered.value;
+  uint64_t const applied = core::PrefixHeight(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
+  uint64_t const network = NetworkHeight();
+  if (!in.journal_problem.empty())
+    return {MemberState::kJournalFailing, in.journal_problem, "the journal to be writable again"};
+  if (pg_atomic_read_u32(&shared->replay_done) == 0) {
+    uint64_t const target = pg_atomic_read_u64(&shared->replay_target);
+    return {MemberState::kReplaying, "applied " + std::to_string(applied) + " of " + Blocks(target) + " in the journal",
+            "the apply worker"};
+  }
+  if (in.isolated)
+    return {MemberState::kWaitingForQuorum, "its links are cut by dadbs_internal.set_isolated()", "the links to be healed"};
+  std::vector<core::NodeId> unconnected;
+  for (const net::PeerStats& p : in.peers)
+    if (!p.connected) unconnected.push_back(p.id);
+  if (!r.has_quorum) {
+    size_t const n = member_.genesis.members.size();
+    return {MemberState::kWaitingForQuorum,
+            std::to_string(n - unconnected.size()) + " of " + std::to_string(n) + " members are connected, " +
+                std::to_string(member_.genesis.quorum()) + " are needed",
+            Missing(in, unconnected)};
+  }
+  if (!r.primary_connected)
+    return {MemberState::kWaitingForQuorum, "the primary is not connected", NameWithReason(in, r.primary)};
+  if (network > delivered + kCatchingUpBlocks)
+    return {MemberState::kCatchingUp, Blocks(network - delivered) + " behind the others", "their blocks"};
+  if (delivered > applied + static_cast<uint64_t>(guc_apply_lag_blocks_max))
+    return {MemberState::kCatchingUp, Blocks(delivered - applied) + " agreed but not applied here", "the apply worker"};
+  std::string stalled;
+  if (std::string_view(r.phase) != "idle" && now_us - r.phase_since_us > kStalledAfter_us && !r.missing.empty())
+    stalled = Missing(in, r.missing) + " (" + r.phase + ", block " + std::to_string(delivered + 1) + ")";
+  if (!r.incarnation_open)
+    return {MemberState::kStarting, "the beginning of its incarnation " + std::to_string(r.incarnation) +
+            " is not on the chain yet", stalled.empty() ? "a block" : stalled};
+  return {MemberState::kReady, "", stalled};
+}
+
+void StatusPublisher::FillNodes(const PublishedInputs& in) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  uint32 i = 0;
+  for (const core::Member& m : member_.genesis.members) {
+    NodeStatus& node = shared->nodes[i++];
+    memset(static_cast<void*>(&node), 0, sizeof(node));
+    node.id = m.id.value;
+    strlcpy(node.name, m.name.c_str(), sizeof(node.name));
+    strlcpy(node.address, m.address.c_str(), sizeof(node.address));
+    memcpy(node.key, m.key.bytes.data(), sizeof(node.key));
+    node.is_primary = m.id == in.replica.primary;
+    node.connected = m.id == member_.self;
+    if (auto const claim = claims_.find(m.id); claim != claims_.end()) {
+      node.committed = claim->second.committed;
+      node.applied = claim->second.applied;
+    }
+    const net::PeerStats* const peer = FindPeer(in, m.id);
+    if (peer == nullptr) continue;
+    node.connected = peer->connected;
+    node.last_seen = ToTimestamp(peer->last_seen_us);
+    node.connected_since = peer->connected ? ToTimestamp(peer->connected_since_us) : 0;
+    node.bytes_sent = peer->bytes_sent;
+    node.bytes_received = peer->bytes_received;
+    node.queued_bytes = peer->queued_bytes;
+    if (!peer->connected) strlcpy(node.reason, peer->last_error.c_str(), sizeof(node.reason));
+  }
+  pg_atomic_write_u32(&shared->node_count, i);
+  LWLockRelease(shared->lock);
+}
+
+// Changes of the state, not of its details: those move all the time.
+void StatusPublisher::Log(const Decision& d) {
+  std::string const name = MemberStateName(d.state);
+  if (name == logged_) return;
+  logged_ = name;
+  std::string const text = name + (d.reason.empty() ? "" : ": " + d.reason) +
+                           (d.waiting_for.empty() ? "" : "; waiting for " + d.waiting_for);
+  const char* const shown = text.c_str();
+  Call([&] { ereport(LOG, (errmsg("dadbs: this member is %s", shown))); });
+}
+
+void StatusPublisher::Publish(const PublishedInputs& in, int64_t now_us) {
+  FillNodes(in);
+  pg_atomic_write_u64(&shared->view, in.replica.view.value);
+  pg_atomic_write_u32(&shared->primary_id, in.replica.primary.value);
+  pg_atomic_write_u64(&shared->incarnation, in.replica.incarnation);
+  pg_atomic_write_u64(&shared->network_height, NetworkHeight());
+  pg_atomic_write_u64(&shared->journal_bytes, in.journal_bytes);
+  pg_atomic_write_u64(&shared->journal_syncs, in.journal_syncs);
+  pg_atomic_write_u64(&shared->refused_peers, in.refused_peers);
+  Decision const decision = Decide(in, now_us);
+  SetState(decision.state, decision.reason, decision.waiting_for);
+  pg_atomic_write_u32(&shared->can_write, GetMemberState() == MemberState::kReady ? 1 : 0);
+  Log(decision);
+}
+
+}  // namespace dadbs::pg

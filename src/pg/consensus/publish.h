@@ -1,0 +1,57 @@
+/*
+ * publish.h: what the consensus worker tells the rest of the server about the member and its peers.
+ *
+ * It decides the member's state: one place, from the replica, the transport, the journal and the apply worker's progress,
+ * so that dadbs.status, wait_for_ready and the refusal of writes say the same.
+ */
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "dadbs/core/replica.h"
+#include "dadbs/net/transport.h"
+#include "dadbs/pg/member.h"
+
+#include "dadbs/pg/ipc.h"
+
+namespace dadbs::pg {
+
+struct PublishedInputs {
+  core::ReplicaStatus replica;
+  std::vector<net::PeerStats> peers;
+  std::string journal_problem;  // empty: it can be written
+  uint64_t journal_bytes = 0, journal_syncs = 0, refused_peers = 0;
+  bool isolated = false;
+};
+
+class StatusPublisher {
+ public:
+  explicit StatusPublisher(const Member& member);
+
+  void NoteClaim(core::NodeId from, const core::StatusMessage& message);
+  void Publish(const PublishedInputs& inputs, int64_t now_us);
+
+ private:
+  struct Decision {
+    MemberState state;
+    std::string reason, waiting_for;
+  };
+  struct Claim {
+    uint64_t committed = 0, applied = 0;
+  };
+
+  Decision Decide(const PublishedInputs& inputs, int64_t now_us) const;
+  std::string Missing(const PublishedInputs& inputs, const std::vector<core::NodeId>& ids) const;
+  std::string NameWithReason(const PublishedInputs& inputs, core::NodeId id) const;
+  uint64_t NetworkHeight() const;
+  void FillNodes(const PublishedInputs& inputs);
+  void Log(const Decision& decision);
+
+  const Member& member_;
+  std::map<core::NodeId, Claim> claims_;
+  std::string logged_;
+};
+
+}  // namespace dadbs::pg
