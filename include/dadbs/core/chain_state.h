@@ -16,7 +16,8 @@
 namespace dadbs::core {
 
 // An incarnation entry names a block at most this many heights below its own; so it expires.
-inline constexpr uint32_t kIncarnationLifetimeBlocks = 64;
+// Long enough for a member that restarts under load to reach the head.
+inline constexpr uint32_t kIncarnationLifetimeBlocks = 1024;
 inline constexpr uint64_t kBlockBodyBytesMax = kBatchBytesMax;
 
 struct OriginState {
@@ -37,7 +38,7 @@ struct ChainState {
   static ChainState AtGenesis(const Genesis& genesis);
   // Is `block` a valid successor, but for signatures and for what the bodies say (transactions_root)? Empty: yes.
   std::string Check(const Block& block, const Genesis& genesis) const;
-  // Would this item be valid as the next one at height + 1, if nothing else stood before it? Empty: yes.
+  // Would this item be valid as the first one at height + 1? Empty: yes.
   std::string CheckItem(const Item& item, const Genesis& genesis) const;
   void Advance(const Block& block);        // after Check
   const Digest* HashAt(Height h) const;    // null: not among the recent ones
@@ -46,8 +47,5 @@ struct ChainState {
   bool CanStillBeOrdered(const BatchHeader& batch) const;
   bool operator==(const ChainState&) const = default;
 };
-
-// Signatures of the items by their origins. Empty: sound.
-std::string CheckItemSignature(const Item& item, const Genesis& genesis, const Verifier& verifier);
 
 }  // namespace dadbs::core

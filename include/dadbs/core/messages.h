@@ -76,8 +76,7 @@ struct CommittedRecord {                                                // befor
   std::shared_ptr<const Block> block;
   Certificate certificate;
 };
-// Repeated at each segment's head, so that older segments can be cut. It may be ahead of the records that follow it by
-// the effects of one step: who folds the journal skips what it already covers.
+// Repeated at each segment's head by the journal writer, so that older segments can be cut.
 struct SegmentStateRecord {
   ChainState chain;                                                     // of the last block committed
   View view;
@@ -91,8 +90,7 @@ using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord
 Bytes EncodeRecord(const JournalRecord& record);  // u8 type, canonical fields
 bool DecodeRecord(ByteView bytes, JournalRecord* out);
 
-// What a restart knows: the fold of the journal's records, in order. The caller sets journal_sequence to the sequence
-// number of the last record, or leaves it to Apply's second argument.
+// What a restart knows: the fold of the journal's records, in order.
 struct RecoveredState {
   Genesis genesis;
   NodeId self;
@@ -104,8 +102,9 @@ struct RecoveredState {
   std::shared_ptr<const ProposalRecord> proposal;
   std::shared_ptr<const PrepareRecord> prepare;
   std::shared_ptr<const CommitRecord> commit;
-  std::vector<std::shared_ptr<const Batch>> batches;   // held, not on the chain
+  std::map<Digest, std::shared_ptr<const Batch>> batches;  // held, not on the chain; by digest
   std::deque<BlockMessage> recent;                     // the last blocks, for laggards; within these bounds:
+  uint64_t recent_bytes = 0;           // of `recent`
   size_t recent_blocks_max = 256;
   uint64_t recent_bytes_max = 64u << 20;
 

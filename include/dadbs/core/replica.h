@@ -12,7 +12,7 @@
  *         Append -> JournalWriter::Append, the others as they say. When the events at hand are used up and something
  *         was appended: one Sync for all, then OnJournalDone(last appended sequence) and its effects; repeat.
  *   A failed Append or Sync: no OnJournalDone; the journal is rewritten (journal.h) or the member stops.
- *   now_us is the wall clock (block times come from it); it may step backwards: intervals only get longer.
+ *   now_us is the wall clock (block times come from it); it may step in both directions.
  *
  * Bad input of a peer gives RejectedPeerEffect and changes nothing. A broken invariant is a DADBS_CHECK.
  */
@@ -28,8 +28,8 @@ namespace dadbs::core {
 // A member's own settings: none of them decides whether a block is valid.
 struct ReplicaLimits {
   uint32_t batch_transactions_max = 512;
-  uint64_t batch_bytes_max = 1u << 20;            // a batch closes at this size; one large write set may exceed it
-  uint64_t inline_batch_bytes_max = 64u << 10;    // up to here a batch may be named before q members acknowledged it
+  uint64_t batch_bytes_max = 256u << 10;          // a batch closes at this size; a larger write set is a batch alone
+  uint64_t inline_batch_bytes_max = 256u << 10;   // up to here a batch may be named before q members acknowledged it
   uint32_t block_items_max = 256;
   uint32_t block_transactions_max = 8192;
   uint64_t block_bytes_max = 64u << 20;           // at least one batch is always taken, whatever its size
@@ -87,6 +87,7 @@ struct ReplicaStatus {
   bool has_quorum = false;          // q members connected, self included
   bool primary_connected = false;   // or self
   bool incarnation_open = false;    // own batches may leave
+  bool fenced = false;              // another server runs with this member's key: nothing is signed any more
   uint64_t incarnation = 0;
   uint64_t submitted_waiting = 0;   // own transactions not yet on the chain
   uint64_t pending_bytes = 0;       // of all origins
@@ -119,7 +120,6 @@ class Replica {
   Effects OnApplied(Height height, int64_t now_us);
 
   ReplicaStatus status() const;
-  SegmentStateRecord SegmentState() const;   // for JournalWriter::SetSegmentState
   uint64_t last_sequence() const;            // of the last AppendEffect (or recovered record)
 
  private:

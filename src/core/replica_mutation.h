@@ -1,0 +1,32 @@
+/*
+ * replica_mutation.h: deliberate mistakes, to show that the simulator's checkers find them (dadbs_sim --mutations).
+ *
+ * Only the simulator's own build of the replica knows them; everywhere else MUTATED(...) is false at compile time.
+ */
+#pragma once
+
+namespace dadbs::core {
+
+enum class Mutation {
+  kNone,
+  kVoteBeforeJournal,       // a vote leaves before its record is durable
+  kQuorumOffByOne,          // q - 1 votes are taken for a quorum
+  kProposalUnjournaled,     // the primary's proposal is not in the journal
+  kBatchUnheld,             // votes for batches that it has never seen
+  kBatchUnjournaled,        // votes for batches that are held in memory only
+  kIncarnationUnchecked,    // contiguity and incarnations of batches are not checked
+  kCertificateUnchecked,    // votes of a certificate are counted, not compared and verified
+  kDeliverBeforeJournal,    // a block is delivered before its record is durable
+  kIncarnationReused,       // a restart goes on in the old incarnation
+  kVoteSignatureUnchecked,  // votes are believed without their signature
+  kBodyUnchecked,           // a batch's body is not compared with its header
+};
+
+#ifdef DADBS_MUTATIONS
+inline Mutation active_mutation = Mutation::kNone;
+#define MUTATED(name) (::dadbs::core::active_mutation == ::dadbs::core::Mutation::name)
+#else
+#define MUTATED(name) false
+#endif
+
+}  // namespace dadbs::core

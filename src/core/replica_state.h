@@ -1,0 +1,307 @@
+/*
+ * replica_state.h: the state of a replica and its transitions, private to src/core/replica*.cpp.
+ *
+ * Each event changes the state and then runs Progress(), which takes every step that has become possible:
+ *
+ *   at height chain.height + 1                                        file
+ *   idle       primary: something to order -> propose                 replica_votes
+ *   candidate  a proposal whose frame and signatures are right, but a batch is missing or its time lies ahead
+ *   accepted   journaled, PREPARE (the primary's is its proposal)     replica_votes
+ *   prepared   q PREPAREs -> journaled with them, COMMIT              replica_votes
+ *   certified  q COMMITs, or a certified block from a peer -> CommittedRecord, chain advances, idle
+ *
+ * Deliveries follow behind as the journal says that it is durable. Persistent state is what the journal holds; all else
+ * is lost in a crash and comes again by messages.
+ */
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "dadbs/core/check.h"
+#include "dadbs/core/replica.h"
+#include "dadbs/core/write_set.h"
+#include "replica_mutation.h"
+
+namespace dadbs::core {
+
+inline constexpr uint64_t kVoteWindowHeights = 4;     // votes this far above the chain are kept
+inline constexpr size_t kEarlyAcksPerPeerMax = 256;
+inline constexpr size_t kOwnBatchesResentMax = 16;    // per tick
+inline constexpr int64_t kClockStepMaxUs = 10'000'000;
+inline constexpr int kBackOffMax = 8;                 // times resend_interval
+
+// A batch in memory, of anybody, not yet on the chain. Its body is what its header says; its signature was verified, or
+// is the one in a certified block.
+struct HeldBatch {
+  std::shared_ptr<const Batch> batch;
+  Digest digest;
+  std::vector<Digest> transaction_hashes;
+  bool acknowledged = false;        // by me to the others; large ones
+  uint64_t journaled_at_byte = 0;   // of journal_bytes in this run; 0: not in this run
+  uint64_t acks = 0;                // bit per member: holds it durably
+};
+
+// The order in which an origin's batches can be taken.
+struct BatchKey {
+  uint64_t incarnation = 0, first_number = 0;
+  Digest digest;
+  auto operator<=>(const BatchKey&) const = default;
+};
+
+struct OriginQueue {
+  std::map<BatchKey, HeldBatch> batches;
+  std::unordered_map<Digest, BatchKey, DigestHash> by_digest;  // look-ups only: its order must not show
+  uint64_t bytes = 0;
+  std::optional<IncarnationEntry> entry;  // pending; the highest, its signature checked
+};
+
+// An own batch that has been closed and is not on the chain.
+struct OwnBatch {
+  Digest digest;
+  uint64_t first_number = 0;
+  uint32_t count = 0;
+  uint64_t bytes = 0;
+  bool left = false;             // its record is durable, it was sent
+  bool in_proposal = false;      // of the round in flight
+  int64_t submitted_at = 0, left_at = 0, resend_at = 0;
+  int back_off = 1;
+};
+
+struct VoteSlot {
+  VoteMessage vote;
+  bool verified = false;
+};
+using VoteSlots = std::map<uint16_t, VoteSlot>;  // by signer
+
+struct HeightVotes {
+  VoteSlots prepares, commits;
+  std::optional<ProposalMessage> early_proposal;  // for a height above the next one; not verified
+};
+
+struct BatchRef {
+  NodeId origin;
+  Digest digest;
+  uint64_t bytes = 0;
+};
+using BatchRefs = std::vector<BatchRef>;        // the batch items of a block, in order
+
+// A proposal for the height in flight: frame, chain rules, signatures are right.
+struct Candidate {
+  std::shared_ptr<const ProposalMessage> message;
+  Digest hash;
+  BatchRefs batches;
+  const Block& block() const { return *message->block; }
+};
+
+// A certified block from a peer, on its way into the chain.
+struct CertifiedBlock {
+  BlockMessage message;
+  NodeId from;
+  uint64_t bytes = 0;
+  bool checked = false;                         // its certificate and the chain's rules
+  BatchRefs batches;
+};
+
+struct Round {
+  std::optional<Candidate> candidate;   // not accepted yet
+  std::optional<Candidate> accepted;    // journaled with my vote; never replaced within the view
+  std::optional<VoteMessage> my_prepare, my_commit;
+  int64_t accepted_at = 0, prepared_at = 0;
+};
+
+struct PeerState {
+  bool connected = false;
+  Height claimed;                 // the highest committed height that it has shown or implied
+  int64_t old_answered_at = -kClockStepMaxUs;
+  uint64_t served_bytes = 0;      // since the last resend interval
+  std::deque<Digest> early_acks;  // of large batches that have not come
+};
+
+// A batch asked for by digest.
+struct Want {
+  NodeId origin;
+  uint32_t attempts = 0;
+  int64_t ask_at = 0;
+};
+
+struct Fetch {                    // of certified blocks
+  bool active = false;
+  NodeId peer;
+  Height asked_at_height;         // of the chain, when asked
+  int64_t deadline = 0;           // for the next block of the answer
+  int64_t not_before = 0;         // for asking again
+  uint16_t next_peer = 0;         // where the search for a peer begins
+};
+
+struct Delivery {
+  DeliverEffect effect;
+  int64_t certified_at = 0;
+};
+struct OwnBatchLeaves { Digest digest; };
+// What waits for the journal: done when everything up to `sequence` is durable.
+struct Release {
+  uint64_t sequence = 0;
+  std::variant<SendEffect, Delivery, OwnBatchLeaves> what;
+};
+
+struct Replica::State {
+  State(NodeId self, const Signer& signer, const Verifier& verifier, ReplicaLimits limits, RecoveredState recovered,
+        Nonce nonce, int64_t now_us);
+
+  // ---- configuration
+  const NodeId self;
+  const Signer& signer;
+  const Verifier& verifier;
+  const ReplicaLimits limits;
+  const Genesis genesis;
+  const SignContext context;
+  const size_t n, q;
+  const Nonce nonce;
+
+  // ---- persistent: journaled before it has effects outside
+  ChainState chain;                     // of the last certified block; its record may not be durable yet
+  View view;
+  uint64_t incarnation = 0;             // of this run
+  std::optional<IncarnationEntry> entry;  // mine, until it is on the chain
+  Round round;
+  uint64_t sequence = 0;                // of the last record appended
+  uint64_t durable = 0;
+
+  // ---- volatile
+  std::map<uint16_t, OriginQueue> origins;
+  std::map<uint64_t, HeightVotes> votes;         // by height, above the chain
+  std::map<uint16_t, PeerState> peers;           // all members but me
+  std::map<uint64_t, CertifiedBlock> certified;  // answers to my BlockRequests, by height
+  uint64_t certified_bytes = 0;
+  std::map<Digest, Want> wants;
+  Fetch fetch;
+  std::deque<BlockMessage> recent;               // delivered, for laggards
+  uint64_t recent_bytes = 0;
+  Height delivered, applied;
+  std::deque<Release> releases;
+  // own write sets
+  std::vector<Bytes> gathering;
+  uint64_t gathering_bytes = 0;
+  int64_t gathering_since = 0;
+  uint64_t next_number = 1;
+  std::deque<OwnBatch> own;
+  uint64_t own_bytes = 0, own_count = 0;         // in `own` and `gathering`
+  bool open = false;                             // the incarnation is on the chain and delivered
+  bool fenced = false;
+  // time: `clock` only goes forward; `wall` goes into blocks
+  int64_t wall = 0, clock = 0;
+  int64_t resend_at = 0, status_at = 0, serve_reset_at = 0, acks_resend_at = 0, entry_resend_at = 0;
+  int64_t moved_at = 0;                          // when the chain last advanced
+  int back_off = 1;
+  int entry_back_off = 1;
+  uint64_t journal_bytes = 1;                    // appended in this run, about
+  const char* phase = "idle";
+  int64_t phase_since_us = 0;
+  Effects out;
+
+  // ---- replica.cpp: events, time, the journal
+  void SetTime(int64_t now_us);
+  Effects Finish();                              // Progress, then the effects of this event
+  void Progress();
+  void Start();
+  void Receive(NodeId from, Message& message);
+  void Tick();
+  void JournalDone(uint64_t done);
+  void Connected(NodeId peer);
+  uint64_t Append(JournalRecord record);
+  void SendNow(NodeId to, Message message) { out.push_back(SendEffect{to, std::move(message)}); }
+  void SendWhenDurable(NodeId to, Message message);
+  void DeliverNow(Delivery& delivery);
+  void Reject(NodeId from, std::string why) { out.push_back(RejectedPeerEffect{from, std::move(why)}); }
+  void EmitStage(ReplicaStage stage, int64_t since) { out.push_back(StageEffect{stage, clock - since}); }
+  bool IsDurable(uint64_t journal_sequence) const { return journal_sequence <= durable; }
+  Signed Sign(Phase phase, Height height, const Digest& hash) const;  // for the record appended next
+  NodeId primary() const { return genesis.members[view.value % n].id; }
+  bool IsPrimary() const { return primary() == self; }
+  Height next_height() const { return chain.height.next(); }
+  static uint64_t Bit(NodeId id) { return uint64_t{1} << (id.value - 1); }
+  size_t VotesNeeded() const { return MUTATED(kQuorumOffByOne) && q > 1 ? q - 1 : q; }
+  int64_t ResendInterval(int times) const { return limits.resend_interval_us * times; }
+  void BeginIncarnation();
+  void SendStatus(NodeId to);
+  void ResendEntry();
+  void ResendRound();
+  void SendRound(NodeId to);
+  void RecoverRound(const RecoveredState& recovered);
+  const char* CurrentPhase() const;
+  std::vector<NodeId> Missing() const;
+  Height NetworkHeight() const;
+
+  // ---- replica_batches.cpp
+  void Submit(uint64_t ticket, Bytes write_set);
+  bool HasRoom() const;
+  void CloseBatch();
+  bool MayCloseBatch() const;
+  void BatchLeaves(const Digest& digest);
+  void ReceiveBatch(NodeId from, const BatchMessage& message);
+  void ReceiveAck(NodeId from, const BatchAck& ack);
+  void ReceiveEntry(NodeId from, const IncarnationMessage& message);
+  void Serve(NodeId from, const BatchRequest& request);
+  HeldBatch* FindHeld(NodeId origin, const Digest& digest);
+  HeldBatch* Hold(std::shared_ptr<const Batch> batch, const Digest& digest, std::vector<Digest> transaction_hashes);
+  bool MakeRoom(const BatchHeader& header, const Digest& digest);
+  bool IsInFlight(const Digest& digest) const;
+  static void Drop(OriginQueue* queue, std::map<BatchKey, HeldBatch>::iterator held);
+  void JournalBatch(HeldBatch& held);
+  void AcknowledgeLarge(NodeId origin);
+  bool MayBeNamed(const HeldBatch& held) const;
+  bool IsLarge(const Batch& batch) const { return batch.header.body_bytes > limits.inline_batch_bytes_max; }
+  const HeldBatch* NextBatch(NodeId origin, const OriginState& after) const;
+  std::vector<Item> SelectItems(std::vector<const HeldBatch*>* batches) const;
+  void DropOrdered();
+  bool EntryIsUseful(const IncarnationEntry& pending) const;
+  void ResendOwnBatches();
+  void ResendAcks();
+
+  // ---- replica_votes.cpp
+  void ReceiveProposal(NodeId from, ProposalMessage& message);
+  void ReceiveVote(NodeId from, const VoteMessage& vote);
+  void ConsiderProposal(NodeId from, ProposalMessage message);
+  std::string CheckProposal(const ProposalMessage& message);
+  bool TimeIsNear(const Block& block) const;
+  static BatchRefs RefsOf(const Block& block);
+  // The batches of a block, if all are held.
+  bool FindAll(const BatchRefs& refs, std::vector<HeldBatch*>* held);
+  static bool TransactionsMatch(const Block& block, const std::vector<HeldBatch*>& held);
+  bool TryPropose();
+  bool TryCandidate();
+  bool TryPrepared();
+  bool TryCommitted();
+  void Accept(Candidate candidate, const std::vector<HeldBatch*>& held);
+  void Commit(std::shared_ptr<const Block> block, Certificate certificate, const std::vector<HeldBatch*>& held);
+  void BeginRound();
+  bool VerifyVote(const VoteMessage& vote) const;
+  // q verified votes for this hash, or nothing; verifies only what it needs.
+  std::optional<Certificate> TakeQuorum(Phase phase, VoteSlots* slots, const Digest& hash);
+  std::string CheckVote(const VoteMessage& vote) const;
+
+  // ---- replica_fetch.cpp
+  void ReceiveStatus(NodeId from, const StatusMessage& status);
+  void ReceiveBlockRequest(NodeId from, const BlockRequest& request);
+  void ReceiveBlock(NodeId from, BlockMessage& message);
+  bool TryCertified();
+  std::string CheckCertified(const BlockMessage& message) const;
+  void TakeBodies(const CertifiedBlock& block);
+  void DropCertified(uint64_t height);
+  const BatchRefs* NeededBatches() const;
+  NodeId WhomToAsk(const Want& want) const;
+  void AskForBatches();
+  void AskForBlocks();
+  bool IsBehind() const;
+  void AnswerOld(NodeId to, Height height);
+  void Remember(const DeliverEffect& delivered);
+  void Claim(NodeId peer, Height committed);
+};
+
+}  // namespace dadbs::core

@@ -1,0 +1,299 @@
+/*
+ * replica_votes.cpp: proposal, PREPARE, COMMIT, certificate: the three phases of one height.
+ *
+ * Safety rests on two things. A replica journals at most one PREPARE and one COMMIT for a view and height, and sends
+ * nothing that is not journaled; and any two quorums share an honest member. So of all votes ever signed no two
+ * certificates for one height can be made, whatever was lost, repeated or delayed.
+ *
+ * Votes are kept as they come, from a little above the chain too, and verified only when a quorum could be complete:
+ * each signature at most once, and none that is not needed. A vote that came over its signer's own connection cannot be
+ * planted by somebody else; any other is verified before it takes the signer's place.
+ */
+#include <algorithm>
+
+#include "replica_state.h"
+
+namespace dadbs::core {
+
+// ---- proposal: primary -------------------------------------------------------------------------------------------------
+
+bool Replica::State::TryPropose() {
+  if (!IsPrimary() || round.accepted || round.my_prepare || fenced) return false;
+  std::vector<const HeldBatch*> selected;
+  std::vector<Item> items = SelectItems(&selected);
+  if (items.empty()) return false;
+  std::vector<Digest> hashes;
+  std::vector<HeldBatch*> held;
+  for (const HeldBatch* batch : selected) {
+    hashes.insert(hashes.end(), batch->transaction_hashes.begin(), batch->transaction_hashes.end());
+    held.push_back(FindHeld(batch->batch->header.origin, batch->digest));
+    JournalBatch(*held.back());
+  }
+  BlockHeader parent;
+  parent.height = chain.height;
+  auto block = std::make_shared<Block>();
+  block->header = Block::MakeHeader(context.chain_id, context.epoch, &parent, chain.hash, std::max(chain.time_us + 1, wall),
+                                    self, items, hashes);
+  block->items = std::move(items);
+  Candidate mine{nullptr, block->header.hash(), RefsOf(*block)};
+  const Signed envelope = Sign(Phase::kPrepare, next_height(), mine.hash);
+  mine.message = std::make_shared<ProposalMessage>(ProposalMessage{view, std::move(block), envelope});
+  Accept(std::move(mine), held);
+  return true;
+}
+
+// ---- proposal: backups -------------------------------------------------------------------------------------------------
+
+BatchRefs Replica::State::RefsOf(const Block& block) {
+  BatchRefs refs;
+  for (const Item& item : block.items)
+    if (const auto* batch = std::get_if<BatchHeader>(&item)) refs.push_back({batch->origin, batch->digest(), batch->body_bytes});
+  return refs;
+}
+
+bool Replica::State::FindAll(const BatchRefs& refs, std::vector<HeldBatch*>* held) {
+  held->clear();
+  for (const BatchRef& ref : refs) {
+    HeldBatch* batch = FindHeld(ref.origin, ref.digest);
+    if (!batch) return false;
+    held->push_back(batch);
+  }
+  return true;
+}
+
+// With the items' roots checked by the chain's rules, this is all that the bodies can still contradict.
+bool Replica::State::TransactionsMatch(const Block& block, const std::vector<HeldBatch*>& held) {
+  std::vector<Digest> hashes;
+  for (const HeldBatch* batch : held)
+    hashes.insert(hashes.end(), batch->transaction_hashes.begin(), batch->transaction_hashes.end());
+  return TransactionTreeRoot(hashes) == block.header.transactions_root;
+}
+
+// The bound holds back a clock that runs ahead; parent + 1 is what one can always propose.
+bool Replica::State::TimeIsNear(const Block& block) const {
+  const int64_t time = block.header.time_us;
+  return time == chain.time_us + 1 || time <= std::max(chain.time_us, wall) + limits.time_bound_us;
+}
+
+void Replica::State::ReceiveProposal(NodeId from, ProposalMessage& message) {
+  const Height height = message.block->header.height;
+  if (message.view != view) return Reject(from, "a proposal of another view");
+  if (message.envelope.signer != primary()) return Reject(from, "a proposal by a node that is not the primary");
+  if (height <= chain.height) return AnswerOld(from, height);
+  if (from == message.envelope.signer) Claim(from, height.prev());
+  if (height.value > chain.height.value + kVoteWindowHeights) return;
+  if (height > next_height()) {
+    if (from == message.envelope.signer) votes[height.value].early_proposal = std::move(message);
+    return;
+  }
+  ConsiderProposal(from, std::move(message));
+}
+
+void Replica::State::ConsiderProposal(NodeId from, ProposalMessage message) {
+  const Digest hash = message.block->header.hash();
+  if (message.envelope.signer == self || (round.my_prepare && round.my_prepare->hash != hash && !round.accepted)) return;
+  if (round.accepted && round.accepted->hash == hash) return SendRound(from);
+  if (round.candidate && round.candidate->hash == hash) return;
+  const VoteMessage its_vote{Phase::kPrepare, context.epoch, view, next_height(), hash, message.envelope};
+  if (!VerifyVote(its_vote)) return Reject(from, "a proposal with a wrong signature");
+  if (round.accepted || round.candidate) return Reject(from, "a second proposal for one view and height");
+  if (std::string why = CheckProposal(message); !why.empty()) return Reject(from, "a proposal: " + why);
+  Candidate candidate{nullptr, hash, RefsOf(*message.block)};
+  candidate.message = std::make_shared<ProposalMessage>(std::move(message));
+  round.candidate = std::move(candidate);
+}
+
+std::string Replica::State::CheckProposal(const ProposalMessage& message) {
+  const Block& block = *message.block;
+  if (std::string why = chain.Check(block, genesis); !why.empty()) return why;
+  if (block.header.proposer != primary()) return "its proposer is not the primary";
+  for (const Item& item : block.items) {
+    bool known = false;
+    if (const auto* batch = std::get_if<BatchHeader>(&item)) {
+      const HeldBatch* held = FindHeld(batch->origin, batch->digest());
+      known = held && held->batch->header.signature == batch->signature;
+    } else {
+      const auto& pending = origins[std::get<IncarnationEntry>(item).origin.value].entry;
+      known = pending && ItemLeaf(*pending) == ItemLeaf(item);
+    }
+    if (!known && !VerifyItem(item, context, genesis, verifier)) return "an item with a wrong signature";
+  }
+  return "";
+}
+
+bool Replica::State::TryCandidate() {
+  if (!round.candidate || round.accepted || !TimeIsNear(round.candidate->block())) return false;
+  std::vector<HeldBatch*> held;
+  if (!FindAll(round.candidate->batches, &held)) {
+    if (!MUTATED(kBatchUnheld)) return false;
+    held.clear();
+  } else if (!TransactionsMatch(round.candidate->block(), held)) {
+    Reject(primary(), "a proposal: a wrong transactions root");
+    round.candidate.reset();
+    return false;
+  }
+  Candidate candidate = std::move(*round.candidate);
+  round.candidate.reset();
+  Accept(std::move(candidate), held);
+  return true;
+}
+
+// Batches, proposal, vote: in this order in the journal, durable together, and only then said.
+void Replica::State::Accept(Candidate candidate, const std::vector<HeldBatch*>& held) {
+  DADBS_CHECK(!round.accepted && (!round.my_prepare || round.my_prepare->hash == candidate.hash));
+  for (HeldBatch* batch : held) JournalBatch(*batch);
+  const ProposalMessage& message = *candidate.message;
+  HeightVotes& now = votes[next_height().value];
+  const NodeId proposer = message.envelope.signer;
+  const VoteMessage its_vote{Phase::kPrepare, context.epoch, view, next_height(), candidate.hash, message.envelope};
+  now.prepares[proposer.value] = {its_vote, true};
+  if (!MUTATED(kProposalUnjournaled)) Append(ProposalRecord{message});
+  if (proposer == self) {
+    round.my_prepare = its_vote;
+    SendWhenDurable(kNobody, message);
+  } else if (!round.my_prepare) {
+    VoteMessage vote = its_vote;
+    vote.envelope = Sign(Phase::kPrepare, next_height(), candidate.hash);
+    Append(PrepareRecord{vote});
+    SendWhenDurable(kNobody, vote);
+    round.my_prepare = vote;
+  }
+  now.prepares[self.value] = {*round.my_prepare, true};
+  round.accepted = std::move(candidate);
+  round.accepted_at = clock;
+  back_off = 1;
+  resend_at = clock + ResendInterval(1);
+  for (OwnBatch& mine : own)
+    for (const BatchRef& ref : round.accepted->batches) {
+      if (ref.digest != mine.digest) continue;
+      mine.in_proposal = true;
+      if (mine.left) EmitStage(ReplicaStage::kPropose, mine.left_at);
+    }
+}
+
+// ---- votes -------------------------------------------------------------------------------------------------------------
+
+std::string Replica::State::CheckVote(const VoteMessage& vote) const {
+  if (vote.phase != Phase::kPrepare && vote.phase != Phase::kCommit) return "a vote of an unknown phase";
+  if (vote.epoch != context.epoch || vote.view != view) return "a vote of another epoch or view";
+  if (vote.envelope.signer == self || !genesis.Find(vote.envelope.signer)) return "a vote of a node that is not a peer";
+  return "";
+}
+
+bool Replica::State::VerifyVote(const VoteMessage& vote) const {
+  if (MUTATED(kVoteSignatureUnchecked)) return true;
+  const Signed& e = vote.envelope;
+  const Member* member = genesis.Find(e.signer);
+  return member && verifier.Verify(member->key, VoteSigningBytes(context, vote.phase, e.signer, e.incarnation,
+                                                                 e.journal_sequence, vote.view, vote.height, vote.hash),
+                                   e.signature);
+}
+
+void Replica::State::ReceiveVote(NodeId from, const VoteMessage& vote) {
+  if (std::string why = CheckVote(vote); !why.empty()) return Reject(from, std::move(why));
+  const NodeId signer = vote.envelope.signer;
+  if (vote.height <= chain.height) return AnswerOld(from, vote.height);
+  if (from == signer) Claim(from, vote.height.prev());
+  if (vote.height.value > chain.height.value + kVoteWindowHeights) return;
+  HeightVotes& at_height = votes[vote.height.value];
+  VoteSlots& slots = vote.phase == Phase::kPrepare ? at_height.prepares : at_height.commits;
+  if (auto known = slots.find(signer.value); known != slots.end()) {
+    if (known->second.vote.hash == vote.hash) return;
+    return Reject(from, VerifyVote(vote) ? "a vote that contradicts its signer's earlier one" : "a vote with a wrong signature");
+  }
+  const bool verified = from != signer;
+  if (verified && !VerifyVote(vote)) return Reject(from, "a vote with a wrong signature");
+  slots[signer.value] = {vote, verified};
+}
+
+std::optional<Certificate> Replica::State::TakeQuorum(Phase phase, VoteSlots* slots, const Digest& hash) {
+  const auto matches = [&](const auto& slot) { return slot.second.vote.hash == hash; };
+  if (static_cast<size_t>(std::count_if(slots->begin(), slots->end(), matches)) < VotesNeeded()) return std::nullopt;
+  Certificate c{phase, context.epoch, view, next_height(), hash, {}};
+  for (const auto& [signer, slot] : *slots)
+    if (slot.verified && slot.vote.hash == hash && c.votes.size() < VotesNeeded()) c.votes.push_back(slot.vote.envelope);
+  for (auto it = slots->begin(); it != slots->end() && c.votes.size() < VotesNeeded();) {
+    VoteSlot& slot = it->second;
+    if (slot.verified || slot.vote.hash != hash) {
+      ++it;
+    } else if (VerifyVote(slot.vote)) {
+      slot.verified = true;
+      c.votes.push_back(slot.vote.envelope);
+      ++it;
+    } else {
+      Reject(slot.vote.envelope.signer, "a vote with a wrong signature");
+      it = slots->erase(it);
+    }
+  }
+  if (c.votes.size() < VotesNeeded()) return std::nullopt;
+  std::sort(c.votes.begin(), c.votes.end(), [](const Signed& a, const Signed& b) { return a.signer < b.signer; });
+  return c;
+}
+
+bool Replica::State::TryPrepared() {
+  if (!round.accepted || round.my_commit) return false;
+  HeightVotes& now = votes[next_height().value];
+  std::optional<Certificate> prepared = TakeQuorum(Phase::kPrepare, &now.prepares, round.accepted->hash);
+  if (!prepared) return false;
+  VoteMessage vote{Phase::kCommit, context.epoch, view, next_height(), round.accepted->hash, {}};
+  vote.envelope = Sign(Phase::kCommit, next_height(), vote.hash);
+  Append(CommitRecord{vote, std::move(*prepared)});
+  SendWhenDurable(kNobody, vote);
+  now.commits[self.value] = {vote, true};
+  round.my_commit = vote;
+  round.prepared_at = clock;
+  EmitStage(ReplicaStage::kPrepare, round.accepted_at);
+  back_off = 1;
+  resend_at = clock + ResendInterval(1);
+  return true;
+}
+
+bool Replica::State::TryCommitted() {
+  const std::optional<Candidate>& known = round.accepted ? round.accepted : round.candidate;
+  auto now = votes.find(next_height().value);
+  if (!known || now == votes.end()) return false;
+  std::vector<HeldBatch*> held;
+  if (!FindAll(known->batches, &held) || !TransactionsMatch(known->block(), held)) return false;
+  std::optional<Certificate> certificate = TakeQuorum(Phase::kCommit, &now->second.commits, known->hash);
+  if (!certificate) return false;
+  if (round.my_commit) EmitStage(ReplicaStage::kCommit, round.prepared_at);
+  Commit(known->message->block, std::move(*certificate), held);
+  return true;
+}
+
+// ---- the chain advances ------------------------------------------------------------------------------------------------
+
+// The next height may begin at once: what it signs stands behind this record in the journal.
+void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate certificate, const std::vector<HeldBatch*>& held) {
+  Delivery delivery{{block, std::make_shared<const Certificate>(certificate), {}}, clock};
+  for (HeldBatch* batch : held) {
+    JournalBatch(*batch);
+    delivery.effect.batches.push_back(batch->batch);
+  }
+  Append(CommittedRecord{block, std::move(certificate)});
+  chain.Advance(*block);
+  if (MUTATED(kDeliverBeforeJournal)) {
+    DeliverNow(delivery);
+  } else {
+    releases.push_back({sequence, std::move(delivery)});
+  }
+  BeginRound();
+}
+
+void Replica::State::BeginRound() {
+  round = {};
+  DropOrdered();
+  for (OwnBatch& mine : own) mine.in_proposal = false;
+  votes.erase(votes.begin(), votes.upper_bound(chain.height.value));
+  while (!certified.empty() && certified.begin()->first <= chain.height.value) DropCertified(certified.begin()->first);
+  back_off = 1;
+  resend_at = clock + ResendInterval(1);
+  moved_at = clock;
+  HeightVotes& now = votes[next_height().value];
+  if (!now.early_proposal) return;
+  ProposalMessage early = std::move(*now.early_proposal);
+  now.early_proposal.reset();
+  ConsiderProposal(early.envelope.signer, std::move(early));
+}
+
+}  // namespace dadbs::core
