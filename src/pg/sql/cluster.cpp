@@ -74,7 +74,14 @@ void CommitMember() {
                       pending.retire ? errhint("Remove the file \"member.conf\" there and restart the server.")
                                      : errhint("Repeat the call.")));
   }
-  if (placed || pending.retire) PublishIdentity(pending.identity);
+  if (placed || pending.retire) {
+    MemberState const state = pending.retire                                  ? MemberState::kUnconfigured
+                              : pending.identity.database == InvalidOid ? MemberState::kJoining
+                                                                        : MemberState::kStarting;
+    SetMemberState(state, "the launcher has not looked yet");
+    pg_atomic_write_u32(&shared->join_refused, 0);
+    PublishIdentity(pending.identity);
+  }
   WakeWorker(&shared->launcher);
 }
 

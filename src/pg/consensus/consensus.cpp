@@ -1,0 +1,446 @@
+/*
+ * consensus.cpp: the consensus worker: replica, journal and transport in one process, on one thread.
+ *
+ * One WaitEventSet holds the latch, the postmaster's death and libuv's backend descriptor. Each round of the loop takes
+ * what is at hand (messages, write sets from capture, a tick, the applied height) into the replica, event by event,
+ * and carries out its effects in order; then one fdatasync covers all records that were appended, and the replica hears
+ * that they are durable, which releases what was signed. Nothing signed leaves before that.
+ *
+ *   Append     -> JournalWriter::Append: buffered until the end of the round
+ *   Numbered   -> the slot of the waiting backend learns its transaction id; first of all effects, so that an id never
+ *                 exists in the journal while its backend knows nothing of it
+ *   Deliver    -> the block's record is durable by then: the durable position and delivered_height are published in this
+ *                 order, apply is woken. Apply follows the journal's files; blocks do not travel through shared memory.
+ *   Send, Serve, Stage, Rejected: as they say
+ *
+ * State owned: the journal directory (a lock file says so), the replica, the links, the receiving end of the capture queue;
+ * in shared memory what ipc.h lists under "consensus publishes". Durable is the journal alone. If this process ends, the
+ * launcher starts the whole set again and the replica goes on from the journal, in a new incarnation; if it crashes, the
+ * postmaster restarts the server.
+ *
+ * A journal that cannot be written (disk full, I/O error) stops votes and writes, not the process: the write is tried
+ * again each second, links stay up, messages are dropped meanwhile (members send again), and dadbs.status says so.
+ *
+ * Back-pressure: while the replica has no room (CanSubmit) the capture queue is not read.
+ */
+#include "consensus.h"
+
+#include <algorithm>
+#include <deque>
+#include <variant>
+
+#include "dadbs/core/write_set.h"
+#include "dadbs/net/transport.h"
+
+#include "capture_queue.h"
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/guc.h"
+#include "dadbs/pg/records.h"
+#include "dadbs/pg/worker.h"
+#include "journal.h"
+#include "publish.h"
+
+extern "C" {
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+PGDLLEXPORT void dadbs_consensus_main(Datum);
+}
+
+namespace dadbs::pg {
+namespace {
+
+constexpr int64_t kTickInterval_us = 50'000;
+constexpr int64_t kPublishInterval_us = 50'000;
+constexpr int64_t kSyncRetryInterval_us = 1'000'000;
+constexpr int64_t kCutInterval_us = 1'000'000;
+constexpr int64_t kComplaintInterval_us = 10'000'000;
+constexpr size_t kSubmissionsPerRoundMax = 512;
+constexpr size_t kSubmittedBytesPerRoundMax = 4u << 20;
+
+void PublishDurable(const storage::JournalPosition& position) {
+  SpinLockAcquire(&shared->durable_mutex);
+  pg_atomic_write_u64(&shared->durable_generation, position.generation);
+  pg_atomic_write_u64(&shared->durable_offset, position.offset);
+  SpinLockRelease(&shared->durable_mutex);
+}
+
+// A log line at most each ten seconds, with the number of those kept back.
+class Complaints {
+ public:
+  void Log(const std::string& what, int64_t now_us) {
+    if (last_us_ != 0 && now_us - last_us_ < kComplaintInterval_us) {
+      suppressed_++;
+      return;
+    }
+    const char* const text = what.c_str();
+    uint64_t const more = suppressed_;
+    Call([&] {
+      ereport(LOG, (errmsg("dadbs: %s", text),
+                    more > 0 ? errdetail("%llu more like this since the last message.", static_cast<unsigned long long>(more))
+                             : 0));
+    });
+    last_us_ = now_us;
+    suppressed_ = 0;
+  }
+
+ private:
+  int64_t last_us_ = 0;
+  uint64_t suppressed_ = 0;
+};
+
+class ConsensusWorker {
+ public:
+  explicit ConsensusWorker(Member member) : member_(std::move(member)), publisher_(member_) {}
+  void Run();
+
+ private:
+  void Start();
+  void StartTransport(const core::Bytes& seed);
+  void Round();
+  void TakeEvents();
+  void TakeMessage(net::Received&& received);
+  void TakeSubmissions();
+  void Submit(Submission&& submission);
+  void TakeTime();
+  void Isolate();
+
+  void Carry(core::Effects effects);
+  void CarryOne(core::AppendEffect& e);
+  void CarryOne(core::SendEffect& e);
+  void CarryOne(core::DeliverEffect& e);
+  void CarryOne(core::NumberedEffect& e);
+  void CarryOne(core::ServeBlocksEffect& e);
+  void CarryOne(core::StageEffect& e);
+  void CarryOne(core::RejectedPeerEffect& e);
+  void MakeDurable();
+  void CutJournal();
+  void Publish();
+  void Wait();
+  int TimeoutMs() const;
+
+  Member const member_;
+  std::unique_ptr<core::Signer> signer_;
+  OpenJournal journal_;
+  std::unique_ptr<core::Replica> replica_;
+  std::unique_ptr<net::Transport> transport_;  // none in a cluster of one
+  CaptureQueue queue_;
+  StatusPublisher publisher_;
+  WaitEventSet* wait_set_ = nullptr;
+
+  int64_t now_us_ = 0;
+  uint64_t appended_ = 0;         // highest sequence appended
+  uint64_t delivered_ = 0;        // to be published when durable
+  bool more_submissions_ = false;  // the queue may hold more than this round has taken
+  std::deque<Submission> gathered_;  // under dadbs.batch_delay
+  int64_t gathering_since_us_ = 0;
+  uint64_t applied_height_ = 0, cut_height_ = 0;
+  int64_t ticked_us_ = 0, published_us_ = 0, cut_us_ = 0, sync_retry_us_ = 0;
+  bool publish_now_ = true;
+  bool isolated_ = false;
+  std::string journal_problem_;
+  Complaints refusals_, rejections_;
+};
+
+// ---- start
+
+void ConsensusWorker::StartTransport(const core::Bytes& seed) {
+  const core::Member& self = *member_.genesis.Find(member_.self);
+  net::TransportOptions options;
+  SplitAddress(self.address, &options.listen_host, &options.listen_port);
+  std::string_view const listen = guc_listen_addresses == nullptr ? "" : guc_listen_addresses;
+  if (!listen.empty()) options.listen_host = listen == "*" ? "" : listen;
+  options.self = member_.self;
+  options.seed = seed;
+  options.chain_id = member_.genesis.chain_id();
+  std::vector<net::PeerInfo> peers;
+  for (const core::Member& m : member_.genesis.members) {
+    if (m.id == member_.self) continue;
+    net::PeerInfo peer{m.id, m.name, "", 0, m.key};
+    SplitAddress(m.address, &peer.host, &peer.port);
+    peers.push_back(std::move(peer));
+  }
+  std::string error;
+  transport_ = net::Transport::Create(options, std::move(peers), ComputeEnvironment(member_.config.facts),
+                                      member_.genesis_bytes, &error);
+  if (!transport_) throw PgError(ERRCODE_CONNECTION_EXCEPTION, "the peer port cannot be opened: " + error);
+}
+
+void ConsensusWorker::Start() {
+  core::Bytes const seed = LoadOrCreateSeed();
+  signer_ = core::MakeEd25519Signer(seed);
+  if (signer_->public_key() != member_.genesis.Find(member_.self)->key)
+    throw PgError(kErrHalted, "the node key is not this member's",
+                  "File \"" + KeyFile() + "\" holds another key than the genesis names for \"" + member_.config.name + "\".");
+  journal_ = OpenMemberJournal(member_);
+  core::Nonce nonce;
+  if (!core::RandomBytes(nonce.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
+  PublishDurable(journal_.writer->durable());
+  delivered_ = journal_.recovered.chain.height.value;
+  pg_atomic_write_u64(&shared->delivered_height, delivered_);
+  if (pg_atomic_read_u32(&shared->replay_done) == 0) pg_atomic_write_u64(&shared->replay_target, delivered_);
+  core::ReplicaLimits limits;
+  limits.apply_lag_blocks_max = static_cast<uint32_t>(guc_apply_lag_blocks_max);
+  now_us_ = NowUs();
+  replica_ = std::make_unique<core::Replica>(member_.self, *signer_, core::Ed25519Verifier(), limits,
+                                             std::move(journal_.recovered), nonce, now_us_);
+  if (member_.genesis.members.size() > 1) StartTransport(seed);
+  queue_.Create();
+  wait_set_ = MakeWaitSet(transport_ ? transport_->backend_fd() : -1);
+  PublishWorker(&shared->consensus);
+  WakeWorker(&shared->capture);
+  WakeWorker(&shared->apply);
+}
+
+void ConsensusWorker::Run() {
+  Start();
+  Carry(replica_->Start(now_us_));
+  while (!ShutdownAsked()) {
+    HandleWorkerInterrupts();
+    Round();
+    Publish();
+    Wait();
+  }
+  pg_atomic_write_u32(&shared->can_write, 0);
+  queue_.Detach();
+}
+
+// ---- events in
+
+void ConsensusWorker::Round() {
+  now_us_ = NowUs();
+  Isolate();
+  if (transport_) TakeEvents();
+  if (journal_problem_.empty()) {
+    TakeSubmissions();
+    TakeTime();
+  }
+  MakeDurable();
+  CutJournal();
+}
+
+void ConsensusWorker::TakeEvents() {
+  for (net::Event& event : transport_->Poll(now_us_)) {
+    if (auto* const received = std::get_if<net::Received>(&event)) {
+      TakeMessage(std::move(*received));
+    } else if (auto* const connected = std::get_if<net::Connected>(&event)) {
+      Carry(replica_->OnConnected(connected->peer, now_us_));
+      publish_now_ = true;
+    } else if (auto* const lost = std::get_if<net::Disconnected>(&event)) {
+      Carry(replica_->OnDisconnected(lost->peer, now_us_));
+      publish_now_ = true;
+    } else if (auto* const refused = std::get_if<net::Refused>(&event)) {
+      refusals_.Log("refused a connection with " + refused->address + ": " + refused->why, now_us_);
+    }
+  }
+}
+
+void ConsensusWorker::TakeMessage(net::Received&& received) {
+  if (const auto* const status = std::get_if<core::StatusMessage>(&received.message))
+    publisher_.NoteClaim(received.from, *status);
+  // Nothing can be promised now: as good as lost on the way.
+  if (!journal_problem_.empty()) return;
+  Carry(replica_->OnMessage(received.from, std::move(received.message), now_us_));
+}
+
+void ConsensusWorker::Submit(Submission&& submission) {
+  core::Digest hash;
+  if (submission.write_set.size() > core::kWriteSetBytesMax || !core::TransactionHash(submission.write_set, &hash)) {
+    RefuseHold(submission.ticket, kErrInvalidWriteSet, "the captured changes are not a write set");
+    return;
+  }
+  Carry(replica_->OnSubmit(submission.ticket.Pack(), std::move(submission.write_set), now_us_));
+}
+
+// Write sets at hand, up to a bound per round so that votes do not wait behind them.
+void ConsensusWorker::TakeSubmissions() {
+  size_t count = 0, bytes = 0;
+  more_submissions_ = true;
+  while (replica_->CanSubmit()) {
+    if (count >= kSubmissionsPerRoundMax || bytes >= kSubmittedBytesPerRoundMax) return;
+    std::optional<Submission> submission = queue_.Receive();
+    if (!submission) {
+      more_submissions_ = false;
+      break;
+    }
+    count++;
+    bytes += submission->write_set.size();
+    if (guc_batch_delay_us == 0 && gathered_.empty()) {
+      Submit(std::move(*submission));
+      continue;
+    }
+    if (gathered_.empty()) gathering_since_us_ = now_us_;
+    gathered_.push_back(std::move(*submission));
+  }
+  bool const due = now_us_ - gathering_since_us_ >= guc_batch_delay_us || now_us_ < gathering_since_us_ ||
+                   gathered_.size() >= kSubmissionsPerRoundMax;
+  while (due && !gathered_.empty() && replica_->CanSubmit()) {
+    Submit(std::move(gathered_.front()));
+    gathered_.pop_front();
+  }
+}
+
+void ConsensusWorker::TakeTime() {
+  uint64_t const applied = core::PrefixHeight(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
+  if (applied != applied_height_) {
+    applied_height_ = applied;
+    Carry(replica_->OnApplied(core::Height{applied}, now_us_));
+  }
+  if (std::abs(now_us_ - ticked_us_) >= kTickInterval_us) {
+    ticked_us_ = now_us_;
+    Carry(replica_->OnTick(now_us_));
+  }
+}
+
+void ConsensusWorker::Isolate() {
+  bool const wanted = pg_atomic_read_u32(&shared->isolate_request) != 0;
+  if (wanted == isolated_ || !transport_) return;
+  isolated_ = wanted;
+  publish_now_ = true;
+  transport_->SetIsolated(isolated_);
+}
+
+// ---- effects out
+
+void ConsensusWorker::Carry(core::Effects effects) {
+  for (core::Effect& effect : effects)
+    if (auto* const numbered = std::get_if<core::NumberedEffect>(&effect)) CarryOne(*numbered);
+  for (core::Effect& effect : effects)
+    if (!std::holds_alternative<core::NumberedEffect>(effect)) std::visit([&](auto& e) { CarryOne(e); }, effect);
+}
+
+void ConsensusWorker::CarryOne(core::AppendEffect& e) {
+  storage::Error error;
+  if (!journal_.writer->Append(e.sequence, e.record, &error))
+    throw PgError(kErrHalted, "the journal does not take a record: " + error.message);
+  appended_ = e.sequence;
+}
+
+void ConsensusWorker::CarryOne(core::SendEffect& e) {
+  if (transport_) transport_->Send(e.to, e.message);
+}
+
+void ConsensusWorker::CarryOne(core::DeliverEffect& e) {
+  delivered_ = e.block->header.height.value;
+}
+
+void ConsensusWorker::CarryOne(core::NumberedEffect& e) { NoteNumbered(Ticket::Unpack(e.ticket), e.id); }
+
+// Older blocks than the replica keeps in memory: not served yet. The member that asked goes on asking, others may have them.
+void ConsensusWorker::CarryOne(core::ServeBlocksEffect& e) {
+  rejections_.Log(NodeName(e.to) + " asks for blocks from height " + std::to_string(e.from.value) +
+                      " on, which are no longer in this member's memory", now_us_);
+}
+
+void ConsensusWorker::CarryOne(core::StageEffect& e) {
+  static constexpr Stage kStageOf[] = {kStageBatch, kStagePropose, kStagePrepare, kStageCommit, kStageJournal};
+  AddStage(kStageOf[static_cast<int>(e.stage)], e.micros);
+}
+
+void ConsensusWorker::CarryOne(core::RejectedPeerEffect& e) {
+  pg_atomic_fetch_add_u64(&shared->rejected_messages, 1);
+  rejections_.Log("rejected a message from " + NodeName(e.from) + ": " + e.why, now_us_);
+}
+
+// One fdatasync for all that the round appended, then what it releases, which may append more.
+void ConsensusWorker::MakeDurable() {
+  if (!journal_problem_.empty() && std::abs(now_us_ - sync_retry_us_) < kSyncRetryInterval_us) return;
+  while (appended_ > journal_.writer->durable_sequence()) {
+    storage::Error error;
+    if (!journal_.writer->Sync(&error)) {
+      if (journal_problem_.empty()) rejections_.Log("the journal cannot be written: " + error.message, now_us_);
+      journal_problem_ = error.message;
+      sync_retry_us_ = now_us_;
+      publish_now_ = true;
+      return;
+    }
+    if (!journal_problem_.empty()) publish_now_ = true;
+    journal_problem_.clear();
+    PublishDurable(journal_.writer->durable());
+    now_us_ = NowUs();
+    Carry(replica_->OnJournalDone(appended_, now_us_));
+  }
+  if (delivered_ != pg_atomic_read_u64(&shared->delivered_height)) {
+    pg_write_barrier();
+    pg_atomic_write_u64(&shared->delivered_height, delivered_);
+    WakeWorker(&shared->apply);
+  }
+}
+
+void ConsensusWorker::CutJournal() {
+  uint64_t const height = pg_atomic_read_u64(&shared->durable_applied_height);
+  if (height <= cut_height_ || std::abs(now_us_ - cut_us_) < kCutInterval_us || !journal_problem_.empty()) return;
+  cut_us_ = now_us_;
+  cut_height_ = height;
+  journal_.writer->Cut(core::Height{height});
+}
+
+// ---- what others see, and waiting
+
+void ConsensusWorker::Publish() {
+  if (!publish_now_ && std::abs(now_us_ - published_us_) < kPublishInterval_us) return;
+  publish_now_ = false;
+  published_us_ = now_us_;
+  PublishedInputs in;
+  in.replica = replica_->status();
+  if (transport_) {
+    in.peers = transport_->stats();
+    in.refused_peers = transport_->refused_count();
+  }
+  in.journal_problem = journal_problem_;
+  in.journal_bytes = journal_.writer->bytes_on_disk();
+  in.journal_syncs = journal_.writer->syncs();
+  in.isolated = isolated_;
+  publisher_.Publish(in, now_us_);
+}
+
+int ConsensusWorker::TimeoutMs() const {
+  if (more_submissions_ && journal_problem_.empty() && replica_->CanSubmit()) return 0;
+  int64_t timeout_us = kTickInterval_us;
+  if (!gathered_.empty()) timeout_us = std::clamp<int64_t>(guc_batch_delay_us, 1000, timeout_us);
+  int timeout_ms = static_cast<int>(timeout_us / 1000);
+  int const net_ms = transport_ ? transport_->NextTimeoutMs() : -1;
+  return net_ms >= 0 ? std::min(timeout_ms, net_ms) : timeout_ms;
+}
+
+void ConsensusWorker::Wait() { WaitForEvents(wait_set_, TimeoutMs()); }
+
+}  // namespace
+
+int64_t NowUs() { return GetCurrentTimestamp() + kPostgresEpochUs; }
+
+WaitEventSet* MakeWaitSet(int backend_fd) {
+  return Call([&] {
+    WaitEventSet* const set = CreateWaitEventSet(TopMemoryContext, 3);
+    AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
+    AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
+    if (backend_fd >= 0) AddWaitEventToSet(set, WL_SOCKET_READABLE, backend_fd, nullptr, nullptr);
+    return set;
+  });
+}
+
+void WaitForEvents(WaitEventSet* set, int timeout_ms) {
+  Call([&] {
+    WaitEvent event;
+    WaitEventSetWait(set, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+  });
+}
+
+}  // namespace dadbs::pg
+
+extern "C" void dadbs_consensus_main(Datum) {
+  using namespace dadbs::pg;
+  RunWorker([] {
+    std::optional<MemberConfig> const config = LoadMemberConfig();
+    if (!config) return;
+    std::optional<Member> member = LoadMember();
+    if (!member) return JoinCluster(*config);
+    ConsensusWorker worker(std::move(*member));
+    worker.Run();
+  });
+}
