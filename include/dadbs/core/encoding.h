@@ -35,6 +35,7 @@ class Writer {
   void Reserve(size_t n) { out_.reserve(n); }
   const Bytes& bytes() const { return out_; }
   Bytes Take() { return std::move(out_); }
+  void Clear() { out_.clear(); }  // keeps its memory
 
  private:
   void Int(uint64_t v, int width) {

@@ -197,6 +197,18 @@ void AttachShared();                // from shmem_startup_hook
 
 BackendSlot* MySlot();              // this process's
 BackendSlot* SlotOf(int procno);
+// Holds a slot's mutex. No Postgres call and no throw while one lives.
+class SlotGuard {
+ public:
+  explicit SlotGuard(BackendSlot* slot) : slot_(slot) { SpinLockAcquire(&slot_->mutex); }
+  ~SlotGuard() { SpinLockRelease(&slot_->mutex); }
+  SlotGuard(const SlotGuard&) = delete;
+  SlotGuard& operator=(const SlotGuard&) = delete;
+
+ private:
+  BackendSlot* slot_;
+};
+
 void WakeSlot(int procno);          // SetLatch of the PGPROC
 void WakeWorker(PGPROC* volatile* worker);
 void AddStage(Stage stage, int64 micros);

@@ -13,18 +13,6 @@
 
 namespace dadbs::pg {
 
-// No Postgres call and no throw while one lives.
-class SlotGuard {
- public:
-  explicit SlotGuard(BackendSlot* slot) : slot_(slot) { SpinLockAcquire(&slot_->mutex); }
-  ~SlotGuard() { SpinLockRelease(&slot_->mutex); }
-  SlotGuard(const SlotGuard&) = delete;
-  SlotGuard& operator=(const SlotGuard&) = delete;
-
- private:
-  BackendSlot* slot_;
-};
-
 // ---- count.cpp: what the open transaction changed
 
 struct TransactionChanges {

@@ -1,0 +1,139 @@
+/*
+ * collector.cpp: see collector.h.
+ *
+ * The backend has counted every row per relation; the WAL must tell the same. A difference is never passed over:
+ *   - a speculative insertion (ON CONFLICT) that lost its race counts as insert and delete for the backend, and as nothing
+ *     here: 40001, and the retry finds the other's row
+ *   - rows of a relation that the backend did not list: track_counts was off while they were written
+ * TRUNCATE sets both counts of its relations to zero.
+ */
+#include "collector.h"
+
+#include <openssl/evp.h>
+
+#include "dadbs/core/crypto.h"
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/guc.h"
+#include "dadbs/pg/ipc.h"
+
+extern "C" {
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+}
+
+namespace dadbs::pg {
+
+SaltSource::SaltSource() : cipher_(EVP_CIPHER_CTX_new()) {
+  if (cipher_ == nullptr) throw std::bad_alloc();
+}
+
+SaltSource::~SaltSource() { EVP_CIPHER_CTX_free(cipher_); }
+
+void SaltSource::Reseed() {
+  std::array<uint8_t, 48> seed;
+  if (!core::RandomBytes(seed) ||
+      EVP_EncryptInit_ex(cipher_, EVP_aes_256_ctr(), nullptr, seed.data(), seed.data() + 32) != 1)
+    throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
+  used_ = filled_ = 0;
+}
+
+void SaltSource::Refill() {
+  // A transaction of few changes, the common one, pays for few salts.
+  filled_ = filled_ == 0 ? 4 * core::Salt::kSize : block_.size();
+  int written = 0;
+  block_.fill(0);
+  if (EVP_EncryptUpdate(cipher_, block_.data(), &written, block_.data(), static_cast<int>(filled_)) != 1 ||
+      written != static_cast<int>(filled_))
+    throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
+  used_ = 0;
+}
+
+core::Salt SaltSource::Next() {
+  if (used_ == filled_) Refill();
+  core::Salt salt;
+  memcpy(salt.bytes.data(), block_.data() + used_, core::Salt::kSize);
+  used_ += core::Salt::kSize;
+  return salt;
+}
+
+Collector::Collector(const ReadyMessage& ready, RowEncoder* encoder, SaltSource* salts)
+    : ready_(ready), encoder_(encoder), salts_(salts) {
+  counts_.reserve(ready.relations.size());
+  for (const RelationCount& expected : ready.relations) counts_[expected.relation].expected = expected;
+  salts_->Reseed();
+}
+
+void Collector::Add(core::ByteView change) {
+  size_t const limit = static_cast<size_t>(guc_max_write_set_mb) << 20;
+  if (builder_.size() + change.size() > limit)
+    throw PgError(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                  "the changes of the transaction take more than " + std::to_string(guc_max_write_set_mb) + " MB", "",
+                  "Split the transaction, or raise dadbs.max_write_set_size.");
+  builder_.Add(salts_->Next(), change);
+}
+
+Collector::Counts& Collector::CountsOf(Relation relation) {
+  auto const found = counts_.find(RelationGetRelid(relation));
+  if (found != counts_.end()) return found->second;
+  throw PgError(kErrState,
+                std::string("table \"") + RelationGetRelationName(relation) + "\" was changed without being counted", "",
+                "Keep track_counts on while shared tables are written.");
+}
+
+void Collector::OnRow(char op, Relation relation, HeapTuple old_key, HeapTuple row) {
+  Counts& counts = CountsOf(relation);
+  if (counts.expected.ignored) return;
+  uint64_t& seen = op == 'I' ? counts.seen.inserted : op == 'U' ? counts.seen.updated : counts.seen.deleted;
+  seen++;
+  Add(encoder_->EncodeRow(op, relation, old_key, row));
+}
+
+void Collector::OnTruncate(std::span<const Relation> relations, bool cascade, bool restart_identity) {
+  core::TruncateChange change;
+  change.cascade = cascade;
+  change.restart_identity = restart_identity;
+  for (Relation relation : relations) {
+    Counts& counts = CountsOf(relation);
+    if (counts.expected.ignored) continue;
+    counts.seen = {};
+    counts.seen.truncated = true;
+    const char* const schema = Call([&] { return get_namespace_name(RelationGetNamespace(relation)); });
+    if (schema == nullptr) throw PgError(ERRCODE_INTERNAL_ERROR, "the schema of a truncated table is gone");
+    change.relations.push_back({schema, RelationGetRelationName(relation)});
+  }
+  if (!change.relations.empty()) Add(core::EncodeChange(change));
+}
+
+void Collector::OnMessage(core::ByteView message) {
+  if (CheckMessage(message, shared->secret) != 'C') return;  // somebody else's
+  auto const change = DecodeChangeMessage(message);
+  if (!change || change->xid != ready_.xid) return;
+  messages_++;
+  Add(change->change);
+}
+
+void Collector::CheckComplete() const {
+  bool equal = messages_ == ready_.emitted && builder_.count() > 0;
+  bool speculative = false;
+  for (const auto& [oid, c] : counts_) {
+    if (c.expected.ignored) continue;
+    bool const same = c.expected.truncated == c.seen.truncated && c.expected.inserted == c.seen.inserted &&
+                      c.expected.updated == c.seen.updated && c.expected.deleted == c.seen.deleted;
+    if (same) continue;
+    equal = false;
+    speculative |= c.expected.inserted > c.seen.inserted &&
+                   c.expected.inserted - c.seen.inserted == c.expected.deleted - c.seen.deleted;
+  }
+  if (equal) return;
+  if (speculative)
+    throw PgError(kErrConflict, "could not commit: an INSERT ... ON CONFLICT met a row that was being inserted", "",
+                  "Retry the transaction.");
+  throw PgError(kErrConflict, "could not commit: the changes found in the WAL are not those that the session counted",
+                "The session counted " + std::to_string(ready_.emitted) + " definitions and the rows of " +
+                    std::to_string(counts_.size()) + " tables; " + std::to_string(builder_.count()) +
+                    " changes were found.",
+                "Retry the transaction. If it fails again, this is a bug.");
+}
+
+}  // namespace dadbs::pg

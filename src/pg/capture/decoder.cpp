@@ -1,0 +1,260 @@
+/*
+ * decoder.cpp: see decoder.h and design.md section 3; all that depends on the insides of logical decoding.
+ *
+ * A temporary slot is made at each start with the plugin "pgoutput", which every server has and output_plugin_libraries
+ * allows by default; none of its callbacks is used: those of the reorder buffer are replaced. One decoding context
+ * serves the search for the starting point and all that follows.
+ *
+ * Transactions are decoded once, while they wait in COMMIT, as if they were being prepared: ReorderBufferPrepare hands every
+ * surviving change to the callbacks and keeps the transaction, so that its COMMIT or ABORT record is later handled as
+ * ever. For that its PREPARE mark is taken off again. Its gid is allocated where the transaction lives: a cleanup
+ * after an error frees it.
+ * Ordinary commits are only read for what they do to the catalogs: the origin filter answers "skip" for records of the
+ * transaction manager, and for what was written with DoNotReplicateId (history rows, the apply worker's).
+ *
+ * Written for PostgreSQL 15; the guard below is to be moved only together with a look at ReorderBufferTXN, xlogreader's
+ * page callback and the slot functions.
+ */
+#include "decoder.h"
+
+#include <cstring>
+
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/capture_messages.h"
+#include "dadbs/pg/worker.h"
+
+extern "C" {
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogreader.h"
+#include "access/xlogutils.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "replication/decode.h"
+#include "replication/logical.h"
+#include "replication/message.h"
+#include "replication/origin.h"
+#include "replication/reorderbuffer.h"
+#include "replication/slot.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+}
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 160000
+#error "decoder.cpp has been written for PostgreSQL 15"
+#endif
+
+namespace dadbs::pg {
+namespace {
+
+constexpr char kPlugin[] = "pgoutput";
+constexpr char kSlotName[] = "dadbs_capture";
+constexpr long kIdlePollMs = 200;      // WAL that nobody woke us for
+constexpr long kBusyPollMs = 10;       // while there is some
+constexpr int kAdvanceIntervalMs = 1000;
+constexpr int kRecordsBetweenChecks = 1024;
+
+// The entry of ReorderBuffer::by_txn, as reorderbuffer.c defines it.
+struct TransactionEntry {
+  TransactionId xid;
+  ReorderBufferTXN* transaction;
+};
+
+LogicalDecodingContext* context = nullptr;
+ChangeSink* current_sink = nullptr;  // while a transaction is being decoded
+bool reached_end = false;            // of its changes
+bool transaction_record = false;     // the record that is being processed belongs to the transaction manager
+bool found_wal = false;              // since the last wait
+TimestampTz advanced_at = 0;
+
+// ---- reading WAL ---------------------------------------------------------------------------------------------------
+
+// Lets go of WAL and catalog rows that are not needed any more.
+void Advance() {
+  TimestampTz const now = GetCurrentTimestamp();
+  if (context == nullptr || !DecodingContextReady(context)) return;
+  if (!TimestampDifferenceExceeds(advanced_at, now, kAdvanceIntervalMs)) return;
+  advanced_at = now;
+  LogicalConfirmReceivedLocation(context->reader->EndRecPtr);
+}
+
+void AwaitWal() {
+  if (ShutdownAsked()) proc_exit(0);
+  Advance();
+  long const wait_ms = found_wal ? kBusyPollMs : kIdlePollMs;
+  found_wal = false;
+  (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
+  ResetLatch(MyLatch);
+  CHECK_FOR_INTERRUPTS();
+  if (ConfigReloadPending) {
+    ConfigReloadPending = false;
+    ProcessConfigFile(PGC_SIGHUP);
+  }
+}
+
+int ReadPage(XLogReaderState* state, XLogRecPtr page, int wanted, XLogRecPtr, char* buffer) {
+  TimeLineID timeline;
+  XLogRecPtr flushed;
+  while ((flushed = GetFlushRecPtr(&timeline)) < page + wanted) AwaitWal();
+  found_wal = true;
+  WALReadError error;
+  if (!WALRead(state, buffer, page, XLOG_BLCKSZ, timeline, &error)) WALReadRaiseError(&error);
+  return static_cast<int>(Min(flushed - page, static_cast<XLogRecPtr>(XLOG_BLCKSZ)));
+}
+
+// ---- callbacks of the reorder buffer; they serve DecodeOpenTransaction only ------------------------------------------
+
+HeapTuple TupleOf(ReorderBufferTupleBuf* buffer) { return buffer != nullptr ? &buffer->tuple : nullptr; }
+
+void OnChange(ReorderBuffer*, ReorderBufferTXN*, Relation relation, ReorderBufferChange* change) {
+  if (current_sink == nullptr) return;
+  HeapTuple const old_key = TupleOf(change->data.tp.oldtuple);
+  HeapTuple const row = TupleOf(change->data.tp.newtuple);
+  char op;
+  switch (change->action) {
+    case REORDER_BUFFER_CHANGE_INSERT: op = 'I'; break;
+    case REORDER_BUFFER_CHANGE_UPDATE: op = 'U'; break;
+    case REORDER_BUFFER_CHANGE_DELETE: op = 'D'; break;
+    default: return;
+  }
+  if (op != 'D' && row == nullptr) elog(ERROR, "a decoded change of \"%s\" has no row", RelationGetRelationName(relation));
+  Enter([&] { current_sink->OnRow(op, relation, old_key, row); });
+}
+
+void OnTruncate(ReorderBuffer*, ReorderBufferTXN*, int count, Relation relations[], ReorderBufferChange* change) {
+  if (current_sink == nullptr) return;
+  Enter([&] {
+    current_sink->OnTruncate({relations, static_cast<size_t>(count)}, change->data.truncate.cascade,
+                             change->data.truncate.restart_seqs);
+  });
+}
+
+void OnMessage(ReorderBuffer*, ReorderBufferTXN*, XLogRecPtr, bool transactional, const char* prefix, Size size,
+               const char* message) {
+  if (current_sink == nullptr || !transactional || strcmp(prefix, kMessagePrefix) != 0) return;
+  Enter([&] { current_sink->OnMessage({reinterpret_cast<const uint8_t*>(message), size}); });
+}
+
+void OnBegin(ReorderBuffer*, ReorderBufferTXN*) {}
+void OnCommit(ReorderBuffer*, ReorderBufferTXN*, XLogRecPtr) {}
+void OnPrepare(ReorderBuffer*, ReorderBufferTXN* transaction, XLogRecPtr) {
+  reached_end = !transaction->concurrent_abort;
+}
+
+bool SkipOrigin(LogicalDecodingContext*, RepOriginId origin) {
+  return transaction_record || origin == DoNotReplicateId;
+}
+
+void ReplaceCallbacks() {
+  context->callbacks.filter_by_origin_cb = SkipOrigin;
+  context->streaming = false;
+  context->twophase = false;
+  ReorderBuffer* const reorder = context->reorder;
+  reorder->begin = OnBegin;
+  reorder->apply_change = OnChange;
+  reorder->apply_truncate = OnTruncate;
+  reorder->commit = OnCommit;
+  reorder->message = OnMessage;
+  reorder->begin_prepare = OnBegin;
+  reorder->prepare = OnPrepare;
+  reorder->output_rewrites = false;
+}
+
+// ---- transactions that are open ----------------------------------------------------------------------------------------
+
+ReorderBufferTXN* FindTransaction(TransactionId xid) {
+  auto* const entry = static_cast<TransactionEntry*>(hash_search(context->reorder->by_txn, &xid, HASH_FIND, nullptr));
+  return entry != nullptr ? entry->transaction : nullptr;
+}
+
+void ForgetPrepare(TransactionId xid) {
+  ReorderBufferTXN* const transaction = FindTransaction(xid);
+  if (transaction == nullptr) return;
+  transaction->txn_flags &= ~RBTXN_PREPARE;
+  if (transaction->gid != nullptr) {
+    pfree(transaction->gid);
+    transaction->gid = nullptr;
+  }
+}
+
+void DecodePrepared(TransactionId xid, std::span<const uint32_t> children) {
+  ReorderBuffer* const reorder = context->reorder;
+  XLogRecPtr const at = context->reader->ReadRecPtr;
+  XLogRecPtr const end = context->reader->EndRecPtr;
+  if (!ReorderBufferRememberPrepareInfo(reorder, xid, at, end, GetCurrentTimestamp(), InvalidRepOriginId,
+                                        InvalidXLogRecPtr))
+    return;
+  for (uint32_t child : children) ReorderBufferCommitChild(reorder, xid, child, at, end);
+  MemoryContext const before = MemoryContextSwitchTo(reorder->context);  // of the gid
+  ReorderBufferPrepare(reorder, xid, const_cast<char*>("dadbs"));
+  MemoryContextSwitchTo(before);
+  ForgetPrepare(xid);
+}
+
+// ---- records -------------------------------------------------------------------------------------------------------
+
+core::ByteView OurMessage(XLogReaderState* reader) {
+  if (XLogRecGetRmid(reader) != RM_LOGICALMSG_ID) return {};
+  auto* const message = reinterpret_cast<xl_logical_message*>(XLogRecGetData(reader));
+  if (message->transactional || message->dbId != MyDatabaseId || strcmp(message->message, kMessagePrefix) != 0) return {};
+  return {reinterpret_cast<const uint8_t*>(message->message + message->prefix_size), message->message_size};
+}
+
+void ReadRecord() {
+  static int records = 0;
+  char* error = nullptr;
+  XLogRecord* const record = XLogReadRecord(context->reader, &error);
+  if (record == nullptr)
+    ereport(ERROR, (errcode_for_file_access(),
+                    errmsg("could not read WAL: %s", error != nullptr ? error : "no record")));
+  transaction_record = XLogRecGetRmid(context->reader) == RM_XACT_ID;
+  LogicalDecodingProcessRecord(context, context->reader);
+  if (++records % kRecordsBetweenChecks != 0) return;
+  Advance();
+  CHECK_FOR_INTERRUPTS();
+  if (ShutdownAsked()) proc_exit(0);
+}
+
+}  // namespace
+
+void StartDecoding() {
+  Call([] {
+    CheckLogicalDecodingRequirements();
+    ReplicationSlotCreate(kSlotName, true, RS_TEMPORARY, false);
+    MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "dadbs decoding", ALLOCSET_DEFAULT_SIZES));
+    XLogReaderRoutine routine = {};
+    routine.page_read = ReadPage;
+    routine.segment_open = wal_segment_open;
+    routine.segment_close = wal_segment_close;
+    context = CreateInitDecodingContext(kPlugin, NIL, false, InvalidXLogRecPtr, &routine, nullptr, nullptr, nullptr);
+    ReplaceCallbacks();
+    DecodingContextFindStartpoint(context);
+  });
+}
+
+core::ByteView DecodeNext() {
+  return Call([] {
+    ReadRecord();
+    return OurMessage(context->reader);
+  });
+}
+
+bool DecodeOpenTransaction(uint32_t xid, std::span<const uint32_t> children, ChangeSink* sink) {
+  reached_end = false;
+  current_sink = sink;
+  try {
+    Call([&] { DecodePrepared(xid, children); });
+  } catch (...) {
+    current_sink = nullptr;
+    throw;
+  }
+  current_sink = nullptr;
+  return reached_end;
+}
+
+}  // namespace dadbs::pg
