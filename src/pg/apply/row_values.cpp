@@ -1,0 +1,72 @@
+/*
+ * row_values.cpp: see row_values.h. The bytes come from a peer: the types' receive functions check them, and text is checked
+ * for its encoding, which input functions take for granted.
+ */
+#include "row_values.h"
+
+#include "dadbs/pg/errors.h"
+
+extern "C" {
+#include "access/stratnum.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+}
+
+namespace dadbs::pg {
+namespace {
+
+char* Terminated(core::ByteView bytes) {
+  auto* const copy = static_cast<char*>(palloc(bytes.size() + 1));
+  if (!bytes.empty()) memcpy(copy, bytes.data(), bytes.size());
+  copy[bytes.size()] = '\0';
+  return copy;
+}
+
+Datum ReadBinary(ColumnPlan* column, core::ByteView bytes) {
+  if (!column->receivable)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+                    errmsg("type %s has no binary form", format_type_be(column->base))));
+  StringInfoData buffer;
+  buffer.data = Terminated(bytes);
+  buffer.len = static_cast<int>(bytes.size());
+  buffer.maxlen = buffer.len + 1;
+  buffer.cursor = 0;
+  Datum const value = ReceiveFunctionCall(&column->receive, &buffer, column->receive_param, column->typmod);
+  if (buffer.cursor != buffer.len)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("incorrect binary data format")));
+  return value;
+}
+
+Datum ReadText(ColumnPlan* column, core::ByteView bytes) {
+  char* const text = Terminated(bytes);
+  pg_verifymbstr(text, static_cast<int>(bytes.size()), false);
+  return InputFunctionCall(&column->input, text, column->input_param, column->typmod);
+}
+
+}  // namespace
+
+Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull) {
+  *isnull = value.tag == 'n';
+  switch (value.tag) {
+    case 'n': return 0;
+    case 'b': return ReadBinary(column, value.bytes);
+    case 't': return ReadText(column, value.bytes);
+    default:
+      ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("a value is marked unchanged where there is no older one")));
+  }
+  pg_unreachable();
+}
+
+bool FillScanKeys(UniquePlan* unique, const Datum* values, const bool* nulls, ScanKey keys) {
+  for (int i = 0; i < unique->count; i++) {
+    int const at = unique->attnos[i] - 1;
+    if (nulls[at]) return false;
+    ScanKeyEntryInitializeWithInfo(&keys[i], 0, static_cast<AttrNumber>(i + 1), BTEqualStrategyNumber,
+                                   unique->subtypes[i], unique->collations[i], &unique->equal[i], values[at]);
+  }
+  return true;
+}
+
+}  // namespace dadbs::pg
