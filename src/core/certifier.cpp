@@ -20,8 +20,8 @@ namespace {
 
 constexpr size_t kSlotsMin = 1024;
 constexpr size_t kKeyEntryBytes = 8 + 8 + 1;
-constexpr uint8_t kAllUses =
-    static_cast<uint8_t>(KeyUse::kExistence) | static_cast<uint8_t>(KeyUse::kContent) | static_cast<uint8_t>(KeyUse::kReference);
+constexpr uint8_t kAllUses = static_cast<uint8_t>(KeyUse::kExistence) | static_cast<uint8_t>(KeyUse::kContent) |
+                             static_cast<uint8_t>(KeyUse::kReference);
 
 bool Uses(const KeyEntry& e, KeyUse use) { return (e.uses & static_cast<uint8_t>(use)) != 0; }
 
@@ -31,9 +31,7 @@ bool IsNormalized(const KeyList& keys) {
   return true;
 }
 
-Position PositionOf(uint64_t prefix) {
-  return {Height{prefix >> 20}, static_cast<uint32_t>(prefix & 0xFFFFF) - 1};
-}
+Position PositionOf(uint64_t prefix) { return {Height{prefix >> 20}, static_cast<uint32_t>(prefix & 0xFFFFF) - 1}; }
 
 }  // namespace
 

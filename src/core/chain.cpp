@@ -73,7 +73,8 @@ bool MembersAreSound(const std::vector<Member>& members) {
   std::set<PublicKey> keys;
   for (size_t i = 0; i < members.size(); i++) {
     const Member& m = members[i];
-    if (m.id.value != i + 1 || m.name.empty() || !names.insert(m.name).second || !keys.insert(m.key).second) return false;
+    if (m.id.value != i + 1 || m.name.empty() || !names.insert(m.name).second || !keys.insert(m.key).second)
+      return false;
   }
   return !members.empty() && members.size() <= kNodesMax;
 }
@@ -339,8 +340,8 @@ BlockHeader Block::MakeHeader(const Digest& chain_id, Epoch epoch, const BlockHe
 
 // ---- votes and certificates ----------------------------------------------------------------------------------------
 
-Bytes VoteSigningBytes(const SignContext& ctx, Phase phase, NodeId signer, uint64_t incarnation, uint64_t journal_sequence,
-                       View view, Height height, const Digest& hash) {
+Bytes VoteSigningBytes(const SignContext& ctx, Phase phase, NodeId signer, uint64_t incarnation,
+                       uint64_t journal_sequence, View view, Height height, const Digest& hash) {
   const Domain domain = phase == Phase::kProposal  ? Domain::kSignProposal
                         : phase == Phase::kPrepare ? Domain::kSignPrepare
                                                    : Domain::kSignCommit;

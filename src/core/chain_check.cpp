@@ -135,7 +135,8 @@ bool Batch::BodyMatches(std::string* why, std::vector<Digest>* hashes) const {
 }
 
 bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verifier& verifier, std::string* why) {
-  if (c.phase != Phase::kPrepare && c.phase != Phase::kCommit) return Refuse(why, "votes of a phase that certifies nothing");
+  if (c.phase != Phase::kPrepare && c.phase != Phase::kCommit)
+    return Refuse(why, "votes of a phase that certifies nothing");
   if (c.epoch != Epoch{1}) return Refuse(why, "unknown membership epoch");
   if (c.votes.size() < genesis.quorum())
     return Refuse(why, std::to_string(c.votes.size()) + " votes, a quorum has " + std::to_string(genesis.quorum()));
@@ -147,16 +148,17 @@ bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verif
     last = vote.signer;
     const Member* member = genesis.Find(vote.signer);
     if (member == nullptr) return Refuse(why, who + " does not exist");
-    const Bytes message = VoteSigningBytes(ctx, c.phase, vote.signer, vote.incarnation, vote.journal_sequence, c.view,
-                                           c.height, c.hash);
-    if (!verifier.Verify(member->key, message, vote.signature)) return Refuse(why, "the signature of " + who + " is wrong");
+    const Bytes message =
+        VoteSigningBytes(ctx, c.phase, vote.signer, vote.incarnation, vote.journal_sequence, c.view, c.height, c.hash);
+    if (!verifier.Verify(member->key, message, vote.signature))
+      return Refuse(why, "the signature of " + who + " is wrong");
   }
   return true;
 }
 
 std::string CheckBlock(const Block& block, const BlockHeader* parent, const Digest& parent_hash,
-                       const Certificate& certificate, std::span<const Digest> transaction_hashes, const Genesis& genesis,
-                       const Verifier& verifier) {
+                       const Certificate& certificate, std::span<const Digest> transaction_hashes,
+                       const Genesis& genesis, const Verifier& verifier) {
   const BlockHeader& header = block.header;
   const Digest chain_id = genesis.chain_id();
   if (std::string why = CheckLink(header, parent, parent_hash, genesis, chain_id); !why.empty()) return why;

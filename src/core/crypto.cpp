@@ -108,7 +108,8 @@ class Ed25519 : public Verifier {
     EVP_PKEY* parsed = ParsedKey(key);
     if (parsed == nullptr) return false;
     ContextPtr context = NewContext();
-    if (EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, parsed) != 1) FailOpenSsl("EVP_DigestVerifyInit");
+    if (EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, parsed) != 1)
+      FailOpenSsl("EVP_DigestVerifyInit");
     return EVP_DigestVerify(context.get(), signature.bytes.data(), signature.bytes.size(), message.data(),
                             message.size()) == 1;
   }

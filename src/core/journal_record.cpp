@@ -1,5 +1,6 @@
 /*
- * journal_record.cpp: the canonical bytes of the journal's records: u8 type, then the fields in the order of messages.h.
+ * journal_record.cpp: the canonical bytes of the journal's records: u8 type, then the fields in the order of
+ * messages.h.
  *
  * The journal's own checksum guards against a bad disk; decoding still believes nothing, so that a damaged or foreign
  * file ends in a message that says where, never in a crash.
@@ -237,14 +238,22 @@ Bytes EncodeRecord(const JournalRecord& record) {
 bool DecodeRecord(ByteView bytes, JournalRecord* out) {
   Reader r(bytes);
   switch (static_cast<Type>(r.U8())) {
-    case Type::kGenesis: return ReadAs<GenesisRecord>(r, out);
-    case Type::kIncarnation: return ReadAs<IncarnationRecord>(r, out);
-    case Type::kBatch: return ReadAs<BatchRecord>(r, out);
-    case Type::kProposal: return ReadAs<ProposalRecord>(r, out);
-    case Type::kPrepare: return ReadAs<PrepareRecord>(r, out);
-    case Type::kCommit: return ReadAs<CommitRecord>(r, out);
-    case Type::kCommitted: return ReadAs<CommittedRecord>(r, out);
-    case Type::kSegmentState: return ReadAs<SegmentStateRecord>(r, out);
+    case Type::kGenesis:
+      return ReadAs<GenesisRecord>(r, out);
+    case Type::kIncarnation:
+      return ReadAs<IncarnationRecord>(r, out);
+    case Type::kBatch:
+      return ReadAs<BatchRecord>(r, out);
+    case Type::kProposal:
+      return ReadAs<ProposalRecord>(r, out);
+    case Type::kPrepare:
+      return ReadAs<PrepareRecord>(r, out);
+    case Type::kCommit:
+      return ReadAs<CommitRecord>(r, out);
+    case Type::kCommitted:
+      return ReadAs<CommittedRecord>(r, out);
+    case Type::kSegmentState:
+      return ReadAs<SegmentStateRecord>(r, out);
   }
   return false;
 }

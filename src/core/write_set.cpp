@@ -1,9 +1,9 @@
 /*
  * write_set.cpp: making, checking and hashing write sets.
  *
- * Bytes come from other members and are believed in nothing. Two checks: the frame (header, salts and lengths), which is
- * what hashing needs and what a member checks before it votes for a batch; and the changes, which are read where they
- * are applied: a write set whose frame is right and whose changes are not is ordered and becomes `invalid` at its
+ * Bytes come from other members and are believed in nothing. Two checks: the frame (header, salts and lengths), which
+ * is what hashing needs and what a member checks before it votes for a batch; and the changes, which are read where
+ * they are applied: a write set whose frame is right and whose changes are not is ordered and becomes `invalid` at its
  * position, on every member alike. Both walk the bytes in place: no memory is taken that the input does not pay for.
  */
 #include "dadbs/core/write_set.h"
@@ -259,16 +259,23 @@ bool DecodeChange(ByteView bytes, Change* out) {
   switch (op) {
     case 'I':
     case 'U':
-    case 'D': ReadRow(r, op, &out->emplace<RowChange>()); break;
-    case 'T': ReadTruncate(r, &out->emplace<TruncateChange>()); break;
-    case 'Q': ReadDdl(r, &out->emplace<DdlChange>()); break;
+    case 'D':
+      ReadRow(r, op, &out->emplace<RowChange>());
+      break;
+    case 'T':
+      ReadTruncate(r, &out->emplace<TruncateChange>());
+      break;
+    case 'Q':
+      ReadDdl(r, &out->emplace<DdlChange>());
+      break;
     case 'S': {
       auto& sequence = out->emplace<SequenceChange>();
       sequence.sequence = ReadRelation(r);
       sequence.value = r.I64();
       break;
     }
-    default: return false;
+    default:
+      return false;
   }
   return r.Done();
 }
@@ -336,9 +343,7 @@ bool ParseWriteSetHeader(ByteView bytes, WriteSetHeader* out) {
   return true;
 }
 
-Digest ChangeLeaf(const ChangeView& change) {
-  return Hash(Domain::kChangeLeaf, {change.salt.view(), change.bytes});
-}
+Digest ChangeLeaf(const ChangeView& change) { return Hash(Domain::kChangeLeaf, {change.salt.view(), change.bytes}); }
 
 bool TransactionHash(ByteView write_set, Digest* out) {
   Frame frame(write_set);

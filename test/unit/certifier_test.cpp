@@ -26,7 +26,8 @@ Prefix Whole(uint64_t height) { return PrefixWholeBlock(Height{height}); }
 // ---- key lists -----------------------------------------------------------------------------------------------------
 
 TEST(Keys, NormalizeSortsAndMerges) {
-  KeyList keys = {{{2, 0}, kContent}, {{1, 9}, kReference}, {{2, 0}, kExistence}, {{1, 8}, kContent}, {{2, 0}, kContent}};
+  KeyList keys = {
+      {{2, 0}, kContent}, {{1, 9}, kReference}, {{2, 0}, kExistence}, {{1, 8}, kContent}, {{2, 0}, kContent}};
   NormalizeKeys(&keys);
   const KeyList expected = {{{1, 8}, kContent}, {{1, 9}, kReference}, {{2, 0}, kContent | kExistence}};
   EXPECT_EQ(keys, expected);
@@ -63,9 +64,9 @@ TEST(Certifier, RulesTable) {
     bool conflict;
   };
   const Rule rules[] = {
-      {kExistence, kExistence, true},  {kExistence, kContent, true},  {kExistence, kReference, true},
-      {kContent, kExistence, true},    {kContent, kContent, true},    {kContent, kReference, false},
-      {kReference, kExistence, true},  {kReference, kContent, false}, {kReference, kReference, false},
+      {kExistence, kExistence, true}, {kExistence, kContent, true},  {kExistence, kReference, true},
+      {kContent, kExistence, true},   {kContent, kContent, true},    {kContent, kReference, false},
+      {kReference, kExistence, true}, {kReference, kContent, false}, {kReference, kReference, false},
   };
   for (const Rule& rule : rules) {
     Certifier c;
@@ -237,9 +238,7 @@ KeyList RandomKeys(Random& random, size_t count_max) {
   return keys;
 }
 
-bool operator==(const Conflict& a, const Conflict& b) {
-  return a.kind == b.kind && a.key == b.key && a.with == b.with;
-}
+bool operator==(const Conflict& a, const Conflict& b) { return a.kind == b.kind && a.key == b.key && a.with == b.with; }
 
 // What a restart does: the history's key lists of the window, decoded, recorded again.
 Certifier Rebuild(const Model& model, Random& random, uint64_t current, uint32_t window_blocks, uint64_t window_keys) {

@@ -86,13 +86,15 @@ class TestCluster {
     return vote;
   }
 
-  Certificate Certify(Height height, const Digest& hash, size_t votes, Phase phase = Phase::kCommit, View view = View{0}) const {
+  Certificate Certify(Height height, const Digest& hash, size_t votes, Phase phase = Phase::kCommit,
+                      View view = View{0}) const {
     Certificate c;
     c.phase = phase;
     c.view = view;
     c.height = height;
     c.hash = hash;
-    for (size_t i = 1; i <= votes; i++) c.votes.push_back(Vote(NodeId{static_cast<uint16_t>(i)}, phase, view, height, hash));
+    for (size_t i = 1; i <= votes; i++)
+      c.votes.push_back(Vote(NodeId{static_cast<uint16_t>(i)}, phase, view, height, hash));
     return c;
   }
 
@@ -127,7 +129,8 @@ class TestCluster {
   }
 
   // Incarnations first, then the batches; certified by a quorum.
-  TestBlock MakeBlock(const TestBlock* parent, std::vector<IncarnationEntry> entries, std::vector<Batch> batches) const {
+  TestBlock MakeBlock(const TestBlock* parent, std::vector<IncarnationEntry> entries,
+                      std::vector<Batch> batches) const {
     TestBlock b;
     for (IncarnationEntry& e : entries) b.block.items.emplace_back(std::move(e));
     for (const Batch& batch : batches) {

@@ -22,8 +22,9 @@ TestBlock FirstBlock(const TestCluster& c) {
 }
 TestBlock SecondBlock(const TestCluster& c, const TestBlock& first) {
   const NodeId other{static_cast<uint16_t>(c.genesis.members.size())};
-  return c.MakeBlock(&first, {}, {c.MakeBatch(NodeId{1}, 1, {InsertWriteSet("a"), InsertWriteSet("b")}),
-                                  c.MakeBatch(other, other == NodeId{1} ? 3 : 1, {InsertWriteSet("c")})});
+  return c.MakeBlock(&first, {},
+                     {c.MakeBatch(NodeId{1}, 1, {InsertWriteSet("a"), InsertWriteSet("b")}),
+                      c.MakeBatch(other, other == NodeId{1} ? 3 : 1, {InsertWriteSet("c")})});
 }
 
 std::string Check(const TestCluster& c, const TestBlock& b, const TestBlock* parent) {
@@ -102,11 +103,13 @@ TEST(Batch, BodyIsTheOneTheHeaderNames) {
   EXPECT_EQ(damaged([](Batch*) {}), "");
   EXPECT_EQ(damaged([](Batch* b) { b->write_sets.pop_back(); }), "the number of transactions is not the header's");
   EXPECT_EQ(damaged([](Batch* b) { b->header.count = 3; }), "the number of transactions is not the header's");
-  EXPECT_EQ(damaged([](Batch* b) { b->header = {}, b->write_sets.clear(); }), "the number of transactions is not the header's");
+  EXPECT_EQ(damaged([](Batch* b) { b->header = {}, b->write_sets.clear(); }),
+            "the number of transactions is not the header's");
   EXPECT_EQ(damaged([](Batch* b) { b->header.body_bytes++; }), "the number of bytes is not the header's");
   EXPECT_EQ(damaged([](Batch* b) { std::swap(b->write_sets[0], b->write_sets[1]); }),
             "the transactions do not have the header's Merkle root");
-  EXPECT_EQ(damaged([](Batch* b) { b->write_sets[1].back() ^= 1; }), "the transactions do not have the header's Merkle root");
+  EXPECT_EQ(damaged([](Batch* b) { b->write_sets[1].back() ^= 1; }),
+            "the transactions do not have the header's Merkle root");
   EXPECT_EQ(damaged([](Batch* b) { b->write_sets[1][0] = 9; }), "transaction 2 is malformed");
 }
 
@@ -144,7 +147,7 @@ TEST(Item, RoundTripAndSignature) {
     ASSERT_TRUE(DecodeItem(r, &read) && r.Done());
     EXPECT_EQ(ItemLeaf(read), ItemLeaf(item));
     EXPECT_TRUE(VerifyItem(item, c.context(), c.genesis, Ed25519Verifier()));
-    EXPECT_FALSE(VerifyItem(item, other.context(), c.genesis, Ed25519Verifier()));           // another chain
+    EXPECT_FALSE(VerifyItem(item, other.context(), c.genesis, Ed25519Verifier()));  // another chain
     EXPECT_FALSE(VerifyItem(item, {c.genesis.chain_id(), Epoch{2}}, c.genesis, Ed25519Verifier()));
     for (size_t i = 0; i < w.size(); i++) {
       Bytes bad = w.bytes();
@@ -215,7 +218,8 @@ TEST(CheckBlock, TheTransactionTreeHasTheBatchesLeaves) {
   const TestBlock first = FirstBlock(c), second = SecondBlock(c, first);
   ASSERT_EQ(second.transaction_hashes.size(), 3u);
   EXPECT_EQ(second.block.header.transactions_root, TransactionTreeRoot(second.transaction_hashes));
-  EXPECT_EQ(second.batches[0].header.transaction_root, TransactionTreeRoot(std::span(second.transaction_hashes).first(2)));
+  EXPECT_EQ(second.batches[0].header.transaction_root,
+            TransactionTreeRoot(std::span(second.transaction_hashes).first(2)));
 }
 
 struct Damage {
@@ -244,7 +248,8 @@ TEST(CheckBlock, FindsEveryKindOfDamage) {
       {"the number of transactions is not the header's", [](C, TestBlock* b) { b->block.header.transaction_count--; }},
       {"the number of transactions is not the header's", [](C, TestBlock* b) { b->transaction_hashes.pop_back(); }},
       {"the number of bytes is not the batches' sum", [](C, TestBlock* b) { b->block.header.body_bytes++; }},
-      {"the items do not have the block's Merkle root", [](C, TestBlock* b) { b->block.header.items_root.bytes[0] ^= 1; }},
+      {"the items do not have the block's Merkle root",
+       [](C, TestBlock* b) { b->block.header.items_root.bytes[0] ^= 1; }},
       {"the transactions do not have the block's Merkle root",
        [](C, TestBlock* b) { b->block.header.transactions_root.bytes[0] ^= 1; }},
       {"item 0: the transactions do not have the batch's Merkle root",
@@ -288,8 +293,9 @@ TEST(CheckBlock, ItemOrderIsBound) {
 TEST(CheckBlock, FirstBlockFollowsTheGenesis) {
   const TestCluster c(4);
   const TestBlock first = FirstBlock(c), second = SecondBlock(c, first);
-  EXPECT_EQ(CheckBlock(first.block, nullptr, first.block.header.hash(), first.certificate, {}, c.genesis, Ed25519Verifier()),
-            "block 1 follows the genesis, not this hash");
+  EXPECT_EQ(
+      CheckBlock(first.block, nullptr, first.block.header.hash(), first.certificate, {}, c.genesis, Ed25519Verifier()),
+      "block 1 follows the genesis, not this hash");
   EXPECT_EQ(Check(c, second, nullptr), "the height is not the parent's + 1");
   EXPECT_EQ(CheckBlock(second.block, &first.block.header, c.genesis.chain_id(), second.certificate,
                        second.transaction_hashes, c.genesis, Ed25519Verifier()),
@@ -386,7 +392,8 @@ TEST_F(CertificateTest, RoundTrip) {
   ASSERT_TRUE(Certificate::Decode(bytes, &read));
   EXPECT_EQ(read.Encode(), bytes);
   EXPECT_EQ(Verify(read), "");
-  for (size_t size = 0; size < bytes.size(); size++) ASSERT_FALSE(Certificate::Decode(ByteView(bytes).first(size), &read));
+  for (size_t size = 0; size < bytes.size(); size++)
+    ASSERT_FALSE(Certificate::Decode(ByteView(bytes).first(size), &read));
   for (size_t i = 0; i < bytes.size(); i++) {
     Bytes bad = bytes;
     bad[i] ^= 1;
@@ -428,8 +435,9 @@ TEST(TransactionIdText, RoundTrip) {
 
 TEST(TransactionIdText, RefusesEverythingElse) {
   TransactionId id;
-  for (const char* text : {"", ".", "1", "1.2", "1.2.", "1.2.3.", "1.2.3.4", " 1.2.3", "1.2.3 ", "+1.2.3", "-1.2.3", "1..3",
-                           "01.2.3", "1.02.3", "1.2.03", "65536.1.1", "1.18446744073709551616.1", "a.b.c", "1.2.0x3"})
+  for (const char* text :
+       {"", ".", "1", "1.2", "1.2.", "1.2.3.", "1.2.3.4", " 1.2.3", "1.2.3 ", "+1.2.3", "-1.2.3", "1..3", "01.2.3",
+        "1.02.3", "1.2.03", "65536.1.1", "1.18446744073709551616.1", "a.b.c", "1.2.0x3"})
     EXPECT_FALSE(ParseTransactionId(text, &id)) << text;
 }
 

@@ -37,16 +37,12 @@ DdlChange Ddl() {
 }
 
 std::vector<Change> EveryChange() {
-  return {Row('I', {}, {Text("1"), Null(), Binary(kBlob)}),
-          Row('I', {}, {}),  // a table without columns
-          Row('U', {}, {Text("1"), Unchanged(), Binary({})}),
-          Row('U', {Text("1"), Null()}, {Text("2"), Unchanged()}),
-          Row('D', {Text("1"), Null(), Null()}, {}),
-          TruncateChange{true, false, {{"public", "a"}, {"s", "b"}}},
-          TruncateChange{false, true, {{"public", "a"}}},
-          Ddl(),
-          DdlChange{"DROP TABLE t", "", "", {}, {}},
-          SequenceChange{{"public", "t_id_seq"}, -5}};
+  return {
+      Row('I', {}, {Text("1"), Null(), Binary(kBlob)}),   Row('I', {}, {}),  // a table without columns
+      Row('U', {}, {Text("1"), Unchanged(), Binary({})}), Row('U', {Text("1"), Null()}, {Text("2"), Unchanged()}),
+      Row('D', {Text("1"), Null(), Null()}, {}),          TruncateChange{true, false, {{"public", "a"}, {"s", "b"}}},
+      TruncateChange{false, true, {{"public", "a"}}},     Ddl(),
+      DdlChange{"DROP TABLE t", "", "", {}, {}},          SequenceChange{{"public", "t_id_seq"}, -5}};
 }
 
 WriteSetHeader Header(uint32_t flags = 0) {
@@ -123,7 +119,8 @@ TEST(WriteSet, WholeRoundTrip) {
   for (size_t i = 0; i < changes.size(); i++) {
     EXPECT_EQ(view.changes[i].salt, SaltOf(static_cast<uint8_t>(i)));
     const Bytes expected = EncodeChange(changes[i]);
-    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), view.changes[i].bytes.begin(), view.changes[i].bytes.end()));
+    EXPECT_TRUE(
+        std::equal(expected.begin(), expected.end(), view.changes[i].bytes.begin(), view.changes[i].bytes.end()));
   }
   WriteSetHeader header;
   ASSERT_TRUE(ParseWriteSetHeader(bytes, &header));
@@ -157,7 +154,8 @@ TEST(WriteSet, EveryTruncationAndEveryExtensionIsRefused) {
   for (const Change& change : EveryChange()) {
     Bytes encoded = EncodeChange(change);
     Change read;
-    for (size_t size = 0; size < encoded.size(); size++) ASSERT_FALSE(DecodeChange(ByteView(encoded).first(size), &read));
+    for (size_t size = 0; size < encoded.size(); size++)
+      ASSERT_FALSE(DecodeChange(ByteView(encoded).first(size), &read));
     encoded.push_back(0);
     ASSERT_FALSE(DecodeChange(encoded, &read));
   }
@@ -263,15 +261,19 @@ TEST(WriteSet, RefusesWhatNoHonestOriginMakes) {
   DdlChange nul_text = Ddl(), no_text = Ddl();
   nul_text.text = with_nul;
   no_text.text = "";
-  const Change bad[] = {Row('I', {}, {Unchanged()}),                   // unchanged since what?
+  const Change bad[] = {Row('I', {}, {Unchanged()}),  // unchanged since what?
                         Row('U', {Unchanged()}, {Text("1")}),
-                        Row('U', {Null()}, {Text("1")}),               // a key without a value
-                        Row('U', {Text("1")}, {Text("1"), Null()}),    // of another table
+                        Row('U', {Null()}, {Text("1")}),             // a key without a value
+                        Row('U', {Text("1")}, {Text("1"), Null()}),  // of another table
                         Row('D', {Null(), Null()}, {}),
                         Row('D', {}, {}),
                         Row('I', {}, {Text(with_nul)}),
                         Row('I', {}, {ColumnValue{'x', {}}}),
-                        no_name, nul_name, too_long, nul_text, no_text,
+                        no_name,
+                        nul_name,
+                        too_long,
+                        nul_text,
+                        no_text,
                         TruncateChange{}};
   for (const Change& change : bad) {
     ASSERT_FALSE(ParseWriteSet(Build({change}), &view, &why)) << ToHex(EncodeChange(change));

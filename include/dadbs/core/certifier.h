@@ -37,9 +37,9 @@ struct KeyHash {
 };
 
 enum class KeyUse : uint8_t {
-  kExistence = 1,    // inserted, deleted, re-keyed; of a relation: its definition changed (DDL), truncated
-  kContent = 2,      // updated; of a relation: (unused)
-  kReference = 4,    // existence must not have changed (parents of foreign keys; a relation that rows are written to)
+  kExistence = 1,  // inserted, deleted, re-keyed; of a relation: its definition changed (DDL), truncated
+  kContent = 2,    // updated; of a relation: (unused)
+  kReference = 4,  // existence must not have changed (parents of foreign keys; a relation that rows are written to)
 };
 
 // What a transaction did to a key. A row written refers to its relation; a parent referred to by a child is a
@@ -56,24 +56,25 @@ struct KeyEntry {
 // Normalized: ascending by key, each key once. Only such lists are encoded, checked and recorded.
 using KeyList = std::vector<KeyEntry>;
 void NormalizeKeys(KeyList* keys);      // sort, merge uses of the same key
-Bytes EncodeKeys(const KeyList& keys);  // what the history row of the position stores: u32 count, count x (hi, lo, uses)
+Bytes EncodeKeys(const KeyList& keys);  // what the history row stores: u32 count, count x (u64 hi, u64 lo, u8 uses)
 bool DecodeKeys(ByteView bytes, KeyList* out);
 
 struct Conflict {
-  KeyHash key;          // kKey only
-  Position with;        // kKey only: the last position that T conflicts with on this key
+  KeyHash key;    // kKey only
+  Position with;  // kKey only: the last position that T conflicts with on this key
   enum class Kind : uint8_t { kNone, kKey, kBaseTooOld, kBaseInFuture } kind = Kind::kNone;
   explicit operator bool() const { return kind != Kind::kNone; }
 };
 
 class Certifier {
  public:
-  explicit Certifier(uint32_t window_blocks = kCertificationWindowBlocks, uint64_t window_keys = kCertificationWindowKeys);
+  explicit Certifier(uint32_t window_blocks = kCertificationWindowBlocks,
+                     uint64_t window_keys = kCertificationWindowKeys);
 
-  // Must `keys` with this base lose at `position`? Of several keys the lowest is reported. Positions are asked in order:
-  // nothing at or after `position` may have been recorded (Rewind first when an execution is retried).
-  // Schema part: the definition of a relation (a kReference on its key) is compared with the schema base by the
-  // caller, which passes those keys with that base.
+  // Must `keys` with this base lose at `position`? Of several keys the lowest is reported. Positions are asked in
+  // order: nothing at or after `position` may have been recorded (Rewind first when an execution is retried). Schema
+  // part: the definition of a relation (a kReference on its key) is compared with the schema base by the caller, which
+  // passes those keys with that base.
   Conflict Check(const KeyList& keys, Prefix base, Position position) const;
   // `position` has committed, or will (see Rewind). In ascending order of positions, in the current block.
   void Record(const KeyList& keys, Position position);
@@ -87,7 +88,7 @@ class Certifier {
   // First block that must be recorded again before block `next` begins.
   static Height RebuildFrom(Height next, uint32_t window_blocks = kCertificationWindowBlocks);
   Height oldest() const { return oldest_; }
-  size_t size() const { return used_; }          // keys in the index
+  size_t size() const { return used_; }            // keys in the index
   size_t recorded() const { return log_.size(); }  // key entries in the window
 
  private:
@@ -116,8 +117,8 @@ class Certifier {
   Height oldest_{1};
   std::vector<Slot> slots_;  // a power of two of them
   size_t used_ = 0;
-  std::deque<Recorded> log_;   // in position order: what to forget next is in front
-  std::vector<Entry> undo_;    // of the current block: the entry before each of the last undo_.size() in log_
+  std::deque<Recorded> log_;  // in position order: what to forget next is in front
+  std::vector<Entry> undo_;   // of the current block: the entry before each of the last undo_.size() in log_
 };
 
 }  // namespace dadbs::core

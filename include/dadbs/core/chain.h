@@ -36,8 +36,8 @@ struct Genesis {
   Nonce nonce;
   int64_t created_at_us = 0;
   std::string cluster_name;
-  std::vector<Member> members;               // ids 1..n in order
-  std::vector<std::string> schemas;          // empty: all user schemas
+  std::vector<Member> members;       // ids 1..n in order
+  std::vector<std::string> schemas;  // empty: all user schemas
   uint32_t sequence_stride = 1;
   std::vector<std::pair<std::string, std::string>> environment;  // server_version_num major, encoding, collation, ...
 
@@ -68,11 +68,11 @@ struct BatchHeader {
   NodeId origin;
   uint64_t incarnation = 0;
   uint64_t journal_sequence = 0;  // of the origin's record of this batch
-  uint64_t first_number = 0;  // contiguous with the batch before
-  uint32_t count = 0;         // transactions, at least 1
-  uint64_t body_bytes = 0;    // sum of the write sets' lengths
-  Digest transaction_root;    // Merkle root over Hash(kTransactionLeaf, transaction hash)
-  Signature signature;        // origin's, over SigningBytes
+  uint64_t first_number = 0;      // contiguous with the batch before
+  uint32_t count = 0;             // transactions, at least 1
+  uint64_t body_bytes = 0;        // sum of the write sets' lengths
+  Digest transaction_root;        // Merkle root over Hash(kTransactionLeaf, transaction hash)
+  Signature signature;            // origin's, over SigningBytes
 
   Bytes EncodeUnsigned() const;
   Bytes SigningBytes(const SignContext& ctx) const;
@@ -112,7 +112,7 @@ enum class ItemKind : uint8_t { kBatch = 1, kIncarnation = 2 };  // 3.. membersh
 
 void EncodeItem(Writer& w, const Item& item);  // u8 kind, fields, signature
 bool DecodeItem(Reader& r, Item* out);
-Digest ItemLeaf(const Item& item);             // Hash(kItemLeaf, what EncodeItem writes): the signature is bound too
+Digest ItemLeaf(const Item& item);  // Hash(kItemLeaf, what EncodeItem writes): the signature is bound too
 bool VerifyItem(const Item& item, const SignContext& ctx, const Genesis& genesis, const Verifier& verifier);
 
 inline constexpr size_t kBlockHeaderBytes = 172;
@@ -144,16 +144,16 @@ struct Block {
   static bool Decode(ByteView bytes, Block* out);
   // Roots and counts as the items and the batches' transaction hashes say. The transactions' tree of a block is over
   // the same leaves as the batches' trees, in order: `hashes` are all transactions' hashes.
-  static BlockHeader MakeHeader(const Digest& chain_id, Epoch epoch, const BlockHeader* parent, const Digest& parent_hash,
-                                int64_t time_us, NodeId proposer, std::span<const Item> items,
-                                std::span<const Digest> hashes);
+  static BlockHeader MakeHeader(const Digest& chain_id, Epoch epoch, const BlockHeader* parent,
+                                const Digest& parent_hash, int64_t time_us, NodeId proposer,
+                                std::span<const Item> items, std::span<const Digest> hashes);
 };
 
 enum class Phase : uint8_t { kProposal = 1, kPrepare = 2, kCommit = 3 };
 
 // The exact bytes of a vote: domain, chain id, epoch, signer, incarnation, journal sequence, view, height, hash.
-Bytes VoteSigningBytes(const SignContext& ctx, Phase phase, NodeId signer, uint64_t incarnation, uint64_t journal_sequence,
-                       View view, Height height, const Digest& hash);
+Bytes VoteSigningBytes(const SignContext& ctx, Phase phase, NodeId signer, uint64_t incarnation,
+                       uint64_t journal_sequence, View view, Height height, const Digest& hash);
 
 // q votes of one phase for one (view, height, hash): a prepare certificate or the block's certificate.
 struct Certificate {
@@ -169,13 +169,15 @@ struct Certificate {
 };
 
 // Content, distinct signers, quorum, signatures. False with the reason.
-bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verifier& verifier, std::string* why = nullptr);
+bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verifier& verifier,
+                       std::string* why = nullptr);
 
 // Everything an outsider can check of a block given its parent: A2. Empty: sound, else what is wrong. Block 1 has no
 // parent header: parent is null, parent_hash the chain id. Not checked, because it needs more than the parent: that the
 // numbers of each origin go on where they stopped (docs/chain-format.md, "origins").
-std::string CheckBlock(const Block& block, const BlockHeader* parent, const Digest& parent_hash, const Certificate& certificate,
-                       std::span<const Digest> transaction_hashes, const Genesis& genesis, const Verifier& verifier);
+std::string CheckBlock(const Block& block, const BlockHeader* parent, const Digest& parent_hash,
+                       const Certificate& certificate, std::span<const Digest> transaction_hashes,
+                       const Genesis& genesis, const Verifier& verifier);
 
 // "2.1.345": node id, incarnation, number.
 std::string ToString(const TransactionId& id);

@@ -39,24 +39,24 @@ enum class WriteSetKind : uint8_t {
 };
 
 enum WriteSetFlags : uint32_t {
-  kHasDdl = 1,         // at least one 'Q' or 'S': never on the fast path
-  kHasTruncate = 2,    // never on the fast path
-  kForceReplay = 4,    // the origin's session was not fit for the fast path (session_replication_role, ...)
+  kHasDdl = 1,       // at least one 'Q' or 'S': never on the fast path
+  kHasTruncate = 2,  // never on the fast path
+  kForceReplay = 4,  // the origin's session was not fit for the fast path (session_replication_role, ...)
 };
 
 struct WriteSetHeader {
   Prefix base;
   Prefix schema_base;
-  uint64_t origin_xid = 0;   // what pg_current_xact_id() gave; 0 for lone DDL
-  int64_t begun_at_us = 0;   // Unix epoch
-  std::string user;          // session user at the origin, as the origin claims
+  uint64_t origin_xid = 0;  // what pg_current_xact_id() gave; 0 for lone DDL
+  int64_t begun_at_us = 0;  // Unix epoch
+  std::string user;         // session user at the origin, as the origin claims
   std::string application_name;
   uint32_t flags = 0;
 };
 
 struct ColumnValue {
-  char tag = 'n';   // 'n', 'u', 'b', 't'
-  ByteView bytes;   // into the write set
+  char tag = 'n';  // 'n', 'u', 'b', 't'
+  ByteView bytes;  // into the write set
 };
 using Tuple = std::vector<ColumnValue>;
 
@@ -96,7 +96,8 @@ struct SequenceChange {
 using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange>;
 
 // Makes a write set. Changes are appended as canonical bytes; the header is set at the end, when the base is known:
-// Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay counts.
+// Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay
+// counts.
 class WriteSetBuilder {
  public:
   explicit WriteSetBuilder(WriteSetKind kind);
