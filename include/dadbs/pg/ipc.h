@@ -178,6 +178,7 @@ struct Shared {
   pg_atomic_uint32 applied_waiters;
   pg_atomic_uint64 schema_position;   // Prefix of the last position that changed a definition
   pg_atomic_uint64 durable_applied_height;  // WAL of everything up to here is flushed: the journal may be cut
+  char apply_reason[kReasonBytes];    // "block 7 is retried: ..." or empty; under lock
   pg_atomic_uint32 apply_busy;        // something may wait for a lock: the watcher looks
   pg_atomic_uint32 watcher_sleeping;
   pg_atomic_uint64 turn_waiting_pid;  // for stat_activity

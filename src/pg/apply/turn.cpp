@@ -47,8 +47,16 @@ class SlotLock {  // no Postgres call and no throw while one lives
   BackendSlot* slot_;
 };
 
-void WakeNext(int next_procno) noexcept {
-  if (next_procno >= 0)
+// The successor, or the apply worker where there is none or it has lost its turn meanwhile. (If it loses it after this look,
+// it wakes the apply worker itself.)
+void WakeNext(int next_procno, core::Position position) noexcept {
+  bool waits = false;
+  if (next_procno >= 0) {
+    BackendSlot* const next = SlotOf(next_procno);
+    SlotLock lock(next);
+    waits = next->state == SlotState::kTurn && next->height == position.height.value && next->index == position.index + 1;
+  }
+  if (waits)
     WakeSlot(next_procno);
   else
     WakeWorker(&shared->apply);
@@ -114,13 +122,14 @@ void FinishTurn() noexcept {
   BackendSlot* const slot = MySlot();
   TimestampTz const began = slot->state_since;
   int const next = slot->next_procno;
+  core::Position const position = PositionOf(*slot);
   StepApplied(core::Prefix{slot->applied_after});
   {
     SlotLock lock(slot);
     slot->outcome = Outcome::kCommitted;
     slot->state = SlotState::kIdle;
   }
-  WakeNext(next);
+  WakeNext(next, position);
   pg_atomic_fetch_add_u64(&shared->transactions_committed, 1);
   pg_atomic_fetch_add_u64(&shared->fast_path_commits, 1);
   AddStage(kStageLocalCommit, GetCurrentTimestamp() - began);

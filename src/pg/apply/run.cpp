@@ -1,0 +1,271 @@
+/*
+ * run.cpp: positions that the apply worker executes itself, gathered into one local transaction.
+ *
+ * A run holds block rows, refused transactions (their verdict's row) and executed ones (rows and data), in position order.
+ * Nothing of it counts before its commit: then the index remembers the keys, applied is stepped, and those who wait for an
+ * outcome get it. When something in it fails, the local transaction is rolled back; verdicts found before are kept.
+ */
+#include <algorithm>
+
+#include "applier.h"
+#include "dadbs/pg/ddl.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/history.h"
+#include "dadbs/pg/row_apply.h"
+#include "dadbs/pg/worker.h"
+
+extern "C" {
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+}
+
+namespace dadbs::pg {
+namespace {
+
+constexpr size_t kRunTransactionsMax = 512;
+constexpr size_t kRunChangesMax = 5000;
+constexpr size_t kRunBytesMax = 4u << 20;
+constexpr long kBackOffFirstMs = 5, kBackOffMaxMs = 1000;
+constexpr int kBackOffSilentAttempts = 3;
+constexpr int64 kPostgresEpochUs = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+
+// now() of what is executed at a position is the block's time (recipe R4). Assertions want a parallel worker's number.
+void FixTimestamps(int64_t block_time_us) {
+  TimestampTz const at = block_time_us - kPostgresEpochUs;
+  int const number = ParallelWorkerNumber;
+  ParallelWorkerNumber = 0;
+  SetParallelStartTimestamps(at, at);
+  ParallelWorkerNumber = number;
+}
+
+void SetApplyReason(const char* reason) {
+  Call([&] {
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    strlcpy(shared->apply_reason, reason, sizeof(shared->apply_reason));
+    LWLockRelease(shared->lock);
+  });
+}
+
+}  // namespace
+
+void Applier::OpenRun(int64_t block_time_us) {
+  if (open_) return;
+  Call([&] {
+    FixTimestamps(block_time_us);
+    StartTransactionCommand();
+    MemoryContextSwitchTo(context_);
+  });
+  open_ = true;
+}
+
+bool Applier::RunIsFull() const {
+  return run_.size() >= kRunTransactionsMax || run_changes_ >= kRunChangesMax || run_bytes_ >= kRunBytesMax;
+}
+
+// Puts one more position into the run, whatever it takes.
+void Applier::Add(const Item& item) {
+  if (RunIsFull()) Settle();
+  try {
+    OpenRun(item.block ? item.block->block->header.time_us : item.work->block_time_us);
+    Carry(item);
+  } catch (const PgError& e) {
+    if (IsHalt(e)) throw;
+    Redo(AbortRun());
+    Alone(item);
+    return;
+  }
+  run_.push_back(item);
+  if (!item.work) return;
+  run_bytes_ += item.work->bytes.size();
+  run_changes_ += item.work->view.changes.size();
+}
+
+// Executes one position in the open local transaction and writes its row.
+void Applier::Carry(const Item& item) {
+  if (item.block) {
+    WriteBlock(*item.block->block, item.block->certificate, item.block->batches);
+    run_bytes_ += item.block->block->header.body_bytes;
+    return;
+  }
+  Work* const work = item.work.get();
+  bool const execute = work->verdict == core::Verdict::kUnknown || work->verdict == core::Verdict::kCommitted;
+  if (execute) Execute(work);
+  core::Bytes const keys = execute ? core::EncodeKeys(work->AllKeys()) : core::Bytes{};
+  TransactionRow row;
+  row.position = work->position;
+  row.id = work->id;
+  row.origin_xid = work->parsed ? work->view.header.origin_xid : 0;
+  row.verdict = execute ? core::Verdict::kCommitted : work->verdict;
+  row.sqlstate = work->refusal.sqlstate;
+  row.message = work->refusal.message;
+  row.keys = keys;
+  WriteTransactionRow(row);
+  Call([&] {
+    CommandCounterIncrement();
+    MemoryContextReset(context_);
+  });
+  if (!execute) return;
+  work->verdict = core::Verdict::kCommitted;
+  Record(work);
+}
+
+void Applier::Record(Work* work) {
+  if (work->recorded) return;
+  certifier_.Record(work->AllKeys(), work->position);
+  work->recorded = true;
+}
+
+void Applier::Execute(Work* work) {
+  TimestampTz const began = GetCurrentTimestamp();
+  work->verdict = core::Verdict::kUnknown;
+  work->written_keys.clear();
+  Call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
+  RowApplier rows;
+  try {
+    rows.Begin();
+    for (const core::ChangeView& view : work->view.changes) {
+      core::Change change;
+      if (!core::DecodeChange(view.bytes, &change)) throw InvalidWriteSet(kErrInvalidWriteSet, "malformed change");
+      if (const auto* const row = std::get_if<core::RowChange>(&change)) {
+        rows.Apply(*row);
+      } else if (const auto* const truncate = std::get_if<core::TruncateChange>(&change)) {
+        rows.Apply(*truncate);
+      } else if (const auto* const sequence = std::get_if<core::SequenceChange>(&change)) {
+        rows.Apply(*sequence);
+      } else {
+        rows.CloseRelations();
+        ExecuteDdlAtPosition(std::get<core::DdlChange>(change), work->position, &work->written_keys);
+      }
+    }
+    rows.End();
+  } catch (...) {
+    rows.Abort();
+    throw;
+  }
+  Call([] {
+    if (ActiveSnapshotSet()) PopActiveSnapshot();
+  });
+  AddStage(kStageApply, GetCurrentTimestamp() - began);
+}
+
+void Applier::CommitRun() {
+  if (!open_) return;
+  Call([] { CommitTransactionCommand(); });
+  open_ = false;
+  Items const done = std::move(run_);
+  run_.clear();
+  run_bytes_ = run_changes_ = 0;
+  for (const Item& item : done)
+    if (item.work && item.work->has_ddl() && item.work->verdict == core::Verdict::kCommitted)
+      pg_atomic_write_u64(&shared->schema_position, item.work->applied_after.value);
+  for (const Item& item : done) Finish(item);
+  Call([&] {
+    MemoryContextSwitchTo(TopMemoryContext);
+    MemoryContextReset(context_);
+    pgstat_report_stat(false);
+  });
+}
+
+// After the commit: visible, so it may be told.
+void Applier::Finish(const Item& item) {
+  core::Prefix applied;
+  if (item.block) {
+    core::Height const height = item.block->height();
+    bool const empty = item.block->block->header.transaction_count == 0;
+    applied = empty ? core::PrefixWholeBlock(height) : core::Prefix{height.value << 20};
+  } else {
+    applied = item.work->applied_after;
+  }
+  DADBS_CHECK(applied > Applied());
+  StepApplied(applied);
+  NoteApplied(applied);
+  if (!item.work) return;
+  Work* const work = item.work.get();
+  bool const committed = work->verdict == core::Verdict::kCommitted;
+  pg_atomic_fetch_add_u64(committed ? &shared->transactions_committed : &shared->transactions_lost, 1);
+  if (work->verdict == core::Verdict::kRejected) pg_atomic_fetch_add_u64(&shared->conflicts[kConflictRejected], 1);
+  if (work->verdict == core::Verdict::kInvalid) pg_atomic_fetch_add_u64(&shared->conflicts[kConflictInvalid], 1);
+  if (!work->waiter) return;
+  if (committed) pg_atomic_fetch_add_u64(&shared->replayed_local, 1);
+  AnswerWaiter(work->waiter, committed ? Answer{Outcome::kCommitted, 0, "", "", ""} : work->refusal);
+}
+
+// Rolls the run back; returns what was good in it.
+Applier::Items Applier::AbortRun() {
+  Call([&] {
+    AbortOutOfAnyTransaction();
+    MemoryContextSwitchTo(TopMemoryContext);
+    MemoryContextReset(context_);
+  });
+  open_ = false;
+  Items undone = std::move(run_);
+  run_.clear();
+  run_bytes_ = run_changes_ = 0;
+  return undone;
+}
+
+// Executes once more, and commits, what was rolled back with a run: it was good, and it is again.
+void Applier::Redo(const Items& items) {
+  if (items.empty()) return;
+  for (int attempt = 0;;) {
+    try {
+      OpenRun(items[0].block ? items[0].block->block->header.time_us : items[0].work->block_time_us);
+      for (const Item& item : items) {
+        Carry(item);
+        run_.push_back(item);
+      }
+      CommitRun();
+      return;
+    } catch (const PgError& e) {
+      if (IsHalt(e)) throw;
+      AbortRun();
+      BackOff(e, &attempt);
+    }
+  }
+}
+
+// One position in a local transaction of its own, until it is committed with a verdict.
+void Applier::Alone(const Item& item) {
+  Work* const work = item.work.get();
+  for (int attempt = 0;;) {
+    try {
+      OpenRun(item.block ? item.block->block->header.time_us : work->block_time_us);
+      if (work != nullptr && Decide(work) == Decision::kTakeTurn) Doom(work->waiter);
+      Carry(item);
+      run_.push_back(item);
+      CommitRun();
+      return;
+    } catch (const PgError& e) {
+      if (IsHalt(e)) throw;
+      bool const at_commit = !run_.empty();
+      AbortRun();
+      if (work == nullptr || work->recorded || at_commit || IsOwnFailure(e))
+        BackOff(e, &attempt);
+      else if (!work->certified)
+        RefuseUnreadable(work, e);
+      else
+        RefuseByError(work, e);
+    }
+  }
+}
+
+// This member's own failure: say so, wait a little, and try again. Never a verdict, never skipped.
+void Applier::BackOff(const PgError& e, int* attempt) const {
+  std::string const reason = "block " + std::to_string(height_.value) + " is retried: " + e.message();
+  SetApplyReason(reason.c_str());
+  bool const speak = ++*attempt > kBackOffSilentAttempts && (*attempt & (*attempt - 1)) == 0;
+  long const wait_ms = std::min(kBackOffMaxMs, kBackOffFirstMs << std::min(*attempt, 10));
+  Call([&] {
+    if (speak)
+      ereport(LOG, (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()), errdetail("Attempt %d.", *attempt)));
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+  });
+}
+
+}  // namespace dadbs::pg

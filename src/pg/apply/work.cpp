@@ -1,0 +1,44 @@
+/*
+ * work.cpp: see work.h.
+ */
+#include "work.h"
+
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/row_apply.h"
+
+namespace dadbs::pg {
+
+core::KeyList Work::AllKeys() const {
+  core::KeyList all = row_keys;
+  all.insert(all.end(), schema_keys.begin(), schema_keys.end());
+  all.insert(all.end(), written_keys.begin(), written_keys.end());
+  core::NormalizeKeys(&all);
+  return all;
+}
+
+void Work::Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail, std::string hint) {
+  verdict = v;
+  refusal = {Outcome::kRefused, sqlstate, std::move(message), std::move(detail), std::move(hint)};
+}
+
+bool IsOwnFailure(const PgError& e) {
+  switch (ERRCODE_TO_CATEGORY(e.sqlstate())) {
+    case ERRCODE_INSUFFICIENT_RESOURCES:
+    case ERRCODE_OPERATOR_INTERVENTION:
+    case ERRCODE_SYSTEM_ERROR:
+    case ERRCODE_INTERNAL_ERROR:
+    case ERRCODE_TRANSACTION_ROLLBACK:
+    case ERRCODE_CONNECTION_EXCEPTION:
+    case ERRCODE_CONFIG_FILE_ERROR:
+      return true;
+    default:
+      return e.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE || e.sqlstate() == ERRCODE_STATEMENT_TOO_COMPLEX;
+  }
+}
+
+void RefuseByError(Work* work, const PgError& e) {
+  bool const invalid = dynamic_cast<const InvalidWriteSet*>(&e) != nullptr;
+  work->Refuse(invalid ? core::Verdict::kInvalid : core::Verdict::kRejected, e.sqlstate(), e.message(), e.detail(), e.hint());
+}
+
+}  // namespace dadbs::pg

@@ -1,0 +1,61 @@
+/*
+ * work.h: one transaction of the chain on its way through the apply worker, and what may be wrong with it.
+ */
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "dadbs/core/certifier.h"
+#include "dadbs/core/chain.h"
+#include "dadbs/core/write_set.h"
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
+
+#include "turn.h"
+
+namespace dadbs::pg {
+
+struct Work {
+  std::shared_ptr<const core::Batch> batch;  // keeps the bytes that the views point into
+  core::Position position;
+  core::Prefix applied_after;                // what applied becomes when this is committed
+  int64_t block_time_us = 0;
+  core::TransactionId id;
+  core::ByteView bytes;
+  LocalWaiter waiter;
+
+  // Parse
+  bool parsed = false;
+  core::WriteSetView view;
+
+  // Certification
+  bool keyed = false;
+  bool certified = false;       // passed: not asked again when its execution is retried
+  bool suspect = false;         // failed inside a run: goes alone
+  bool recorded = false;        // its keys are in the index
+  core::KeyList row_keys;       // compared with the base
+  core::KeyList schema_keys;    // with the schema base
+  core::KeyList written_keys;   // by DDL as it ran
+
+  // Kept once found, whatever happens to its execution: kUnknown until then.
+  core::Verdict verdict = core::Verdict::kUnknown;
+  Answer refusal;
+
+  bool lone_ddl() const { return parsed && view.kind == core::WriteSetKind::kLoneDdl; }
+  bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
+  bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0; }
+  core::KeyList AllKeys() const;
+  void Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail = "", std::string hint = "");
+};
+
+inline bool IsHalt(const PgError& e) { return e.sqlstate() == kErrHalted; }  // on purpose: not to be caught
+
+// Whether an error says something about this member (out of memory, disk full, cancelled, deadlock, internal): such a one is
+// retried and never becomes a verdict.
+bool IsOwnFailure(const PgError& e);
+
+// The verdict that an error raised by the transaction's own execution means. Not for own failures.
+void RefuseByError(Work* work, const PgError& e);
+
+}  // namespace dadbs::pg

@@ -1,0 +1,199 @@
+/*
+ * worker.cpp: the apply worker's process: environment, start, loop.
+ *
+ * A dynamic background worker in the shared database, one of the set that the launcher starts. It follows the journal
+ * behind the consensus worker and carries the chain out (applier.cpp). Whatever it evaluates must give the same on every
+ * member, so its settings are fixed here, above anything that a configuration file, database or role says.
+ *
+ * Start: turns that an earlier worker set granted are taken back first and those that are committing waited for, since
+ * after that nobody but this process steps the applied position. Then the history says where to go on, and the index
+ * is rebuilt before anything is certified. Reads of clients wait (read_gate.cpp) until what the journal held when
+ * consensus opened it is applied.
+ *
+ * SIGTERM ends it: between two steps in order, in a wait for a lock by FATAL. Nothing is lost either way.
+ */
+#include <string>
+
+#include "applier.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/member.h"
+#include "dadbs/pg/worker.h"
+#include "recover.h"
+
+extern "C" {
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "replication/origin.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+
+PGDLLEXPORT void dadbs_apply_main(Datum);
+}
+
+namespace dadbs::pg {
+namespace {
+
+constexpr long kIdleMs = 1000;
+constexpr long kBusyLingerMs = 100;     // apply_busy stays on that long: toggling it wakes the launcher
+constexpr long kStartPollMs = 10;
+
+struct Setting {
+  const char* name;
+  const char* value;
+};
+constexpr Setting kEnvironment[] = {
+    {"TimeZone", "UTC"}, {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"extra_float_digits", "1"},
+    {"bytea_output", "hex"}, {"xmlbinary", "base64"}, {"xmloption", "content"}, {"array_nulls", "on"},
+    {"standard_conforming_strings", "on"}, {"backslash_quote", "safe_encoding"}, {"transform_null_equals", "off"},
+    {"quote_all_identifiers", "off"}, {"escape_string_warning", "off"}, {"default_text_search_config", "pg_catalog.simple"},
+    {"lc_messages", "C"}, {"lc_monetary", "C"}, {"lc_numeric", "C"}, {"lc_time", "C"}, {"search_path", "pg_catalog"},
+    {"row_security", "off"}, {"check_function_bodies", "off"}, {"default_tablespace", ""}, {"temp_tablespaces", ""},
+    {"default_table_access_method", "heap"}, {"default_toast_compression", "pglz"}, {"password_encryption", "scram-sha-256"},
+    {"default_transaction_isolation", "read committed"}, {"default_transaction_read_only", "off"},
+    {"default_transaction_deferrable", "off"}, {"session_replication_role", "origin"}, {"jit", "off"},
+    {"max_parallel_workers_per_gather", "0"}, {"synchronous_commit", "off"}, {"statement_timeout", "0"},
+    {"lock_timeout", "0"}, {"idle_in_transaction_session_timeout", "0"}, {"idle_session_timeout", "0"},
+    // The other one in a deadlock is to find it first; the watcher is faster than both.
+    {"deadlock_timeout", "600000"}, {"application_name", "dadbs apply"},
+};
+
+void FixEnvironment() {
+  for (const Setting& s : kEnvironment) SetConfigOption(s.name, s.value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+// As the other workers, and in a wait for a lock too.
+void AskToEnd(SIGNAL_ARGS) {
+  ShutdownRequestPending = true;
+  die(postgres_signal_arg);
+}
+
+void ClearOnExit(int, Datum) {
+  pg_atomic_write_u32(&shared->apply_busy, 0);
+  pg_atomic_write_u64(&shared->turn_waiting_pid, 0);
+}
+
+bool Sleep(long timeout_ms) {  // false: nobody has set the latch
+  return Call([&] {
+    int const events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    return (events & WL_LATCH_SET) != 0;
+  });
+}
+
+void SetBusy(bool busy) {
+  if ((pg_atomic_read_u32(&shared->apply_busy) != 0) == busy) return;
+  pg_atomic_write_u32(&shared->apply_busy, busy ? 1 : 0);
+  pg_memory_barrier();
+  if (busy && pg_atomic_read_u32(&shared->watcher_sleeping) != 0) WakeWorker(&shared->launcher);
+}
+
+storage::JournalPosition DurablePosition() {
+  SpinLockAcquire(&shared->durable_mutex);
+  storage::JournalPosition const position{pg_atomic_read_u64(&shared->durable_generation),
+                                          pg_atomic_read_u64(&shared->durable_offset)};
+  SpinLockRelease(&shared->durable_mutex);
+  return position;
+}
+
+class Worker {
+ public:
+  void Run();
+
+ private:
+  bool AwaitTurnsOver();
+  bool AwaitConsensus();
+  bool Step(Applier* applier, Feed* feed);
+  void NoteReplayed();
+};
+
+// False: asked to end.
+bool Worker::AwaitTurnsOver() {
+  SetBusy(true);
+  while (!RevokeTurns()) {
+    if (ShutdownAsked()) return false;
+    Sleep(kStartPollMs);
+  }
+  return true;
+}
+
+bool Worker::AwaitConsensus() {
+  while (shared->consensus == nullptr) {
+    if (ShutdownAsked()) return false;
+    Sleep(kStartPollMs);
+    HandleWorkerInterrupts();
+  }
+  return true;
+}
+
+void Worker::NoteReplayed() {
+  if (pg_atomic_read_u32(&shared->replay_done) != 0) return;
+  if (Applied() < core::PrefixWholeBlock(core::Height{pg_atomic_read_u64(&shared->replay_target)})) return;
+  pg_atomic_write_u32(&shared->replay_done, 1);
+  Call([] { ConditionVariableBroadcast(&shared->applied_changed); });
+  WakeWorker(&shared->consensus);
+}
+
+// One block, or the end of what there is. True: there may be more.
+bool Worker::Step(Applier* applier, Feed* feed) {
+  std::shared_ptr<const DeliveredBlock> block;
+  std::string error;
+  switch (feed->Next(DurablePosition(), &block, &error)) {
+    case Feed::Outcome::kBlock:
+      SetBusy(true);
+      applier->Apply(block);
+      return true;
+    case Feed::Outcome::kNothingYet:
+      applier->Settle();
+      NoteReplayed();
+      return false;
+    case Feed::Outcome::kError:
+      throw PgError(kErrHalted, error);
+  }
+  return false;
+}
+
+void Worker::Run() {
+  Call([] {
+    pqsignal(SIGTERM, AskToEnd);
+    before_shmem_exit(ClearOnExit, 0);
+    BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&shared->database), InvalidOid, 0);
+    FixEnvironment();
+    replorigin_session_origin = DoNotReplicateId;
+    pgstat_report_activity(STATE_RUNNING, "applying the chain");
+  });
+  if (!AwaitTurnsOver()) return;
+  core::NodeId const self{shared->self_id};
+  Recovered const recovered = RecoverPosition();
+  DADBS_CHECK(Applied() <= recovered.applied);
+  Applier applier(self, RebuildCertifier(recovered), recovered);
+  StepApplied(recovered.applied);
+  pg_atomic_write_u64(&shared->schema_position, recovered.applied.value);
+  AnswerFromHistory(self);
+  PublishWorker(&shared->apply);
+  if (!AwaitConsensus()) return;
+
+  Feed feed(JournalDirectory(), recovered.whole);
+  while (!ShutdownAsked()) {
+    bool const more = Step(&applier, &feed);
+    applier.PublishDurable();
+    HandleWorkerInterrupts();
+    if (more) continue;
+    bool const busy = pg_atomic_read_u32(&shared->apply_busy) != 0;
+    if (!Sleep(busy || applier.durable_pending() ? kBusyLingerMs : kIdleMs)) SetBusy(false);
+  }
+}
+
+}  // namespace
+}  // namespace dadbs::pg
+
+extern "C" void dadbs_apply_main(Datum) {
+  using namespace dadbs::pg;
+  RunWorker([] {
+    Worker worker;
+    worker.Run();
+  });
+}
