@@ -122,8 +122,11 @@ void Applier::Settle() {
 }
 
 void Applier::NoteApplied(core::Prefix applied) {
-  if (applied == core::PrefixWholeBlock(core::PrefixHeight(applied)))
-    undurable_.emplace_back(core::PrefixHeight(applied), GetXLogInsertRecPtr());
+  if (applied != core::PrefixWholeBlock(core::PrefixHeight(applied))) return;
+  undurable_.emplace_back(core::PrefixHeight(applied), GetXLogInsertRecPtr());
+  // Where definitions have changed it stands there already (PublishSchemaPosition); otherwise it follows, so that schema
+  // bases stay in the window.
+  pg_atomic_write_u64(&shared->schema_position, applied.value);
 }
 
 // Tells consensus up to which block the journal is not needed any more for a replay.

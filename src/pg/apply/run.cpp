@@ -11,6 +11,7 @@
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/history.h"
+#include "dadbs/pg/hold.h"
 #include "dadbs/pg/row_apply.h"
 #include "dadbs/pg/worker.h"
 
@@ -159,9 +160,6 @@ void Applier::CommitRun() {
   Items const done = std::move(run_);
   run_.clear();
   run_bytes_ = run_changes_ = 0;
-  for (const Item& item : done)
-    if (item.work && item.work->has_ddl() && item.work->verdict == core::Verdict::kCommitted)
-      pg_atomic_write_u64(&shared->schema_position, item.work->applied_after.value);
   for (const Item& item : done) Finish(item);
   Call([&] {
     MemoryContextSwitchTo(TopMemoryContext);
@@ -182,10 +180,12 @@ void Applier::Finish(const Item& item) {
   }
   DADBS_CHECK(applied > Applied());
   StepApplied(applied);
-  NoteApplied(applied);
-  if (!item.work) return;
   Work* const work = item.work.get();
-  bool const committed = work->verdict == core::Verdict::kCommitted;
+  bool const committed = work != nullptr && work->verdict == core::Verdict::kCommitted;
+  // After applied (a schema base is never above the base), before the author goes on.
+  if (committed && work->has_ddl()) PublishSchemaPosition(applied);
+  NoteApplied(applied);
+  if (work == nullptr) return;
   pg_atomic_fetch_add_u64(committed ? &shared->transactions_committed : &shared->transactions_lost, 1);
   if (work->verdict == core::Verdict::kRejected) pg_atomic_fetch_add_u64(&shared->conflicts[kConflictRejected], 1);
   if (work->verdict == core::Verdict::kInvalid) pg_atomic_fetch_add_u64(&shared->conflicts[kConflictInvalid], 1);

@@ -16,6 +16,7 @@
 
 #include "applier.h"
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/hold.h"
 #include "dadbs/pg/member.h"
 #include "dadbs/pg/worker.h"
 #include "recover.h"
@@ -171,7 +172,7 @@ void Worker::Run() {
   DADBS_CHECK(Applied() <= recovered.applied);
   Applier applier(self, RebuildCertifier(recovered), recovered);
   StepApplied(recovered.applied);
-  pg_atomic_write_u64(&shared->schema_position, recovered.applied.value);
+  PublishSchemaPosition(recovered.applied);
   AnswerFromHistory(self);
   PublishWorker(&shared->apply);
   if (!AwaitConsensus()) return;
