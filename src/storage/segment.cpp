@@ -221,6 +221,8 @@ SegmentFile::Outcome SegmentFile::ReadRecord(uint64_t offset, uint64_t limit, ui
   if (!Fetch(offset, bytes, limit, &data, &available, error)) return Outcome::kError;
   if (available < bytes) return Outcome::kInvalid;
   *payload = {data + kRecordHeaderBytes, header->payload_bytes};
+  if (std::any_of(payload->data() + payload->size(), data + bytes, [](uint8_t b) { return b != 0; }))
+    return Outcome::kInvalid;
   return header->Compute(header_, *payload) == header->checksum ? Outcome::kRecord : Outcome::kInvalid;
 }
 
