@@ -1,11 +1,18 @@
 /*
  * transport.h: authenticated, encrypted, framed channels between members over libuv.
  *
- * One thread, driven by its owner: call Poll() whenever backend_fd() is readable and at least every NextTimeout().
+ * One thread, driven by its owner, in a loop:
+ *     events = Poll(now); handle them, Send(...); Poll again while NextTimeoutMs() is 0;
+ *     wait for backend_fd() to be readable, at most NextTimeoutMs().
+ * Poll is safe to call at any time and must run before each wait (libuv registers its watchers in it). Send only queues:
+ * Flush, or the next Poll, encrypts what is queued for a peer together and writes it at once.
+ *
  * TLS 1.3 through OpenSSL memory BIOs; both sides show certificates self-signed with their node's Ed25519 key, pinned to
  * the membership. Per peer two TCP connections may exist for a moment (both dial): the one dialled by the smaller id
  * stays. Frames: u32 length (checked before memory is taken), protobuf envelope. Per-peer send queues are bounded:
- * beyond the bound the oldest droppable message goes, the protocol resends. Callbacks only append to bounded lists.
+ * beyond the bound the oldest message that the protocol sends again anyway goes. Messages to a peer that isn't
+ * connected are dropped: the replica sends what matters again when it hears Connected. Callbacks only append to bounded
+ * buffers; a stranger costs at most a bounded number of half-open connections.
  */
 #pragma once
 
@@ -19,14 +26,19 @@ namespace dadbs::net {
 
 struct TransportOptions {
   std::string listen_host;   // numeric or name; "" for all
-  uint16_t listen_port = 0;
+  uint16_t listen_port = 0;  // 0: any free one
   core::NodeId self;
   core::Bytes seed;          // 32 bytes, the node's Ed25519 seed
   core::Digest chain_id;     // zero while joining
   uint64_t send_queue_bytes_max = 256u << 20;
   uint32_t frame_bytes_max = 640u << 20;
-  int64_t connect_timeout_us = 5'000'000;
+  int64_t connect_timeout_us = 5'000'000;     // TCP, and again for TLS and hello together
   int64_t reconnect_min_us = 100'000, reconnect_max_us = 3'000'000;
+  int64_t ping_after_us = 3'000'000;          // of silence
+  int64_t silence_max_us = 10'000'000;        // then the connection is given up
+  uint32_t half_open_max = 64;                // accepted connections that have not said who they are
+  uint32_t accepts_per_second_max = 200;
+  uint16_t protocol_version = core::kProtocolVersion;
 };
 
 struct PeerInfo {
@@ -55,7 +67,8 @@ struct PeerStats {
 
 class Transport {
  public:
-  // The environment that the hello compares ("collation=C.UTF-8"...): a peer that differs is refused, naming what.
+  // `genesis`: served to a joiner whose key is among the peers'. The environment is what the hello compares
+  // ("collation", "C.UTF-8"...): a peer that differs is refused, naming what.
   static std::unique_ptr<Transport> Create(const TransportOptions& options, std::vector<PeerInfo> peers,
                                            std::vector<std::pair<std::string, std::string>> environment,
                                            core::Bytes genesis, std::string* error);
@@ -63,12 +76,14 @@ class Transport {
   static std::unique_ptr<Transport> CreateJoining(const TransportOptions& options, PeerInfo founder, std::string* error);
   virtual ~Transport() = default;
   virtual int backend_fd() const = 0;
-  virtual int NextTimeoutMs() const = 0;                     // -1: none
-  virtual std::vector<Event> Poll(int64_t now_us) = 0;       // runs the loop once without waiting
-  virtual void Send(core::NodeId to, const core::Message& message) = 0;   // kNobody: all connected peers
+  virtual int NextTimeoutMs() const = 0;                     // 0: Poll again first; -1: no limit
+  virtual std::vector<Event> Poll(int64_t now_us) = 0;       // runs the loop without waiting; now_us is for stats only
+  virtual void Send(core::NodeId to, const core::Message& message) = 0;   // kNobody: all connected peers; encoded once
+  virtual void Flush() = 0;                                  // writes what Send has queued, after a round of Sends
   virtual void SetIsolated(bool isolated) = 0;               // closes and refuses all links (tests, emergencies)
   virtual std::vector<PeerStats> stats() const = 0;
-  virtual uint64_t refused_count() const = 0;
+  virtual uint64_t refused_count() const = 0;                // connections: strangers, other chains, garbage, floods
+  virtual uint16_t listen_port() const = 0;
 };
 
 // Decoding of untrusted bytes, exposed for tests and fuzzing. False: refused, `why` says what.
