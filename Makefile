@@ -15,17 +15,16 @@ REGRESS = $(patsubst test/regress/sql/%.sql,%,$(sort $(wildcard test/regress/sql
 REGRESS_OPTS = --inputdir=test/regress
 
 CORE_LIBS = $(BUILD)/libdadbs_net.a $(BUILD)/libdadbs_storage.a $(BUILD)/libdadbs_core.a
-SHLIB_LINK = -Wl,--exclude-libs,ALL $(CORE_LIBS) -luv -lprotobuf-c -lssl -lcrypto -lstdc++ -lm
+# Seen outside is what Postgres looks up by name, nothing else: two extensions in C++ must not mix.
+SHLIB_LINK = -Wl,--version-script=src/pg/exports.map $(CORE_LIBS) -luv -lprotobuf-c -lssl -lcrypto -lstdc++ -lm
 
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# Up to 15 c.h leaves PGDLLEXPORT empty; only what it marks is to be seen outside.
-DADBS_EXPORT = -DPGDLLEXPORT='__attribute__((visibility("default")))'
 # Postgres's headers are not ours to warn about; C++ headers come first (port.h redefines snprintf).
 DADBS_CXXFLAGS = -std=c++20 -O2 -g -fPIC -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
-	-Wno-clobbered -fvisibility=hidden -fno-strict-aliasing -fwrapv $(DADBS_EXPORT) -DDADBS_VERSION='"$(EXTVERSION)"' $(CXXFLAGS_EXTRA)
+	-Wno-clobbered -fno-strict-aliasing -fwrapv -DDADBS_VERSION='"$(EXTVERSION)"' $(CXXFLAGS_EXTRA)
 DEPFILES := $(OBJS:.o=.d)
 EXTRA_CLEAN += $(DEPFILES)
 

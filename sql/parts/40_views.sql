@@ -1,7 +1,7 @@
 -- ---- decoding the history ------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dadbs_internal.decode_block(body bytea, certificate bytea,
-    OUT time timestamptz, OUT proposer_id smallint, OUT view bigint, OUT epoch bigint, OUT item_count integer,
+    OUT "time" timestamptz, OUT proposer_id smallint, OUT view bigint, OUT epoch bigint, OUT item_count integer,
     OUT transaction_count integer, OUT bytes bigint, OUT previous_hash bytea, OUT hash bytea, OUT merkle_root bytea,
     OUT items_root bytea, OUT signer_ids smallint[])
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_decode_block';
