@@ -147,10 +147,14 @@ bool LeaveBeforeHandOver() {
 
 bool Release() {
   BackendSlot* const slot = MySlot();
-  SlotGuard guard(slot);
-  if (slot->state != SlotState::kHandedOver) return false;
-  slot->state = SlotState::kReleased;
-  slot->state_since = slot->held_since;
+  TimestampTz const now = GetCurrentTimestamp();
+  {
+    SlotGuard guard(slot);
+    if (slot->state != SlotState::kHandedOver) return false;
+    slot->state = SlotState::kReleased;
+    slot->state_since = now;
+  }
+  WakeWorker(&shared->apply);
   return true;
 }
 

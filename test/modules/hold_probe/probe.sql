@@ -1,0 +1,10 @@
+CREATE FUNCTION dadbs.probe_start() RETURNS void LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_ready() RETURNS bool LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_mode(int) RETURNS void LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_last() RETURNS text LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_count() RETURNS bigint LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_doom(int) RETURNS bool LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_emit(text) RETURNS void LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_stage(int) RETURNS text LANGUAGE c AS 'dadbs_probe';
+CREATE FUNCTION dadbs.probe_last_id() RETURNS bigint LANGUAGE c AS 'dadbs_probe';
+ALTER DATABASE postgres SET search_path = public, dadbs;
