@@ -32,6 +32,7 @@
 #include "dadbs/core/write_set.h"
 #include "dadbs/net/transport.h"
 
+#include "block_server.h"
 #include "capture_queue.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
@@ -95,7 +96,8 @@ class Complaints {
 
 class ConsensusWorker {
  public:
-  explicit ConsensusWorker(Member member) : member_(std::move(member)), publisher_(member_) {}
+  explicit ConsensusWorker(Member member)
+      : member_(std::move(member)), block_server_(JournalDirectory()), publisher_(member_) {}
   void Run();
 
  private:
@@ -129,6 +131,7 @@ class ConsensusWorker {
   std::unique_ptr<core::Replica> replica_;
   std::unique_ptr<net::Transport> transport_;  // none in a cluster of one
   CaptureQueue queue_;
+  BlockServer block_server_;
   StatusPublisher publisher_;
   WaitEventSet* wait_set_ = nullptr;
 
@@ -220,6 +223,11 @@ void ConsensusWorker::Round() {
     TakeTime();
   }
   MakeDurable();
+  if (block_server_.busy())
+    block_server_.Step(journal_.writer->durable(), [this](core::NodeId to, core::BlockMessage&& block) {
+      if (transport_) transport_->Send(to, std::move(block));
+    });
+  if (transport_) transport_->Flush();
   CutJournal();
 }
 
@@ -330,11 +338,7 @@ void ConsensusWorker::CarryOne(core::DeliverEffect& e) {
 
 void ConsensusWorker::CarryOne(core::NumberedEffect& e) { NoteNumbered(Ticket::Unpack(e.ticket), e.id); }
 
-// Older blocks than the replica keeps in memory: not served yet. The member that asked goes on asking, others may have them.
-void ConsensusWorker::CarryOne(core::ServeBlocksEffect& e) {
-  rejections_.Log(NodeName(e.to) + " asks for blocks from height " + std::to_string(e.from.value) +
-                      " on, which are no longer in this member's memory", now_us_);
-}
+void ConsensusWorker::CarryOne(core::ServeBlocksEffect& e) { block_server_.Ask(e.to, e.from, e.count); }
 
 void ConsensusWorker::CarryOne(core::StageEffect& e) {
   static constexpr Stage kStageOf[] = {kStageBatch, kStagePropose, kStagePrepare, kStageCommit, kStageJournal};
@@ -350,6 +354,7 @@ void ConsensusWorker::CarryOne(core::RejectedPeerEffect& e) {
 void ConsensusWorker::MakeDurable() {
   if (!journal_problem_.empty() && std::abs(now_us_ - sync_retry_us_) < kSyncRetryInterval_us) return;
   while (appended_ > journal_.writer->durable_sequence()) {
+    if (transport_) transport_->Flush();  // what the last step released does not wait for the next fdatasync
     storage::Error error;
     if (!journal_.writer->Sync(&error)) {
       if (journal_problem_.empty()) rejections_.Log("the journal cannot be written: " + error.message, now_us_);
@@ -399,6 +404,7 @@ void ConsensusWorker::Publish() {
 }
 
 int ConsensusWorker::TimeoutMs() const {
+  if (block_server_.busy()) return 0;
   if (more_submissions_ && journal_problem_.empty() && replica_->CanSubmit()) return 0;
   int64_t timeout_us = kTickInterval_us;
   if (!gathered_.empty()) timeout_us = std::clamp<int64_t>(guc_batch_delay_us, 1000, timeout_us);
