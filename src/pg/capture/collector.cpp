@@ -89,20 +89,29 @@ void Collector::OnRow(char op, Relation relation, HeapTuple old_key, HeapTuple r
   Add(encoder_->EncodeRow(op, relation, old_key, row));
 }
 
+// Partitioned tables have no rows and are not counted: they go with their partitions.
+bool Collector::IsTruncatedHere(Relation relation) {
+  if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) return true;
+  Counts& counts = CountsOf(relation);
+  if (counts.expected.ignored) return false;
+  counts.seen = {};
+  counts.seen.truncated = true;
+  truncated_rows_ = true;
+  return true;
+}
+
 void Collector::OnTruncate(std::span<const Relation> relations, bool cascade, bool restart_identity) {
   core::TruncateChange change;
   change.cascade = cascade;
   change.restart_identity = restart_identity;
+  truncated_rows_ = false;
   for (Relation relation : relations) {
-    Counts& counts = CountsOf(relation);
-    if (counts.expected.ignored) continue;
-    counts.seen = {};
-    counts.seen.truncated = true;
+    if (!IsTruncatedHere(relation)) continue;
     const char* const schema = Call([&] { return get_namespace_name(RelationGetNamespace(relation)); });
     if (schema == nullptr) throw PgError(ERRCODE_INTERNAL_ERROR, "the schema of a truncated table is gone");
     change.relations.push_back({schema, RelationGetRelationName(relation)});
   }
-  if (!change.relations.empty()) Add(core::EncodeChange(change));
+  if (truncated_rows_) Add(core::EncodeChange(change));
 }
 
 void Collector::OnMessage(core::ByteView message) {

@@ -55,6 +55,7 @@ class Collector : public ChangeSink {
     RelationCount seen;
   };
   Counts& CountsOf(Relation relation);
+  bool IsTruncatedHere(Relation relation);
   void Add(core::ByteView change);
 
   const ReadyMessage& ready_;
@@ -63,6 +64,7 @@ class Collector : public ChangeSink {
   core::WriteSetBuilder builder_{core::WriteSetKind::kRows};
   std::unordered_map<uint32_t, Counts> counts_;
   uint32_t messages_ = 0;
+  bool truncated_rows_ = false;  // of a shared relation, by the TRUNCATE at hand
 };
 
 }  // namespace dadbs::pg
