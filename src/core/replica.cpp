@@ -88,6 +88,7 @@ uint64_t Replica::State::Append(JournalRecord record) {
 
 void Replica::State::SendWhenDurable(NodeId to, Message message) {
   if (MUTATED(kVoteBeforeJournal) && std::holds_alternative<VoteMessage>(message)) return SendNow(to, std::move(message));
+  if (sequence <= durable && releases.empty()) return SendNow(to, std::move(message));
   releases.push_back({sequence, SendEffect{to, std::move(message)}});
 }
 

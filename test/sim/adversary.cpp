@@ -1,0 +1,179 @@
+/*
+ * adversary.cpp: see adversary.h.
+ */
+#include "adversary.h"
+
+#include "dadbs/core/write_set.h"
+
+namespace dadbs::sim {
+
+using namespace dadbs::core;
+
+namespace {
+
+constexpr size_t kKeptMax = 256;
+
+void Remember(std::vector<Digest>* hashes, const Digest& hash) {
+  for (const Digest& known : *hashes)
+    if (known == hash) return;
+  hashes->push_back(hash);
+}
+
+}  // namespace
+
+Bytes MakeWriteSet(NodeId origin, uint64_t ticket, size_t size, Random* random) {
+  std::string text = std::to_string(origin.value) + "/" + std::to_string(ticket) + "/";
+  text.resize(std::max(text.size(), size), 'x');
+  RowChange row;
+  row.relation = {"public", "t"};
+  row.row.push_back({'t', AsBytes(text)});
+  Salt salt;
+  for (uint8_t& byte : salt.bytes) byte = static_cast<uint8_t>(random->Next());
+  WriteSetBuilder builder(WriteSetKind::kRows);
+  builder.Add(salt, EncodeChange(row));
+  return builder.Finish({.user = "sim", .application_name = "sim"});
+}
+
+// ---- the network ---------------------------------------------------------------------------------------------------------
+
+void Adversary::Observe(NodeId from, const Message& message) {
+  if (const auto* m = std::get_if<ProposalMessage>(&message)) {
+    last_proposal_ = *m;
+    Remember(&hashes_[m->block->header.height], m->block->header.hash());
+  }
+  if (std::holds_alternative<StatusMessage>(message) && !random_->Chance(0.1)) return;
+  if (kept_.size() < kKeptMax) {
+    kept_.emplace_back(from, message);
+  } else if (random_->Chance(0.2)) {
+    kept_[random_->Below(kKeptMax)] = {from, message};
+  }
+}
+
+std::optional<Attack> Adversary::Forge() {
+  if (kept_.empty()) return std::nullopt;
+  if (last_proposal_ && random_->Chance(0.15)) return FakeCertified();
+  const auto& [from, message] = kept_[random_->Below(kept_.size())];
+  const NodeId to = AnyMember();
+  // A vote counts as from its signer's own connection only if the signer sent it.
+  if (random_->Chance(0.5)) return Attack{from, to, message};
+  if (std::holds_alternative<BatchAck>(message)) return std::nullopt;  // not signed: the connection says who speaks
+  NodeId liar = AnyMember();
+  if (const auto* vote = std::get_if<VoteMessage>(&message); vote && vote->envelope.signer == liar) return std::nullopt;
+  if (const auto* p = std::get_if<ProposalMessage>(&message); p && p->envelope.signer == liar) return std::nullopt;
+  return Attack{liar, to, Alter(message)};
+}
+
+// A block that follows all rules of the chain, with a certificate that somebody has made up.
+std::optional<Attack> Adversary::FakeCertified() {
+  auto block = std::make_shared<Block>(*last_proposal_->block);
+  block->header.time_us += static_cast<int64_t>(random_->Below(2));
+  auto certificate = std::make_shared<Certificate>();
+  certificate->height = block->header.height;
+  certificate->hash = block->header.hash();
+  const size_t count = random_->Chance(0.7) ? genesis_.quorum() : random_->Below(genesis_.quorum());
+  for (size_t i = 0; i < count; i++) certificate->votes.push_back({genesis_.members[i].id, 1, 7, last_proposal_->envelope.signature});
+  BlockMessage message{block, certificate, {}, 0};
+  return Attack{AnyMember(), AnyMember(), message};
+}
+
+Message Adversary::Alter(const Message& original) {
+  Message message = original;
+  const uint64_t how = random_->Below(4);
+  if (auto* m = std::get_if<VoteMessage>(&message)) {
+    if (how == 0) m->hash.bytes[random_->Below(32)] ^= 1;
+    if (how == 1) m->height = m->height.next();
+    if (how == 2) m->phase = m->phase == Phase::kPrepare ? Phase::kCommit : Phase::kPrepare;
+    if (how == 3) m->envelope.signer = AnyMember();
+  } else if (auto* m = std::get_if<ProposalMessage>(&message)) {
+    auto block = std::make_shared<Block>(*m->block);
+    if (how == 0) block->header.time_us++;
+    if (how == 1 && !block->items.empty()) block->items.pop_back();
+    if (how == 2) block->header.height = block->header.height.next();
+    if (how == 3) m->envelope.signature.bytes[5] ^= 1;
+    m->block = block;
+  } else if (auto* m = std::get_if<BatchMessage>(&message)) {
+    auto batch = std::make_shared<Batch>(*m->batch);
+    if (how == 0) batch->header.signature.bytes[5] ^= 1;
+    if (how == 1) batch->write_sets.back().back() ^= 1;
+    if (how == 2) batch->header.first_number++;
+    if (how == 3) batch->write_sets.pop_back();
+    m->batch = batch;
+  } else if (auto* m = std::get_if<BlockMessage>(&message)) {
+    auto certificate = std::make_shared<Certificate>(*m->certificate);
+    if (how == 0 && !certificate->votes.empty()) certificate->votes.pop_back();
+    if (how == 1 && !certificate->votes.empty()) certificate->votes.back() = certificate->votes.front();
+    if (how == 2) m->batches.clear();
+    if (how == 3) certificate->hash.bytes[0] ^= 1;
+    m->certificate = certificate;
+  } else if (auto* m = std::get_if<IncarnationMessage>(&message)) {
+    if (how < 2) m->entry.incarnation++;
+    if (how >= 2) m->entry.recent_hash.bytes[0] ^= 1;
+  } else if (auto* m = std::get_if<BlockRequest>(&message)) {
+    m->count = static_cast<uint32_t>(random_->Below(2000));
+    m->from.value = random_->Below(50);
+  }
+  return message;
+}
+
+// ---- the faulty member -----------------------------------------------------------------------------------------------------
+
+VoteMessage Adversary::Vote(NodeId self, const Signer& signer, Phase phase, Height height, const Digest& hash) {
+  VoteMessage vote{phase, Epoch{1}, View{0}, height, hash, {self, 1, 1, {}}};
+  const SignContext context{genesis_.chain_id(), Epoch{1}};
+  vote.envelope.signature = signer.Sign(VoteSigningBytes(context, phase, self, 1, 1, View{0}, height, hash));
+  return vote;
+}
+
+ProposalMessage Adversary::OtherProposal(NodeId self, const Signer& signer, const ProposalMessage& proposal) {
+  auto [it, is_new] = others_.try_emplace(proposal.block->header.hash());
+  if (is_new) {
+    auto block = std::make_shared<Block>(*proposal.block);
+    block->header.time_us += 1 + static_cast<int64_t>(random_->Below(3));
+    const Digest hash = block->header.hash();
+    it->second = {proposal.view, block, Vote(self, signer, Phase::kPrepare, block->header.height, hash).envelope};
+    Remember(&hashes_[block->header.height], hash);
+  }
+  return it->second;
+}
+
+BatchMessage Adversary::OtherBatch(const Signer& signer, const BatchMessage& message) {
+  auto [it, is_new] = other_batches_.try_emplace(message.batch->header.digest());
+  if (is_new) {
+    auto batch = std::make_shared<Batch>(*message.batch);
+    std::vector<Digest> hashes;
+    batch->header.body_bytes = 0;
+    for (Bytes& write_set : batch->write_sets) {
+      write_set = MakeWriteSet(batch->header.origin, random_->Next(), 20, random_);
+      batch->header.body_bytes += write_set.size();
+      TransactionHash(write_set, &hashes.emplace_back());
+    }
+    batch->header.transaction_root = TransactionTreeRoot(hashes);
+    batch->header.signature = signer.Sign(batch->header.SigningBytes({genesis_.chain_id(), Epoch{1}}));
+    it->second = {batch};
+  }
+  return it->second;
+}
+
+std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeId to, const Message& message, const Made& made) {
+  std::vector<Message> result;
+  if (const auto* m = std::get_if<ProposalMessage>(&message)) {
+    if (to.value % 2 == 0 || random_->Chance(0.2)) {
+      result.push_back(OtherProposal(self, signer, *m));
+      if (random_->Chance(0.3)) result.push_back(*m);
+      return result;
+    }
+  } else if (const auto* m = std::get_if<VoteMessage>(&message)) {
+    for (const Digest& hash : hashes_[m->height])
+      for (Phase phase : {Phase::kPrepare, Phase::kCommit}) {
+        if (random_->Chance(0.3)) continue;
+        result.push_back(Vote(self, signer, phase, m->height, hash));
+        made(std::get<VoteMessage>(result.back()));
+      }
+    return result;
+  } else if (const auto* m = std::get_if<BatchMessage>(&message); m && m->batch->header.origin == self) {
+    if (to.value % 2 == 0) return {OtherBatch(signer, *m)};
+  }
+  return {message};
+}
+
+}  // namespace dadbs::sim

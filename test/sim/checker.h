@@ -1,0 +1,94 @@
+/*
+ * checker.h: what must hold after every event of a simulated run, whatever went wrong in it.
+ *
+ * It sees each record that becomes durable, each message that leaves, each delivery, and knows who is faulty. It keeps
+ * its own account of the chain and does not use the replica's rules to judge the replica. A violation is a Failure.
+ *
+ *   agreement   of all votes that ever left anybody, no two certificates for one height can be made; all deliver the
+ *               same blocks, each with a certificate that verifies
+ *   validity    what is delivered under an id is what its origin numbered so; numbers contiguous, incarnations opened
+ *   journal     what an honest member sends is in its durable journal, a vote's batches too; never two votes of one
+ *               phase for one view and height; what is delivered is durable, and stays so over restarts
+ */
+#pragma once
+
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+#include "dadbs/core/chain.h"
+#include "dadbs/core/messages.h"
+#include "dadbs/core/replica.h"
+
+namespace dadbs::sim {
+
+class Failure : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class Checker {
+ public:
+  Checker(core::Genesis genesis, const core::Verifier* verifier) : genesis_(std::move(genesis)), verifier_(verifier) {
+    hashes_.push_back(genesis_.chain_id());
+  }
+  void SetFaulty(core::NodeId node) { faulty_.insert(node.value); }
+  bool IsFaulty(core::NodeId node) const { return faulty_.contains(node.value); }
+
+  void OnDurable(core::NodeId node, const core::JournalRecord& record);
+  void OnSend(core::NodeId node, const core::Message& message);
+  void OnVoteMade(const core::VoteMessage& vote) { Count(vote); }  // by a faulty member, in whatever way
+  void OnNumbered(core::NodeId node, const core::TransactionId& id, const core::Digest& identity);
+  void OnDeliver(core::NodeId node, const core::DeliverEffect& delivered);
+  void OnRestart(core::NodeId node, const core::RecoveredState& recovered);
+
+  core::Height top() const { return core::Height{hashes_.size() - 1}; }
+  core::Height delivered(core::NodeId node) const;
+  bool IsOrdered(const core::TransactionId& id) const { return ordered_.contains(id); }
+  uint64_t transactions() const { return ordered_.size(); }
+  const core::BlockMessage& block(core::Height h) const { return blocks_.at(h.value); }
+
+ private:
+  using Slot = std::tuple<core::Phase, core::View, core::Height>;
+  struct Member {
+    std::map<Slot, core::Digest> votes;        // durable, its own
+    std::set<core::Digest> proposals;          // durable, by hash
+    std::set<core::Digest> batches;            // durable, by digest
+    std::map<uint64_t, core::Digest> entries;  // durable, by incarnation: leaf
+    std::set<core::Height> committed;          // durable
+    core::Height delivered;
+    uint64_t incarnation_delivered = 0;
+  };
+  struct Origin {
+    uint64_t incarnation = 0, last_number = 0;
+  };
+
+  void DurableVote(core::NodeId node, const core::VoteMessage& vote);
+  void DurableCommit(core::NodeId node, const core::CommitRecord& record);
+  void VoteLeaves(core::NodeId node, const core::VoteMessage& vote);
+  void ProposalLeaves(core::NodeId node, const core::ProposalMessage& proposal);
+  void BatchLeaves(core::NodeId node, const core::Batch& batch);
+  void EntryLeaves(core::NodeId node, const core::IncarnationEntry& entry);
+  void BatchesAreDurable(core::NodeId node, const core::Digest& block_hash, const char* what);
+  void NewBlock(const core::DeliverEffect& delivered);
+  void NewItems(const core::DeliverEffect& delivered);
+  void KnowBlock(const core::Block& block);
+  void Count(const core::VoteMessage& vote);
+
+  core::Genesis genesis_;
+  const core::Verifier* verifier_;
+  std::set<uint16_t> faulty_;
+  std::map<uint16_t, Member> members_;
+  std::map<core::Digest, std::vector<core::Digest>> block_batches_;  // of every proposal seen
+  std::map<std::tuple<core::Height, core::View, core::Digest>, std::set<uint16_t>> commits_;
+  std::map<core::Height, std::set<core::Digest>> certifiable_;
+  std::map<core::TransactionId, core::Digest> numbered_;
+  std::vector<core::Digest> hashes_;           // of the chain
+  std::map<uint64_t, core::BlockMessage> blocks_;
+  std::map<uint16_t, Origin> origins_;
+  std::set<core::TransactionId> ordered_;
+};
+
+}  // namespace dadbs::sim

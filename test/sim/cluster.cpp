@@ -1,0 +1,456 @@
+/*
+ * cluster.cpp: see cluster.h.
+ */
+#include "cluster.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "dadbs/core/write_set.h"
+
+namespace dadbs::sim {
+
+using namespace dadbs::core;
+
+namespace {
+
+constexpr int64_t kTickUs = 12'000;
+constexpr int64_t kLivenessBoundUs = 30'000'000;
+
+const char* Name(const Message& message) {
+  static const char* const kNames[] = {"batch", "batch ack", "batch request", "incarnation", "proposal",
+                                       "vote",  "status",    "block request", "block"};
+  return kNames[message.index()];
+}
+
+std::string Describe(const Message& message) {
+  std::string text = Name(message);
+  if (const auto* vote = std::get_if<VoteMessage>(&message))
+    text = std::string(vote->phase == Phase::kPrepare ? "PREPARE " : "COMMIT ") + std::to_string(vote->height.value) + " " +
+           ToHex(vote->hash.view().subspan(0, 3)) + " of " + std::to_string(vote->envelope.signer.value);
+  if (const auto* p = std::get_if<ProposalMessage>(&message))
+    text += " " + std::to_string(p->block->header.height.value) + " " + ToHex(p->block->header.hash().view().subspan(0, 3));
+  if (const auto* b = std::get_if<BatchMessage>(&message))
+    text += " " + std::to_string(b->batch->header.origin.value) + "." + std::to_string(b->batch->header.incarnation) + "." +
+            std::to_string(b->batch->header.first_number) + "+" + std::to_string(b->batch->header.count);
+  if (const auto* b = std::get_if<BlockMessage>(&message)) text += " " + std::to_string(b->block->header.height.value);
+  if (const auto* b = std::get_if<BlockRequest>(&message)) text += " from " + std::to_string(b->from.value);
+  return text;
+}
+
+}  // namespace
+
+// ---- set-up ----------------------------------------------------------------------------------------------------------------
+
+Cluster::Cluster(const Options& options) : options_(options), random_(options.seed), verifier_(&table_) {
+  if (options_.real_signatures) verifier_ = &Ed25519Verifier();
+  DrawProfile();
+  genesis_.cluster_name = "sim";
+  genesis_.created_at_us = 1'700'000'000'000'000 - 60'000'000;
+  genesis_.nonce.bytes[0] = static_cast<uint8_t>(options_.seed);
+  for (size_t i = 1; i <= profile_.n; i++) {
+    auto node = std::make_unique<Node>();
+    node->id = NodeId{static_cast<uint16_t>(i)};
+    PublicKey key;
+    key.bytes[0] = static_cast<uint8_t>(i);
+    if (options_.real_signatures) {
+      Bytes seed(32, static_cast<uint8_t>(i));
+      node->signer = MakeEd25519Signer(seed);
+    } else {
+      node->signer = std::make_unique<ModelSigner>(&table_, key);
+    }
+    node->clock_offset_us = random_.Between(-profile_.skew_us / 2, profile_.skew_us / 2);
+    genesis_.members.push_back({node->id, "m" + std::to_string(i), "m:" + std::to_string(i), node->signer->public_key()});
+    nodes_.push_back(std::move(node));
+  }
+  checker_ = std::make_unique<Checker>(genesis_, verifier_);
+  adversary_ = std::make_unique<Adversary>(&random_, genesis_);
+  if (profile_.faulty != kNobody) checker_->SetFaulty(profile_.faulty);
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::DrawProfile() {
+  static constexpr size_t kSizes[] = {1, 2, 3, 4, 4, 4, 4, 5, 6, 7};
+  Profile& p = profile_;
+  Random& r = random_;
+  p.n = kSizes[r.Below(10)];
+  if (r.Chance(0.6)) p.loss = 0.2 * static_cast<double>(r.Below(100)) / 100;
+  if (r.Chance(0.5)) p.duplication = 0.1;
+  p.delay_max_us = r.Chance(0.3) ? 60'000 : 6'000;
+  if (r.Chance(0.3)) p.disk_max_us = 40'000;
+  if (r.Chance(0.3)) p.disk_stall = 0.02;
+  if (r.Chance(0.75)) p.crash_every_us = r.Between(80'000, 900'000);
+  if (r.Chance(0.5)) p.cut_every_us = r.Between(50'000, 500'000);
+  if (r.Chance(0.5)) p.skew_us = r.Between(0, 8'000'000);
+  p.submit_every_us = r.Between(8'000, 60'000);
+  if (r.Chance(0.5)) p.large = 0.1;
+  if (r.Chance(0.6)) p.attack_every_us = static_cast<double>(r.Between(2'000, 30'000));
+  if (p.n >= 4 && r.Chance(0.35)) p.faulty = NodeId{static_cast<uint16_t>(r.Below(p.n) + 1)};
+  p.fault_phase_us = r.Between(600'000, 1'600'000);
+}
+
+ReplicaLimits Cluster::Limits() const {
+  ReplicaLimits limits;
+  limits.batch_transactions_max = 8;
+  limits.batch_bytes_max = 900;
+  limits.inline_batch_bytes_max = 900;
+  limits.block_items_max = 6;
+  limits.block_bytes_max = 4'000;
+  limits.pending_bytes_per_origin_max = 24 << 10;
+  limits.recent_blocks_max = 2 + options_.seed % 30;
+  limits.fetch_blocks_max = 8;
+  limits.fetch_bytes_max = 64 << 10;
+  limits.journal_reappend_bytes = options_.seed % 3 == 0 ? 3'000 : 1 << 20;
+  limits.resend_interval_us = 50'000;
+  limits.status_interval_us = 120'000;
+  return limits;
+}
+
+void Cluster::Trace(NodeId id, const std::string& what) {
+  if (options_.trace) std::printf("%9.3f ms  %u: %s\n", static_cast<double>(now_) / 1000, id.value, what.c_str());
+}
+
+void Cluster::At(int64_t delay_us, Action action) {
+  events_.emplace(std::pair{now_ + std::max<int64_t>(delay_us, 0), event_order_++}, std::move(action));
+}
+
+void Cluster::Step() {
+  auto event = events_.extract(events_.begin());
+  now_ = event.key().first;
+  summary_.events++;
+  event.mapped()();
+}
+
+// ---- effects ---------------------------------------------------------------------------------------------------------------
+
+bool Cluster::CrashNow(Node& node) {
+  if (node.crash_after_effects == 0 || --node.crash_after_effects > 0) return false;
+  Crash(node);
+  return true;
+}
+
+void Cluster::Carry(Node& node, Effects effects) {
+  const uint64_t life = node.life;
+  for (Effect& effect : effects) {
+    if (CrashNow(node)) return;
+    CarryOne(node, effect);
+    if (node.life != life) return;  // in the middle of a broadcast
+  }
+  StartSync(node);
+}
+
+void Cluster::CarryOne(Node& node, Effect& effect) {
+  if (auto* e = std::get_if<AppendEffect>(&effect)) Append(node, *e);
+  if (auto* e = std::get_if<SendEffect>(&effect)) Send(node, e->to, e->message);
+  if (auto* e = std::get_if<DeliverEffect>(&effect)) Deliver(node, *e);
+  if (auto* e = std::get_if<NumberedEffect>(&effect)) checker_->OnNumbered(node.id, e->id, node.identities.at(e->ticket));
+  if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) ServeOld(node, *e);
+  if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) {
+    summary_.rejected++;
+    Trace(node.id, "rejects " + std::to_string(e->from.value) + ": " + e->why);
+  }
+}
+
+void Cluster::Append(Node& node, AppendEffect& effect) {
+  if (effect.sequence != node.first_sequence + node.journal.size()) throw Failure("a journal sequence that isn't the next");
+  node.journal.push_back(std::move(effect.record));
+}
+
+void Cluster::Send(Node& from, NodeId to, const Message& message) {
+  Trace(from.id, "sends " + Describe(message) + " to " + std::to_string(to.value));
+  checker_->OnSend(from.id, message);
+  adversary_->Observe(from.id, message);
+  for (const auto& peer : nodes_) {
+    if (peer->id == from.id || (to != kNobody && to != peer->id)) continue;
+    if (CrashNow(from)) return;
+    if (!checker_->IsFaulty(from.id)) {
+      Transmit(from.id, peer->id, message);
+      continue;
+    }
+    const auto made = [&](const VoteMessage& vote) { checker_->OnVoteMade(vote); };
+    for (Message& m : adversary_->Corrupt(from.id, *from.signer, peer->id, message, made))
+      Transmit(from.id, peer->id, std::move(m));
+  }
+}
+
+void Cluster::Transmit(NodeId from, NodeId to, Message message) {
+  if (!Linked(from, to) || random_.Chance(profile_.loss)) return;
+  const int copies = random_.Chance(profile_.duplication) ? 2 : 1;
+  const uint64_t generation = link_generation_[from.value][to.value];
+  for (int i = 0; i < copies; i++) {
+    At(random_.Between(profile_.delay_min_us, profile_.delay_max_us), [this, from, to, generation, message] {
+      if (!Linked(from, to) || link_generation_[from.value][to.value] != generation) return;
+      Node& receiver = node(to);
+      Carry(receiver, receiver.replica->OnMessage(from, message, WallOf(receiver)));
+    });
+  }
+}
+
+void Cluster::Deliver(Node& node, DeliverEffect& effect) {
+  Trace(node.id, "delivers " + std::to_string(effect.block->header.height.value));
+  checker_->OnDeliver(node.id, effect);
+  const uint64_t life = node.life;
+  const Height height = effect.block->header.height;
+  At(random_.Between(100, 20'000), [this, &node, life, height] {
+    if (node.life == life) Carry(node, node.replica->OnApplied(height, WallOf(node)));
+  });
+}
+
+void Cluster::ServeOld(Node& node, const ServeBlocksEffect& effect) {
+  summary_.served_old++;
+  const uint64_t count = std::min<uint64_t>(effect.count, 8);
+  for (uint64_t i = 0; i < count; i++) {
+    const Height height{effect.from.value + i};
+    if (height > checker_->delivered(node.id) || height > checker_->top()) return;
+    BlockMessage block = checker_->block(height);
+    block.remaining = static_cast<uint32_t>(count - 1 - i);
+    const uint64_t life = node.life;
+    Send(node, effect.to, block);
+    if (node.life != life) return;
+  }
+}
+
+// ---- disks, crashes ----------------------------------------------------------------------------------------------------------
+
+void Cluster::StartSync(Node& node) {
+  if (node.syncing || node.durable == node.journal.size()) return;
+  node.syncing = true;
+  const uint64_t life = node.life;
+  const size_t count = node.journal.size();
+  int64_t takes = random_.Between(profile_.disk_min_us, profile_.disk_max_us);
+  if (random_.Chance(profile_.disk_stall)) takes += random_.Between(100'000, 400'000);
+  At(takes, [this, &node, life, count] {
+    if (node.life == life) SyncDone(node, count);
+  });
+}
+
+void Cluster::SyncDone(Node& node, size_t count) {
+  for (; node.durable < count; node.durable++) checker_->OnDurable(node.id, node.journal[node.durable]);
+  node.syncing = false;
+  Carry(node, node.replica->OnJournalDone(node.first_sequence + count - 1, WallOf(node)));
+}
+
+void Cluster::Crash(Node& node) {
+  Trace(node.id, "crashes");
+  summary_.crashes++;
+  const size_t survives = node.durable + random_.Below(node.journal.size() - node.durable + 1);
+  for (; node.durable < survives; node.durable++) checker_->OnDurable(node.id, node.journal[node.durable]);
+  node.journal.resize(survives);
+  node.replica.reset();
+  node.life++;
+  node.syncing = false;
+  node.crash_after_effects = 0;
+  node.identities.clear();
+  for (const auto& peer : nodes_)
+    if (peer->id != node.id) Link(node.id, peer->id, false);
+  if (faults_) At(random_.Between(1'000, 400'000), [this, &node] { Restart(node); });
+}
+
+// What was durable before the crash and not yet delivered is applied from the journal.
+void Cluster::DeliverFromJournal(Node& node, const JournalRecord& record, const RecoveredState& state) {
+  const auto* committed = std::get_if<CommittedRecord>(&record);
+  if (!committed || committed->block->header.height <= checker_->delivered(node.id)) return;
+  if (state.recent.empty()) throw Failure("a committed block without its batches in the journal");
+  const BlockMessage& block = state.recent.back();
+  checker_->OnDeliver(node.id, {block.block, block.certificate, block.batches});
+}
+
+// The journal through its own encoding; sometimes with its old part cut, as when older segments are gone.
+RecoveredState Cluster::Fold(Node& node) {
+  RecoveredState state;
+  state.recent_blocks_max = Limits().recent_blocks_max;
+  std::optional<size_t> cut;  // records that may go
+  std::optional<SegmentStateRecord> head;
+  const bool cuts = random_.Chance(0.3);
+  for (size_t i = 0; i < node.journal.size(); i++) {
+    JournalRecord record;
+    if (!DecodeRecord(EncodeRecord(node.journal[i]), &record)) throw Failure("a record that can't be read back");
+    if (std::string why = state.Apply(record, node.first_sequence + i); !why.empty()) throw Failure("a restart finds " + why);
+    DeliverFromJournal(node, record, state);
+    const bool clean = state.batches.empty() && !state.proposal && !state.prepare && !state.commit;
+    if (!cuts || !clean || state.chain.height > checker_->delivered(node.id)) continue;
+    cut = i;
+    head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), node.id};
+  }
+  if (cut && *cut > 0) {
+    summary_.cuts++;
+    node.journal.erase(node.journal.begin(), node.journal.begin() + static_cast<int64_t>(*cut));
+    node.journal.front() = *head;
+    node.first_sequence += *cut;
+    node.durable = node.journal.size();
+    return Fold(node);
+  }
+  return state;
+}
+
+void Cluster::Restart(Node& node) {
+  if (node.replica) return;
+  if (node.journal.empty()) {
+    node.journal.push_back(GenesisRecord{genesis_.Encode(), node.id});
+    node.durable = 1;
+  }
+  RecoveredState recovered = Fold(node);
+  Trace(node.id, "restarts at " + std::to_string(recovered.chain.height.value));
+  checker_->OnRestart(node.id, recovered);
+  Nonce nonce;
+  for (uint8_t& byte : nonce.bytes) byte = static_cast<uint8_t>(random_.Next());
+  node.replica = std::make_unique<Replica>(node.id, *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
+  const uint64_t life = node.life;
+  Carry(node, node.replica->Start(WallOf(node)));
+  if (node.life != life) return;
+  for (const auto& peer : nodes_) {
+    if (peer->id == node.id) continue;
+    At(random_.Between(500, 30'000), [this, &node, life, id = peer->id] {
+      if (node.life == life) Link(node.id, id, true);
+    });
+  }
+  At(random_.Between(0, kTickUs), [this, &node, life] {
+    if (node.life == life) Tick(node);
+  });
+  At(random_.Between(0, profile_.submit_every_us), [this, &node, life] {
+    if (node.life == life) ClientLoop(node);
+  });
+}
+
+void Cluster::Tick(Node& node) {
+  const uint64_t life = node.life;
+  Carry(node, node.replica->OnTick(WallOf(node)));
+  At(kTickUs, [this, &node, life] {
+    if (node.life == life) Tick(node);
+  });
+}
+
+// ---- links -------------------------------------------------------------------------------------------------------------------
+
+void Cluster::Link(NodeId a, NodeId b, bool up) {
+  if (links_[a.value][b.value] == up || (up && (!node(a).replica || !node(b).replica))) return;
+  links_[a.value][b.value] = links_[b.value][a.value] = up;
+  const uint64_t generation = ++link_generation_[a.value][b.value];
+  link_generation_[b.value][a.value] = generation;
+  for (const auto& [self, peer] : {std::pair{a, b}, std::pair{b, a}}) {
+    At(random_.Between(0, 2'000), [this, self = self, peer = peer, up, generation] {
+      Node& n = node(self);
+      if (!n.replica || link_generation_[self.value][peer.value] != generation) return;
+      Carry(n, up ? n.replica->OnConnected(peer, WallOf(n)) : n.replica->OnDisconnected(peer, WallOf(n)));
+    });
+  }
+}
+
+// ---- clients -----------------------------------------------------------------------------------------------------------------
+
+void Cluster::Submit(Node& node, size_t count) {
+  for (size_t i = 0; i < count && node.replica && node.replica->CanSubmit(); i++) {
+    const size_t size = random_.Chance(profile_.large) ? 1'500 : 20;
+    Bytes write_set = MakeWriteSet(node.id, random_.Next(), size, &random_);
+    const uint64_t ticket = ++node.tickets;
+    node.identities[ticket] = WriteSetIdentity(write_set);
+    Carry(node, node.replica->OnSubmit(ticket, std::move(write_set), WallOf(node)));
+  }
+}
+
+void Cluster::ClientLoop(Node& node) {
+  if (!faults_) return;
+  const uint64_t life = node.life;
+  Submit(node, random_.Chance(0.1) ? 12 : 1);
+  At(random_.Between(0, 2 * profile_.submit_every_us), [this, &node, life] {
+    if (node.life == life) ClientLoop(node);
+  });
+}
+
+// ---- faults ------------------------------------------------------------------------------------------------------------------
+
+void Cluster::FaultLoop() {
+  if (!faults_) return;
+  if (profile_.crash_every_us > 0 && random_.Chance(20'000.0 / static_cast<double>(profile_.crash_every_us))) {
+    Node& victim = *nodes_[random_.Below(nodes_.size())];
+    if (victim.replica) victim.crash_after_effects = 1 + static_cast<int>(random_.Below(30));
+  }
+  if (profile_.cut_every_us > 0 && random_.Chance(20'000.0 / static_cast<double>(profile_.cut_every_us))) {
+    const NodeId a = nodes_[random_.Below(nodes_.size())]->id, b = nodes_[random_.Below(nodes_.size())]->id;
+    if (a != b) {
+      Link(a, b, false);
+      At(random_.Between(5'000, 500'000), [this, a, b] { Link(a, b, true); });
+    }
+  }
+  if (profile_.skew_us > 0 && random_.Chance(0.02)) StepClocks();
+  At(20'000, [this] { FaultLoop(); });
+}
+
+void Cluster::StepClocks() {
+  Node& victim = *nodes_[random_.Below(nodes_.size())];
+  victim.clock_offset_us = random_.Between(-profile_.skew_us / 2, profile_.skew_us / 2);
+}
+
+void Cluster::AttackLoop() {
+  if (!faults_) return;
+  if (std::optional<Attack> attack = adversary_->Forge()) {
+    Node& victim = node(attack->to);
+    if (victim.replica) Carry(victim, victim.replica->OnMessage(attack->from, std::move(attack->message), WallOf(victim)));
+  }
+  At(random_.Between(0, static_cast<int64_t>(2 * profile_.attack_every_us)), [this] { AttackLoop(); });
+}
+
+void Cluster::Heal() {
+  faults_ = false;
+  profile_.loss = profile_.duplication = profile_.disk_stall = 0;
+  profile_.delay_max_us = 3'000;
+  profile_.disk_max_us = 2'000;
+  for (const auto& node : nodes_) {
+    node->crash_after_effects = 0;
+    Restart(*node);
+  }
+  for (const auto& a : nodes_)
+    for (const auto& b : nodes_)
+      if (a->id < b->id) Link(a->id, b->id, true);
+}
+
+bool Cluster::Settled() {
+  for (const auto& node : nodes_) {
+    if (checker_->IsFaulty(node->id)) continue;
+    const ReplicaStatus status = node->replica->status();
+    if (checker_->delivered(node->id) != checker_->top() || !status.incarnation_open || status.submitted_waiting > 0) return false;
+  }
+  return true;
+}
+
+void Cluster::RunUntilSettled(const char* what) {
+  const int64_t deadline = now_ + kLivenessBoundUs;
+  while (true) {
+    for (int i = 0; i < 20; i++) Step();
+    if (Settled()) return;
+    if (now_ > deadline) break;
+  }
+  std::string text = std::string("no progress after healing: ") + what;
+  for (const auto& node : nodes_) {
+    const ReplicaStatus s = node->replica->status();
+    text += "; " + std::to_string(node->id.value) + " at " + std::to_string(s.delivered.value) + " " + s.phase +
+            (s.incarnation_open ? "" : " (not open)") + " waits for";
+    for (NodeId id : s.missing) text += " " + std::to_string(id.value);
+    text += ", own " + std::to_string(s.submitted_waiting);
+  }
+  throw Failure(text);
+}
+
+Summary Cluster::Run() {
+  for (const auto& node : nodes_) Restart(*node);
+  FaultLoop();
+  if (profile_.attack_every_us > 0) AttackLoop();
+  while (now_ < profile_.fault_phase_us) Step();
+  Heal();
+  // A faulty primary can stop the cluster until the view change is built; it can't split it.
+  const bool live = profile_.faulty != nodes_[0]->id;
+  if (live) {
+    RunUntilSettled("what was submitted");
+    for (const auto& node : nodes_) Submit(*node, 2);
+    RunUntilSettled("new transactions");
+  } else {
+    const int64_t end = now_ + 500'000;
+    while (now_ < end) Step();
+  }
+  summary_.heights = checker_->top().value;
+  summary_.transactions = checker_->transactions();
+  return summary_;
+}
+
+}  // namespace dadbs::sim

@@ -1,0 +1,126 @@
+/*
+ * cluster.h: one simulated run: replicas, network, disks, clocks, clients, faults, all from one seed.
+ *
+ * Time is virtual; an event happens at a time and in an order that the seed fixes. A member is its journal (records,
+ * how many of them are durable) and a replica made from it. A crash may come between any two effects of a step, and
+ * between the sends of one broadcast; of what was appended and not synced, any prefix survives. First a phase with
+ * faults; then everything is healed, and the cluster has to order all that was submitted and more, within a bound.
+ */
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "adversary.h"
+#include "checker.h"
+#include "model_crypto.h"
+
+namespace dadbs::sim {
+
+struct Options {
+  uint64_t seed = 1;
+  bool real_signatures = false;
+  bool verbose = false;
+  bool trace = false;
+};
+
+// What goes wrong in this run, and how much. Drawn from the seed.
+struct Profile {
+  size_t n = 4;
+  double loss = 0, duplication = 0;
+  int64_t delay_min_us = 200, delay_max_us = 5'000;
+  int64_t disk_min_us = 100, disk_max_us = 3'000;
+  double disk_stall = 0;           // chance per sync of 100 to 400 ms
+  int64_t crash_every_us = 0;      // mean, over all members; 0: never
+  int64_t cut_every_us = 0;        // of links
+  int64_t skew_us = 0;
+  int64_t submit_every_us = 30'000;
+  double large = 0;                // chance of a write set above the inline limit
+  double attack_every_us = 0;
+  core::NodeId faulty = core::kNobody;
+  int64_t fault_phase_us = 2'000'000;
+};
+
+struct Summary {
+  uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0;
+};
+
+class Cluster {
+ public:
+  explicit Cluster(const Options& options);
+  ~Cluster();
+  Summary Run();  // throws Failure, or core::BrokenInvariant
+
+ private:
+  struct Node {
+    core::NodeId id;
+    std::unique_ptr<core::Signer> signer;
+    std::unique_ptr<core::Replica> replica;  // null: down
+    uint64_t life = 0;
+    std::vector<core::JournalRecord> journal;
+    uint64_t first_sequence = 1;             // of journal[0]
+    size_t durable = 0;                      // records
+    bool syncing = false;
+    int64_t clock_offset_us = 0;
+    int crash_after_effects = 0;             // armed, if above 0
+    std::map<uint64_t, core::Digest> identities;  // ticket -> write set
+    uint64_t tickets = 0;
+    uint64_t generation = 0;                 // nonce of the next incarnation
+  };
+  using Action = std::function<void()>;
+
+  void DrawProfile();
+  core::ReplicaLimits Limits() const;
+  void At(int64_t delay_us, Action action);
+  void Step();
+  int64_t WallOf(const Node& node) const { return 1'700'000'000'000'000 + now_ + node.clock_offset_us; }
+  Node& node(core::NodeId id) { return *nodes_[id.value - 1]; }
+
+  void Carry(Node& node, core::Effects effects);
+  void CarryOne(Node& node, core::Effect& effect);
+  void Append(Node& node, core::AppendEffect& effect);
+  void Send(Node& from, core::NodeId to, const core::Message& message);
+  void Transmit(core::NodeId from, core::NodeId to, core::Message message);
+  void Deliver(Node& node, core::DeliverEffect& effect);
+  void ServeOld(Node& node, const core::ServeBlocksEffect& effect);
+  void StartSync(Node& node);
+  void SyncDone(Node& node, size_t count);
+  bool CrashNow(Node& node);
+  void Crash(Node& node);
+  void Restart(Node& node);
+  core::RecoveredState Fold(Node& node);
+  void DeliverFromJournal(Node& node, const core::JournalRecord& record, const core::RecoveredState& state);
+  bool Linked(core::NodeId a, core::NodeId b) const { return links_[a.value][b.value]; }
+  void Link(core::NodeId a, core::NodeId b, bool up);
+  void Tick(Node& node);
+  void Submit(Node& node, size_t count);
+  void ClientLoop(Node& node);
+  void FaultLoop();
+  void AttackLoop();
+  void StepClocks();
+  void Heal();
+  bool Settled();
+  void RunUntilSettled(const char* what);
+  void Trace(core::NodeId node, const std::string& what);
+
+  Options options_;
+  Random random_;
+  Profile profile_;
+  SignatureTable table_;
+  const core::Verifier* verifier_;
+  core::Genesis genesis_;
+  std::unique_ptr<Checker> checker_;
+  std::unique_ptr<Adversary> adversary_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  bool links_[16][16] = {};
+  uint64_t link_generation_[16][16] = {};
+  std::map<std::pair<int64_t, uint64_t>, Action> events_;
+  uint64_t event_order_ = 0;
+  int64_t now_ = 0;
+  bool faults_ = true;
+  Summary summary_;
+};
+
+}  // namespace dadbs::sim
