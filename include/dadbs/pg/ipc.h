@@ -149,6 +149,7 @@ struct Shared {
   pg_atomic_uint32 database;          // Oid of the shared database, 0: unconfigured
   pg_atomic_uint32 member_state;      // MemberState
   char member_reason[kReasonBytes];
+  char capture_reason[kReasonBytes];  // for whom capture waits before it can start; under lock
   char worker_error[kReasonBytes];    // why the worker set ends: the first error of its workers; under lock
   pg_atomic_uint32 replay_done;       // reads may be answered
   pg_atomic_uint32 configure_requests;  // bumped by create_cluster/join_cluster/leave: the launcher reads member.conf again

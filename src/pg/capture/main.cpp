@@ -266,10 +266,11 @@ void NoteWhoIsWaitedFor() {
     oldest_pid = proc->pid;
   }
   LWLockRelease(ProcArrayLock);
-  if (oldest_pid == 0) return;
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  snprintf(shared->waiting_for, sizeof(shared->waiting_for),
-           "capture waits for the end of transactions that are older than it, the oldest one in process %d", oldest_pid);
+  shared->capture_reason[0] = '\0';
+  if (oldest_pid != 0)
+    snprintf(shared->capture_reason, sizeof(shared->capture_reason),
+             "the end of transactions that are older than the capture worker, the oldest one in process %d", oldest_pid);
   LWLockRelease(shared->lock);
 }
 

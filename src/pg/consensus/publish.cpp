@@ -26,6 +26,14 @@ const net::PeerStats* FindPeer(const PublishedInputs& inputs, core::NodeId id) {
   return nullptr;
 }
 
+std::string ReadText(const char (&text)[kReasonBytes]) {
+  char copy[kReasonBytes];
+  LWLockAcquire(shared->lock, LW_SHARED);
+  strlcpy(copy, text, sizeof(copy));
+  LWLockRelease(shared->lock);
+  return copy;
+}
+
 // A reason that was set by a broken invariant stays until the server restarts.
 void SetState(MemberState state, const std::string& reason, const std::string& waiting_for) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
@@ -102,13 +110,17 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
     return {MemberState::kCatchingUp, Blocks(network - delivered) + " behind the others", "their blocks"};
   if (delivered > applied + static_cast<uint64_t>(guc_apply_lag_blocks_max))
     return {MemberState::kCatchingUp, Blocks(delivered - applied) + " agreed but not applied here", "the apply worker"};
+  if (pg_atomic_read_u64(&shared->capture_from_xid) == 0) {
+    std::string const whom = ReadText(shared->capture_reason);
+    return {MemberState::kStarting, "the capture worker is starting", whom.empty() ? "the capture worker" : whom};
+  }
   std::string stalled;
   if (std::string_view(r.phase) != "idle" && now_us - r.phase_since_us > kStalledAfter_us && !r.missing.empty())
     stalled = Missing(in, r.missing) + " (" + r.phase + ", block " + std::to_string(delivered + 1) + ")";
   if (!r.incarnation_open)
     return {MemberState::kStarting, "the beginning of its incarnation " + std::to_string(r.incarnation) +
             " is not on the chain yet", stalled.empty() ? "a block" : stalled};
-  return {MemberState::kReady, "", stalled};
+  return {MemberState::kReady, ReadText(shared->apply_reason), stalled};
 }
 
 void StatusPublisher::FillNodes(const PublishedInputs& in) {
