@@ -7,6 +7,7 @@
 
 extern "C" {
 #include "postgres.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 }
 
@@ -28,8 +29,14 @@ char* guc_listen_addresses = nullptr;
 
 namespace {
 
+// Where the library is not preloaded, such settings cannot be defined any more: FATAL. They keep their defaults.
+bool TooLateFor(GucContext context) {
+  return context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress;
+}
+
 void DefineInt(const char* name, const char* what, const char* more, int* variable, int boot, int low, int high,
                GucContext context, int flags = 0) {
+  if (TooLateFor(context)) return;
   DefineCustomIntVariable(name, what, more, variable, boot, low, high, context, flags, nullptr, nullptr, nullptr);
 }
 
@@ -38,6 +45,7 @@ void DefineBool(const char* name, const char* what, const char* more, bool* vari
 }
 
 void DefineString(const char* name, const char* what, const char* more, char** variable) {
+  if (TooLateFor(PGC_POSTMASTER)) return;
   DefineCustomStringVariable(name, what, more, variable, "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
 }
 

@@ -181,6 +181,9 @@ void RequireCanBecomeMember(const char* function) {
   if (GetTopTransactionIdIfAny() != InvalidTransactionId)
     throw PgError(ERRCODE_ACTIVE_SQL_TRANSACTION, std::string(function) + " cannot run in a transaction that has written");
   RequireNoMembership();
+}
+
+void WarnOfFsync() {
   if (!enableFsync)
     Call([] {
       ereport(WARNING, (errmsg("fsync is off"),
@@ -302,6 +305,7 @@ Datum CreateCluster(FunctionCallInfo fcinfo) {
   member.genesis_bytes = member.genesis.Encode();
   member.self = core::NodeId{1};
   member.config = std::move(config);
+  WarnOfFsync();
   StagePending(member.config, member.genesis_bytes, IdentityOf(member));
   TellWhatIsShared(member.genesis, tables);
   return TextResult(self.address.empty() ? self.name : FormatNodeLine(self));
@@ -328,6 +332,7 @@ Datum JoinCluster(FunctionCallInfo fcinfo) {
   config.address = self.address;
   config.founder = std::move(founder);
   config.occupied_schemas = OccupiedSchemas({});
+  WarnOfFsync();
   StagePending(config, {}, Identity{});
   Notice("the genesis block is fetched from \"" + config.founder->name + "\" at " + config.founder->address,
          "SELECT dadbs.wait_for_ready() tells how it goes on.");
