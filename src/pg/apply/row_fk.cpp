@@ -35,6 +35,7 @@ extern "C" {
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -194,13 +195,35 @@ void RaiseNoParent(const ForeignKeyPlan* key, Relation relation, TupleTableSlot*
                   errtableconstraint(relation, NameStr(key->name))));
 }
 
-// As RI: the child's own equality; bytes that differ may still be equal. True also for a row that this transaction inserted:
-// the check of its insertion has waited for this version.
-bool MustCheckUpdate(ForeignKeyPlan* key, OpenRelation* rel) {
-  bool isnull;
-  TransactionId const xmin =
-      DatumGetTransactionId(slot_getsysattr(rel->old_slot, MinTransactionIdAttributeNumber, &isnull));
-  if (TransactionIdIsCurrentTransactionId(xmin)) return true;
+// The check waits for the end: another version of the row takes it over. (xmin would not tell: a local transaction may hold
+// several write sets, and others hold other ones.)
+void Wait(RowApplierState* state, ForeignKeyPlan* key, Oid relation, ItemPointerData tid) {
+  PendingReference const item{key, relation, tid};
+  Append(state->context, &state->references, item);
+  if (state->waiting_references == nullptr) {
+    HASHCTL control = {};
+    control.keysize = sizeof(PendingReference);
+    control.entrysize = sizeof(PendingReference);
+    control.hcxt = state->context;
+    state->waiting_references = hash_create("dadbs waiting references", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+  }
+  PendingReference lookup;
+  memset(static_cast<void*>(&lookup), 0, sizeof(lookup));  // padding
+  lookup.key = key, lookup.relation = relation, lookup.tid = tid;
+  hash_search(state->waiting_references, &lookup, HASH_ENTER, nullptr);
+}
+
+bool Waits(RowApplierState* state, ForeignKeyPlan* key, Oid relation, ItemPointerData tid) {
+  if (state->waiting_references == nullptr) return false;
+  PendingReference lookup;
+  memset(static_cast<void*>(&lookup), 0, sizeof(lookup));
+  lookup.key = key, lookup.relation = relation, lookup.tid = tid;
+  return hash_search(state->waiting_references, &lookup, HASH_FIND, nullptr) != nullptr;
+}
+
+// As RI: the child's own equality; bytes that differ may still be equal.
+bool MustCheckUpdate(RowApplierState* state, ForeignKeyPlan* key, OpenRelation* rel) {
+  if (Waits(state, key, rel->plan->relation, rel->old_slot->tts_tid)) return true;
   for (int i = 0; i < key->count; i++) {
     int const at = key->attnos[i] - 1;
     if (rel->unchanged[at] && !rel->new_slot->tts_isnull[at]) continue;
@@ -413,9 +436,9 @@ void CheckReferences(RowApplierState* state, OpenRelation* rel, bool is_update) 
     if (!(is_update ? key->on_update : key->on_insert)) continue;
     References const references = ReferencesOf(key, rel->new_slot);
     if (references == References::kNothing) continue;
-    if (is_update && !MustCheckUpdate(key, rel)) continue;
+    if (is_update && !MustCheckUpdate(state, key, rel)) continue;
     if (references == References::kMixed || !HasParent(state, key, rel->new_slot))
-      Append(state->context, &state->references, PendingReference{key, rel->plan->relation, rel->new_slot->tts_tid});
+      Wait(state, key, rel->plan->relation, rel->new_slot->tts_tid);
   }
 }
 

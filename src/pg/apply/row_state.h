@@ -12,6 +12,7 @@ extern "C" {
 #include "access/genam.h"
 #include "nodes/execnodes.h"
 #include "storage/itemptr.h"
+#include "utils/hsearch.h"
 }
 
 namespace dadbs::pg {
@@ -75,6 +76,7 @@ struct RowApplierState {
   OpenRelation* last;         // most changes follow one of the same relation
   OpenParent* parents;
   Pending<PendingReference> references;
+  HTAB* waiting_references;   // the same as a set; null: none ever
   Pending<PendingParent> parents_gone;
   Pending<PendingUnique> uniques;
 };
