@@ -62,6 +62,7 @@ enum class Outcome : uint8 {
   kCommitted,    // applied and visible here
   kRefused,      // sqlstate, message, detail, hint say why; it is not, and never will be, on the chain or lost there
   kFastPathLost, // turn taken back
+  kNothing,      // capture found that no shared row has changed in the end: commit without the chain
 };
 
 struct BackendSlot {

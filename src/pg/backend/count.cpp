@@ -14,6 +14,8 @@
 #include "hold_internal.h"
 
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/hold.h"
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
@@ -22,6 +24,8 @@ extern "C" {
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_largeobject.h"
+#include "nodes/plannodes.h"
+#include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/pgstat_internal.h"
 #include "utils/syscache.h"
@@ -122,7 +126,38 @@ struct EmittedAtLevel {
 };
 std::vector<EmittedAtLevel> emitted;
 
+bool foreign_written = false;  // in this transaction
+
+bool WritesForeignTable(const PlannedStmt* statement) {
+  ListCell* cell;
+  foreach(cell, statement->resultRelations)
+    if (rt_fetch(lfirst_int(cell), statement->rtable)->relkind == RELKIND_FOREIGN_TABLE) return true;
+  return false;
+}
+
+bool WritesSharedTable(const PlannedStmt* statement) {
+  ListCell* cell;
+  foreach(cell, statement->resultRelations)
+    if (IsSharedRelation(rt_fetch(lfirst_int(cell), statement->rtable)->relid)) return true;
+  return false;
+}
+
+void RefuseForeign() {
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("cannot write shared and foreign tables in one transaction"),
+                  errdetail("The foreign server would commit before the group has decided."),
+                  errhint("Use two transactions.")));
+}
+
 }  // namespace
+
+void CheckForeignWrites(const PlannedStmt* statement) {
+  if (statement->resultRelations == NIL) return;
+  if (WritesForeignTable(statement)) {
+    foreign_written = true;
+    if (Enter([] { return TransactionHasSharedChanges(); })) RefuseForeign();
+  }
+  if (foreign_written && WritesSharedTable(statement)) RefuseForeign();
+}
 
 bool AnyRowsCounted() {
   return Call([] {
@@ -166,6 +201,9 @@ void EndSubtransactionOfEmitted(bool committed) noexcept {
   }
 }
 
-void ForgetEmitted() noexcept { emitted.clear(); }
+void ForgetCounts() noexcept {
+  emitted.clear();
+  foreign_written = false;
+}
 
 }  // namespace dadbs::pg

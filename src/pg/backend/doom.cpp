@@ -67,6 +67,7 @@ void NoteSettings() {
 void StartExecutor(QueryDesc* query, int flags) {
   NoteSettings();
   if (unlikely(Doomed())) RaiseLost();
+  CheckForeignWrites(query->plannedstmt);
   if (previous_executor_start)
     previous_executor_start(query, flags);
   else

@@ -209,6 +209,7 @@ void AwaitTurn(bool lost_writes) {
         return;
       case SlotState::kDone:
         if (seen.outcome == Outcome::kRefused) ThrowRefusal();
+        if (seen.outcome == Outcome::kNothing) return LeaveDone();
         return AbortInternally(false, lost_writes);  // replayed while this one still held its rows: they are not to be committed
       default: DADBS_CHECK(!"a held transaction whose slot was taken away");
     }
@@ -308,7 +309,7 @@ void EndHeldTransaction() noexcept {
   if (committing) synchronous_commit = synchronous_commit_before;
   committing = false;
   needs_replay = counts_were_off = replica_role_was_set = false;
-  ForgetEmitted();
+  ForgetCounts();
   if (shared != nullptr) ClearDoom();
 }
 

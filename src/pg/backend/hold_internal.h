@@ -11,6 +11,8 @@
 #include "dadbs/pg/capture_messages.h"
 #include "dadbs/pg/ipc.h"
 
+struct PlannedStmt;
+
 namespace dadbs::pg {
 
 // ---- count.cpp: what the open transaction changed
@@ -34,7 +36,10 @@ TransactionChanges CountChanges();
 void AddEmitted();
 uint32 EmittedChanges();
 void EndSubtransactionOfEmitted(bool committed) noexcept;
-void ForgetEmitted() noexcept;
+void ForgetCounts() noexcept;
+// ExecutorStart: foreign tables and shared ones are not written in one transaction: the foreign server's callback commits
+// before ours. Raises.
+void CheckForeignWrites(const PlannedStmt* statement);
 
 // ---- doom.cpp: losing to the holder of the turn
 
@@ -70,6 +75,7 @@ uint32 BeginHold(const HoldRequest& request);  // -> kCapturing; the number of t
 SlotView Look();
 bool LeaveBeforeHandOver();                    // kCapturing -> kIdle; false: handed over
 bool Release();                                // kHandedOver -> kReleased; false: something else has happened
+void LeaveDone();                              // kDone -> kIdle
 void AbandonHold() noexcept;                   // the client does not wait: the chain and replay decide
 void AwaitChange(const SlotView& seen);        // until the latch is set; throws when the client stops waiting
 [[noreturn]] void ThrowRefusal();              // kDone, kRefused: the verdict, slot idle

@@ -56,8 +56,7 @@ void AwaitExecution() {
   }
   if (Look().outcome == Outcome::kRefused) ThrowRefusal();
   RememberId();
-  SlotGuard guard(MySlot());
-  MySlot()->state = SlotState::kIdle;
+  LeaveDone();
 }
 
 }  // namespace

@@ -221,8 +221,7 @@ void AwaitOutcome() {
 void TakeOutcome() {
   if (Look().outcome == Outcome::kRefused) ThrowRefusal();
   RememberId();
-  SlotGuard guard(MySlot());
-  MySlot()->state = SlotState::kIdle;
+  LeaveDone();
 }
 
 void AbortAndAwait(bool turn_lost, bool lost_writes) {

@@ -158,6 +158,11 @@ bool Release() {
   return true;
 }
 
+void LeaveDone() {
+  SlotGuard guard(MySlot());
+  MySlot()->state = SlotState::kIdle;
+}
+
 void AbandonHold() noexcept {
   BackendSlot* const slot = MySlot();
   LoseTurn(false);  // if it is ours

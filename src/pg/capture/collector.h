@@ -43,6 +43,7 @@ class Collector : public ChangeSink {
   void OnRow(char op, Relation relation, HeapTuple old_key, HeapTuple row) override;
   void OnTruncate(std::span<const Relation> relations, bool cascade, bool restart_identity) override;
   void OnMessage(core::ByteView message) override;
+  void OnSpeculativeAbort(Oid relation) override;
 
   // What was decoded is what the backend counted; throws PgError otherwise.
   void CheckComplete() const;

@@ -12,18 +12,24 @@
  * Ordinary commits are only read for what they do to the catalogs: the origin filter answers "skip" for records of the
  * transaction manager, and for what was written with DoNotReplicateId (history rows, the apply worker's).
  *
+ * Rows that ON CONFLICT inserted and took back when it lost a race are counted by their session but not decoded: their
+ * records are noted here as they are read.
+ *
  * Written for PostgreSQL 15; the guard below is to be moved only together with a look at ReorderBufferTXN, xlogreader's
  * page callback and the slot functions.
  */
 #include "decoder.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/capture_messages.h"
 #include "dadbs/pg/worker.h"
 
 extern "C" {
+#include "access/heapam_xlog.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
@@ -42,6 +48,7 @@ extern "C" {
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/relfilenodemap.h"
 #include "utils/timestamp.h"
 }
 
@@ -71,6 +78,14 @@ bool reached_end = false;            // of its changes
 bool transaction_record = false;     // the record that is being processed belongs to the transaction manager
 bool found_wal = false;              // since the last wait
 TimestampTz advanced_at = 0;
+
+struct SpeculativeAbort {
+  TransactionId xid;
+  RelFileNode file;
+};
+std::vector<SpeculativeAbort> speculative_aborts;
+std::span<const uint32_t> current_children;  // while a transaction is being decoded
+constexpr size_t kSpeculativeAbortsBeforePurge = 256;
 
 // ---- reading WAL ---------------------------------------------------------------------------------------------------
 
@@ -142,8 +157,19 @@ void OnMessage(ReorderBuffer*, ReorderBufferTXN*, XLogRecPtr, bool transactional
 
 void OnBegin(ReorderBuffer*, ReorderBufferTXN*) {}
 void OnCommit(ReorderBuffer*, ReorderBufferTXN*, XLogRecPtr) {}
+
+void TellSpeculativeAborts(TransactionId top) {
+  for (const SpeculativeAbort& a : speculative_aborts) {
+    bool const mine = a.xid == top || std::ranges::find(current_children, a.xid) != current_children.end();
+    if (!mine) continue;
+    Oid const relation = RelidByRelfilenode(a.file.spcNode, a.file.relNode);
+    if (OidIsValid(relation)) Enter([&] { current_sink->OnSpeculativeAbort(relation); });
+  }
+}
+
 void OnPrepare(ReorderBuffer*, ReorderBufferTXN* transaction, XLogRecPtr) {
   reached_end = !transaction->concurrent_abort;
+  if (reached_end && current_sink != nullptr) TellSpeculativeAborts(transaction->xid);
 }
 
 bool SkipOrigin(LogicalDecodingContext*, RepOriginId origin) {
@@ -205,6 +231,20 @@ core::ByteView OurMessage(XLogReaderState* reader) {
   return {reinterpret_cast<const uint8_t*>(message->message + message->prefix_size), message->message_size};
 }
 
+void NoteSpeculativeAbort(XLogReaderState* reader) {
+  if (XLogRecGetRmid(reader) != RM_HEAP_ID || (XLogRecGetInfo(reader) & XLOG_HEAP_OPMASK) != XLOG_HEAP_DELETE) return;
+  auto* const deletion = reinterpret_cast<xl_heap_delete*>(XLogRecGetData(reader));
+  if ((deletion->flags & XLH_DELETE_IS_SUPER) == 0) return;
+  SpeculativeAbort noted = {XLogRecGetXid(reader), {}};
+  XLogRecGetBlockTag(reader, 0, &noted.file, nullptr, nullptr);
+  if (noted.file.dbNode != MyDatabaseId) return;
+  Enter([&] {
+    if (speculative_aborts.size() >= kSpeculativeAbortsBeforePurge)
+      std::erase_if(speculative_aborts, [](const SpeculativeAbort& a) { return FindTransaction(a.xid) == nullptr; });
+    speculative_aborts.push_back(noted);
+  });
+}
+
 void ReadRecord() {
   static int records = 0;
   char* error = nullptr;
@@ -214,6 +254,7 @@ void ReadRecord() {
                     errmsg("could not read WAL: %s", error != nullptr ? error : "no record")));
   transaction_record = XLogRecGetRmid(context->reader) == RM_XACT_ID;
   LogicalDecodingProcessRecord(context, context->reader);
+  NoteSpeculativeAbort(context->reader);
   if (++records % kRecordsBetweenChecks != 0) return;
   Advance();
   CHECK_FOR_INTERRUPTS();
@@ -247,6 +288,7 @@ core::ByteView DecodeNext() {
 bool DecodeOpenTransaction(uint32_t xid, std::span<const uint32_t> children, ChangeSink* sink) {
   reached_end = false;
   current_sink = sink;
+  current_children = children;
   try {
     Call([&] { DecodePrepared(xid, children); });
   } catch (...) {

@@ -27,6 +27,8 @@ class ChangeSink {
   virtual void OnRow(char op, Relation relation, HeapTuple old_key, HeapTuple row) = 0;  // op 'I', 'U', 'D'
   virtual void OnTruncate(std::span<const Relation> relations, bool cascade, bool restart_identity) = 0;
   virtual void OnMessage(core::ByteView message) = 0;  // transactional, with our prefix
+  // At the end, once per row: ON CONFLICT inserted it and took it back. Not among the changes.
+  virtual void OnSpeculativeAbort(Oid relation) = 0;
 };
 
 // Creates the temporary slot and waits until every transaction that runs now has ended. Interruptible.

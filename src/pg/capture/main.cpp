@@ -72,6 +72,18 @@ void Refuse(int procno, uint32 hold, const PgError& why) {
   WakeSlot(procno);
 }
 
+// All that it had counted was taken back by itself (a lost race of ON CONFLICT).
+void AnswerNothing(int procno, uint32 hold) {
+  BackendSlot* const slot = SlotOf(procno);
+  {
+    SlotGuard guard(slot);
+    if (slot->hold != hold || slot->state != SlotState::kCapturing) return;
+    slot->outcome = Outcome::kNothing;
+    slot->state = SlotState::kDone;
+  }
+  WakeSlot(procno);
+}
+
 // Those that an older capture left waiting, and those whose write set got lost between it and consensus.
 void AnswerLeftOver() {
   PgError const why(kErrConflict, "could not commit: the workers of this member were restarted", "",
@@ -195,6 +207,7 @@ class Capture {
       if (e.sqlstate() == ERRCODE_ADMIN_SHUTDOWN) throw;
       return Refuse(claim.procno, claim.hold, e);
     }
+    if (collector.count() == 0) return AnswerNothing(claim.procno, claim.hold);
     core::WriteSetHeader header;
     header.begun_at_us = ready.begun_at_us;
     header.user = ready.user;

@@ -33,6 +33,16 @@ check 'a table made and dropped' 'I public.t row (b:0000000a, n)' "$(last)"
 
 sql -c 'INSERT INTO t SELECT g, repeat(chr(65), 20) FROM generate_series(1000, 110999) g' >/dev/null
 check 'a big transaction' 'kind 1 flags 0 changes 110000 user postgres' "$(header)"
+sql -c 'CREATE TABLE many (id int PRIMARY KEY, v text)' -c "DO 'BEGIN FOR i IN 1..300 LOOP BEGIN INSERT INTO many VALUES (i);
+        IF i % 3 = 0 THEN RAISE EXCEPTION ''no''; END IF; EXCEPTION WHEN raise_exception THEN NULL; END; END LOOP; END'" >/dev/null
+check 'more subtransactions than fit' 'kind 1 flags 0 changes 200 user postgres' "$(header)"
+sql -c "ALTER SYSTEM SET logical_decoding_work_mem = '64kB'" -c 'SELECT pg_reload_conf()' -c 'SELECT pg_sleep(0.5)' >/dev/null
+sql -c "DO 'BEGIN FOR i IN 1001..1300 LOOP BEGIN INSERT INTO many SELECT i * 100 + g, repeat(md5(g::text), 300) FROM generate_series(1, 20) g;
+        UPDATE many SET v = ''x'' WHERE id = i * 100 + 1; IF i % 3 = 0 THEN RAISE EXCEPTION ''no''; END IF;
+        EXCEPTION WHEN raise_exception THEN NULL; END; END LOOP; END'" >/dev/null
+check 'spilled to disk, in subtransactions, with TOAST' 'kind 1 flags 0 changes 4200 user postgres' "$(header)"
+sql -c 'ALTER SYSTEM RESET logical_decoding_work_mem' -c 'SELECT pg_reload_conf()' >/dev/null
+
 sql -c 'BEGIN; TRUNCATE t; INSERT INTO t VALUES (1); TRUNCATE t, n; INSERT INTO t VALUES (2); COMMIT' >/dev/null
 check 'truncate' 'T public.t
 I public.t row (b:00000001, n)
@@ -72,6 +82,9 @@ I public.made row (b:00000002)' "$(last)"
 sql -c "INSERT INTO t VALUES (1, 'c'), (3, 'd') ON CONFLICT (id) DO UPDATE SET v = excluded.v" >/dev/null
 check 'ON CONFLICT' 'U public.t row (b:00000001, b:63)
 I public.t row (b:00000003, b:64)' "$(last)"
+sql -c 'CREATE TABLE race (id bigint PRIMARY KEY)' >/dev/null
+echo "INSERT INTO race VALUES ((extract(epoch FROM clock_timestamp()) * 200)::bigint) ON CONFLICT DO NOTHING" >"$dir/race.sql"
+check 'races of ON CONFLICT are lost without an error' 'number of failed transactions: 0 (0.000%)' "$("$("$pg_config" --bindir)/pgbench" -n -h "$dir" -p "$port" -U postgres -c 8 -T 2 -f "$dir/race.sql" postgres 2>&1 | grep -E 'failed|ERROR' | head -1)"
 sql -c "CREATE TABLE p (id int, r int, PRIMARY KEY (id, r)) PARTITION BY RANGE (r)" \
   -c "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)" -c "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20)" \
   -c 'INSERT INTO p VALUES (1, 5)' -c 'UPDATE p SET r = 15' >/dev/null
