@@ -3,6 +3,8 @@
  */
 #include "adversary.h"
 
+#include <algorithm>
+
 #include "dadbs/core/write_set.h"
 
 namespace dadbs::sim {
@@ -41,6 +43,7 @@ void Adversary::Observe(NodeId from, const Message& message) {
     last_proposal_ = *m;
     Remember(&hashes_[m->block->header.height], m->block->header.hash());
   }
+  if (const auto* m = std::get_if<BatchMessage>(&message)) batches_.try_emplace(m->batch->header.digest(), *m);
   if (std::holds_alternative<StatusMessage>(message) && !random_->Chance(0.1)) return;
   if (kept_.size() < kKeptMax) {
     kept_.emplace_back(from, message);
@@ -124,11 +127,33 @@ VoteMessage Adversary::Vote(NodeId self, const Signer& signer, Phase phase, Heig
   return vote;
 }
 
+void Adversary::ChangeItems(Block* block) {
+  if (!batches_.empty() && random_->Chance(0.6)) {
+    auto old = std::next(batches_.begin(), static_cast<int64_t>(random_->Below(batches_.size())));
+    block->items.push_back(old->second.batch->header);
+  } else {
+    std::reverse(block->items.begin(), block->items.end());
+  }
+  std::vector<Digest> hashes;
+  for (const Item& item : block->items) {
+    const auto* header = std::get_if<BatchHeader>(&item);
+    auto known = header ? batches_.find(header->digest()) : batches_.end();
+    std::vector<Digest> its_hashes;
+    if (known != batches_.end()) known->second.batch->BodyMatches(nullptr, &its_hashes);
+    hashes.insert(hashes.end(), its_hashes.begin(), its_hashes.end());
+  }
+  const BlockHeader& h = block->header;
+  BlockHeader parent;
+  parent.height = h.height.prev();
+  block->header = Block::MakeHeader(h.chain_id, h.epoch, &parent, h.previous_hash, h.time_us, h.proposer, block->items, hashes);
+}
+
 ProposalMessage Adversary::OtherProposal(NodeId self, const Signer& signer, const ProposalMessage& proposal) {
   auto [it, is_new] = others_.try_emplace(proposal.block->header.hash());
   if (is_new) {
     auto block = std::make_shared<Block>(*proposal.block);
     block->header.time_us += 1 + static_cast<int64_t>(random_->Below(3));
+    if (random_->Chance(0.5)) ChangeItems(block.get());
     const Digest hash = block->header.hash();
     it->second = {proposal.view, block, Vote(self, signer, Phase::kPrepare, block->header.height, hash).envelope};
     Remember(&hashes_[block->header.height], hash);
@@ -157,7 +182,7 @@ BatchMessage Adversary::OtherBatch(const Signer& signer, const BatchMessage& mes
 std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeId to, const Message& message, const Made& made) {
   std::vector<Message> result;
   if (const auto* m = std::get_if<ProposalMessage>(&message)) {
-    if (to.value % 2 == 0 || random_->Chance(0.2)) {
+    if (to.value % 2 == m->block->header.height.value % 2 || random_->Chance(0.4)) {
       result.push_back(OtherProposal(self, signer, *m));
       if (random_->Chance(0.3)) result.push_back(*m);
       return result;

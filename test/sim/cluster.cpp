@@ -86,7 +86,7 @@ void Cluster::DrawProfile() {
   p.submit_every_us = r.Between(8'000, 60'000);
   if (r.Chance(0.5)) p.large = 0.1;
   if (r.Chance(0.6)) p.attack_every_us = static_cast<double>(r.Between(2'000, 30'000));
-  if (p.n >= 4 && r.Chance(0.35)) p.faulty = NodeId{static_cast<uint16_t>(r.Below(p.n) + 1)};
+  if (p.n >= 4 && r.Chance(0.35)) p.faulty = NodeId{static_cast<uint16_t>(r.Chance(0.3) ? 1 : r.Below(p.n) + 1)};
   p.fault_phase_us = r.Between(600'000, 1'600'000);
 }
 
