@@ -47,10 +47,15 @@ struct ReplicaIdentity {
 ReplicaIdentity WantedReplicaIdentity(Relation relation);
 bool HasWantedReplicaIdentity(Relation relation);
 
+// regclass and its kin: their values are OIDs of this member.
+bool IsObjectReference(Oid type);
+// The type is one of them, or made of them (arrays, composites, ranges, domains).
+bool HoldsObjectReference(Oid type);
+
 // Whether a transaction that writes this relation must be replayed from the block at its origin too (no fast path): its
 // CHECKs, domains, generated columns or indexes call something that is not known to give the same in the session and
 // in the apply worker (user-defined functions), or let values in that the apply worker would refuse (domains that are NOT
-// NULL or NOT VALID). Cached.
+// NULL or NOT VALID, references to objects that the others don't have). Cached.
 bool RelationNeedsReplay(Oid relation);
 
 // While an expression of a shared table is evaluated by the apply worker: a query in it that reads or writes tables is

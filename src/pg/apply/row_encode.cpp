@@ -7,6 +7,8 @@
  */
 #include "row_encode.h"
 
+#include "dadbs/pg/sharing.h"
+
 #include <sys/socket.h>
 
 #include <bit>
@@ -106,29 +108,9 @@ EncodeKind KindOfBuiltIn(Oid type, Oid collation) {
   }
 }
 
-// reg* values are OIDs, which differ between members.
-bool HoldsOids(Oid type) {
-  switch (type) {
-    case REGPROCOID:
-    case REGPROCEDUREOID:
-    case REGOPEROID:
-    case REGOPERATOROID:
-    case REGCLASSOID:
-    case REGTYPEOID:
-    case REGROLEOID:
-    case REGNAMESPACEOID:
-    case REGCONFIGOID:
-    case REGDICTIONARYOID:
-    case REGCOLLATIONOID:
-    case XIDOID:
-    case CIDOID:
-    case TIDOID:
-    case OIDVECTOROID:
-    case ACLITEMOID:
-      return true;
-    default:
-      return false;
-  }
+// Equal on no two members.
+bool IsRowReference(Oid type) {
+  return type == XIDOID || type == CIDOID || type == TIDOID || type == OIDVECTOROID || type == ACLITEMOID;
 }
 
 bool InitChildren(ValueEncoder* encoder, int count) {
@@ -168,7 +150,7 @@ EncodeKind InitHash(ValueEncoder* encoder, Oid equality) {
 EncodeKind InitKind(ValueEncoder* encoder, Oid equality) {
   Oid const type = encoder->type;
   Oid const collation = encoder->collation;
-  if (HoldsOids(type)) return EncodeKind::kNone;
+  if (IsObjectReference(type) || IsRowReference(type)) return EncodeKind::kNone;
   // An operator class of somebody's own may have its own idea of equality.
   if (OidIsValid(equality) && equality >= FirstUnpinnedObjectId) return InitHash(encoder, equality);
   if (Oid const element = get_element_type(type); OidIsValid(element))

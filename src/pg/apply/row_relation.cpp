@@ -112,6 +112,8 @@ void BuildColumn(ColumnPlan* column, Form_pg_attribute attribute) {
   column->typmod = attribute->atttypmod;
   column->base = getBaseTypeAndTypmod(attribute->atttypid, &column->typmod);
   column->has_constraints = get_typtype(column->type) == TYPTYPE_DOMAIN && DomainHasConstraints(column->type);
+  column->is_reference = IsObjectReference(column->base);
+  column->holds_references = !column->is_reference && HoldsObjectReference(column->base);
   column->generated = attribute->attgenerated != '\0';
   Oid function;
   getTypeInputInfo(column->base, &function, &column->input_param);

@@ -30,6 +30,8 @@ struct ColumnPlan {
   int32 typmod;    // of the base
   bool has_constraints;  // a domain with some
   bool generated;
+  bool is_reference;     // regclass and its kin
+  bool holds_references; // inside of arrays or rows
   FmgrInfo input;
   Oid input_param;
   bool receivable;

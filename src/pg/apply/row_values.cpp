@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "access/stratnum.h"
+#include "access/transam.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -45,18 +46,32 @@ Datum ReadText(ColumnPlan* column, core::ByteView bytes) {
   return InputFunctionCall(&column->input, text, column->input_param, column->typmod);
 }
 
-}  // namespace
+// What it names must be the same object everywhere: built-in ones are.
+void CheckReference(const ColumnPlan* column, Datum value) {
+  if (column->is_reference && DatumGetObjectId(value) < FirstUnpinnedObjectId) return;
+  ereport(ERROR, (errcode(kErrNotSupported),
+                  errmsg("a shared column of type %s can only refer to built-in objects", format_type_be(column->base)),
+                  errhint("Store the name of the object as text.")));
+}
 
-Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull) {
-  *isnull = value.tag == 'n';
+Datum Read(ColumnPlan* column, const core::ColumnValue& value) {
   switch (value.tag) {
-    case 'n': return 0;
     case 'b': return ReadBinary(column, value.bytes);
     case 't': return ReadText(column, value.bytes);
     default:
       ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("a value is marked unchanged where there is no older one")));
   }
   pg_unreachable();
+}
+
+}  // namespace
+
+Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull) {
+  *isnull = value.tag == 'n';
+  if (*isnull) return 0;
+  Datum const datum = Read(column, value);
+  if (column->is_reference || column->holds_references) CheckReference(column, datum);
+  return datum;
 }
 
 bool FillScanKeys(UniquePlan* unique, const Datum* values, const bool* nulls, ScanKey keys) {

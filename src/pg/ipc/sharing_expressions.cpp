@@ -8,9 +8,12 @@
  *
  * Domains have two more doors (H37): Postgres doesn't check a value that already has the domain's type. A NULL of a NOT
  * NULL domain (from an outer join) or an old value under a NOT VALID check passes in the session and would fail when
- * applied. Such tables are replayed as well.
+ * applied. Such tables are replayed as well. So are tables with columns of regclass and its kin: what such a value names may be
+ * known here only, and the apply worker takes built-in objects alone (row_values.cpp).
  */
 #include "sharing_expressions.h"
+
+#include "dadbs/pg/sharing.h"
 
 extern "C" {
 #include "access/genam.h"
@@ -36,6 +39,9 @@ namespace dadbs::pg {
 namespace {
 
 bool HasUnsafeDomain(Oid type);
+
+// Is some part of the type `wanted`? Parts are elements, columns, subtypes and base types.
+bool AnyPart(Oid type, bool (*wanted)(Oid));
 
 // Declared immutable, but their text depends on extra_float_digits or bytea_output.
 bool DependsOnSettings(Oid function) {
@@ -102,35 +108,48 @@ bool HasUnsafeDomainConstraint(Oid domain) {
   return found;
 }
 
-bool HasUnsafeColumnDomain(Oid composite) {
+bool AnyColumn(Oid composite, bool (*wanted)(Oid)) {
   TupleDesc const columns = lookup_rowtype_tupdesc(composite, -1);
   bool found = false;
   for (int i = 0; !found && i < columns->natts; i++)
-    if (!TupleDescAttr(columns, i)->attisdropped) found = HasUnsafeDomain(TupleDescAttr(columns, i)->atttypid);
+    if (!TupleDescAttr(columns, i)->attisdropped) found = AnyPart(TupleDescAttr(columns, i)->atttypid, wanted);
   ReleaseTupleDesc(columns);
   return found;
 }
 
-bool HasUnsafeDomain(Oid type) {
+bool AnyPart(Oid type, bool (*wanted)(Oid)) {
   check_stack_depth();
-  if (Oid const element = get_element_type(type); OidIsValid(element)) return HasUnsafeDomain(element);
+  if (wanted(type)) return true;
+  if (Oid const element = get_element_type(type); OidIsValid(element)) return AnyPart(element, wanted);
   HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
   if (!HeapTupleIsValid(tuple)) return false;
   FormData_pg_type const form = *reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
   ReleaseSysCache(tuple);
   switch (form.typtype) {
-    case TYPTYPE_DOMAIN: return form.typnotnull || HasUnsafeDomainConstraint(type) || HasUnsafeDomain(form.typbasetype);
-    case TYPTYPE_COMPOSITE: return HasUnsafeColumnDomain(type);
-    case TYPTYPE_RANGE: return HasUnsafeDomain(get_range_subtype(type));
-    case TYPTYPE_MULTIRANGE: return HasUnsafeDomain(get_multirange_range(type));
+    case TYPTYPE_DOMAIN: return AnyPart(form.typbasetype, wanted);
+    case TYPTYPE_COMPOSITE: return AnyColumn(type, wanted);
+    case TYPTYPE_RANGE: return AnyPart(get_range_subtype(type), wanted);
+    case TYPTYPE_MULTIRANGE: return AnyPart(get_multirange_range(type), wanted);
     default: return false;
   }
 }
 
+bool IsUnsafeDomain(Oid type) {
+  HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+  if (!HeapTupleIsValid(tuple)) return false;
+  FormData_pg_type const form = *reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
+  ReleaseSysCache(tuple);
+  return form.typtype == TYPTYPE_DOMAIN && (form.typnotnull || HasUnsafeDomainConstraint(type));
+}
+
+bool HasUnsafeDomain(Oid type) { return AnyPart(type, IsUnsafeDomain); }
+
+bool IsUnsafeType(Oid type) { return IsObjectReference(type) || IsUnsafeDomain(type); }
+
 bool HasUnsafeColumn(Relation relation) {
   TupleDesc const columns = RelationGetDescr(relation);
   for (int i = 0; i < columns->natts; i++)
-    if (!TupleDescAttr(columns, i)->attisdropped && HasUnsafeDomain(TupleDescAttr(columns, i)->atttypid)) return true;
+    if (!TupleDescAttr(columns, i)->attisdropped && AnyPart(TupleDescAttr(columns, i)->atttypid, IsUnsafeType)) return true;
   const TupleConstr* const constraints = columns->constr;
   if (constraints == nullptr) return false;
   for (int i = 0; i < constraints->num_check; i++)
@@ -164,6 +183,27 @@ bool HasUnsafeIndex(Relation relation) {
 }
 
 }  // namespace
+
+bool IsObjectReference(Oid type) {
+  switch (type) {
+    case REGPROCOID:
+    case REGPROCEDUREOID:
+    case REGOPEROID:
+    case REGOPERATOROID:
+    case REGCLASSOID:
+    case REGTYPEOID:
+    case REGROLEOID:
+    case REGNAMESPACEOID:
+    case REGCONFIGOID:
+    case REGDICTIONARYOID:
+    case REGCOLLATIONOID:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool HoldsObjectReference(Oid type) { return AnyPart(type, IsObjectReference); }
 
 bool HasUnsafeExpressions(Relation relation) {
   return HasUnsafeColumn(relation) || HasUnsafeIndex(relation) ||

@@ -79,10 +79,13 @@ SELECT rt.try(rt.ins(ROW(1)::reading)), rt.try(rt.ins(ROW(1)::calling)), rt.try(
 CREATE TABLE zoned (ts timestamptz, d date, id int PRIMARY KEY, CHECK (ts::date = d));
 CREATE TABLE floating (f float8 PRIMARY KEY CHECK (length(f::text) < 5));
 CREATE TABLE named (t text PRIMARY KEY CHECK (t = upper(t) AND t <> current_user));
+CREATE TABLE referring (id int PRIMARY KEY, r regclass, a regtype[]);
+SELECT rt.try(rt.ins(ROW(1, 'pg_class', NULL)::referring)), rt.try(rt.ins(ROW(2, 'checked', NULL)::referring)),
+       rt.try(rt.ins(ROW(3, NULL, '{int4}')::referring));
 CREATE TABLE simple (t text PRIMARY KEY CHECK (t = upper(t) AND length(t) < 10));
-SELECT t, rt.needs_replay(t) FROM unnest('{reading,calling,zoned,floating,named,simple,checked,parts_eu,generated}'::regclass[]) t;
+SELECT t, rt.needs_replay(t) FROM unnest('{reading,calling,zoned,floating,named,referring,simple,checked,parts_eu,generated}'::regclass[]) t;
 SELECT t, rt.is_shared(t) FROM unnest('{simple,simple_pkey,parts,pg_class,counted_local}'::text[]) x, to_regclass(x) t;
 DROP TABLE checked, domains, generated, deferred, indexed, booked, booked_late, parts, reading, calling, zoned,
-    floating, named, simple;
+    floating, named, referring, simple;
 DROP FUNCTION count_rows(int), twice(int), total(int, int);
 DROP DOMAIN positives, positive, wanted;
