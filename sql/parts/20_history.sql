@@ -52,14 +52,9 @@ CREATE TABLE dadbs_internal.local_relation (
     relation_name text NOT NULL,
     PRIMARY KEY (schema_name, relation_name)
 ) WITH (user_catalog_table = true);  -- capture reads it as of the past
--- Increment as its author wrote it; on disk it is multiplied by the stride.
-CREATE TABLE dadbs_internal.sequence (
-    schema_name    text NOT NULL,
-    sequence_name  text NOT NULL,
-    increment      bigint NOT NULL,
-    PRIMARY KEY (schema_name, sequence_name)
-);
 -- Roles made through the chain.
 CREATE TABLE dadbs_internal.role (
-    role_name text PRIMARY KEY
+    role_name   text PRIMARY KEY,
+    local_name  text NOT NULL,        -- the role that stands for it here: itself, but where the name was taken
+    adopted     boolean NOT NULL      -- it was here before
 );

@@ -296,6 +296,7 @@ Datum CreateCluster(FunctionCallInfo fcinfo) {
   config.address = self.address;
   bool const alone = members.size() == 1;
   if (!alone) RequireEmpty(OccupiedSchemas(schemas));
+  TakeOver(schemas);
   uint64 const tables = alone ? RecordBaseline(schemas) : 0;
 
   Member member;
@@ -333,6 +334,7 @@ Datum JoinCluster(FunctionCallInfo fcinfo) {
   config.founder = std::move(founder);
   config.occupied_schemas = OccupiedSchemas({});
   WarnOfFsync();
+  if (config.occupied_schemas.empty()) TakeOver({"public"});  // else the founder has to name other schemas
   StagePending(config, {}, Identity{});
   Notice("the genesis block is fetched from \"" + config.founder->name + "\" at " + config.founder->address,
          "SELECT dadbs.wait_for_ready() tells how it goes on.");

@@ -91,12 +91,6 @@ constexpr const char* kRecordTables = R"(
           ORDER BY k.place)
   FROM tables t)";
 
-constexpr const char* kRecordSequences = R"(
-  INSERT INTO dadbs_internal.sequence
-  SELECT s.nspname, c.relname, q.seqincrement FROM schemas s
-  JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relkind = 'S' AND c.relpersistence = 'p'
-  JOIN pg_catalog.pg_sequence q ON q.seqrelid = c.oid)";
-
 std::string With(const char* tail, bool tables = false) {
   return std::string("WITH schemas AS (") + kUserSchemas + ")" + (tables ? kTables : "") + tail;
 }
@@ -194,14 +188,18 @@ std::string DescribeSharedSchemas(const std::vector<std::string>& schemas) {
   return text;
 }
 
+void TakeOver(const std::vector<std::string>& schemas) {
+  Spi spi;
+  spi.Execute("SELECT dadbs_internal.take_over($1)", schemas);
+  spi.Finish();
+}
+
 uint64 RecordBaseline(const std::vector<std::string>& schemas) {
   Spi spi;
   for (const std::string& lock : spi.Query(With(kLockTables, true), schemas)) spi.Statement(lock);
   for (const std::string& alter : spi.Query(With(kIdentifyTables, true), schemas)) spi.Statement(alter);
   spi.Statement("DELETE FROM dadbs_internal.relation_version");
-  spi.Statement("DELETE FROM dadbs_internal.sequence");
   uint64 const tables = spi.Execute(With(kRecordTables, true), schemas);
-  spi.Execute(With(kRecordSequences), schemas);
   spi.Finish();
   return tables;
 }

@@ -1,0 +1,67 @@
+/*
+ * code_guard.cpp: a superuser's session does not run code that came over the chain.
+ *
+ * A trigger, default, policy or view that another member ordered calls its functions in the sessions of this one, with the
+ * rights of whoever runs the statement: a superuser would lend them his (design.md, section 8). Functions in shared schemas
+ * that belong to dadbs_owner or to a role of the group are therefore refused there, unless dadbs.run_shared_code says that
+ * this member's owner accepts it. The price is paid by a superuser who loaded his own functions: he works as another role
+ * (SET ROLE dadbs_owner will do), or sets it.
+ *
+ * Asked whenever a function is looked up for execution: object_access_hook for calls in expressions, needs_fmgr_hook for
+ * triggers and everything else that goes through fmgr. The answer for a built-in function is one comparison.
+ */
+#include "internal.h"
+
+#include "dadbs/pg/guc.h"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+}
+
+namespace dadbs::pg::ddl {
+namespace {
+
+needs_fmgr_hook_type previous_needs_hook = nullptr;
+
+bool OnLookup(Oid function) {
+  CheckFunctionMayRun(function);
+  return previous_needs_hook != nullptr && previous_needs_hook(function);
+}
+
+// Came over the chain: in a shared schema, owned by a role of the group.
+bool CameOverTheChain(Oid function) {
+  HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+  if (!HeapTupleIsValid(tuple)) return false;
+  auto* form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
+  Oid const schema = form->pronamespace;
+  Oid const owner = form->proowner;
+  ReleaseSysCache(tuple);
+  if (!IsSharedSchema(schema)) return false;
+  char* name = GetUserNameFromId(owner, true);
+  return name != nullptr && IsGroupRole(name);
+}
+
+}  // namespace
+
+void InitCodeGuard() {
+  previous_needs_hook = needs_fmgr_hook;
+  needs_fmgr_hook = OnLookup;
+}
+
+void CheckFunctionMayRun(Oid function) {
+  if (function < FirstNormalObjectId || guc_run_shared_code || MyBackendType != B_BACKEND) return;
+  if (!IsTransactionState() || !superuser() || !SharingActive() || !CameOverTheChain(function)) return;
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                  errmsg("superusers do not run function %s, which came over the chain", get_func_name(function)),
+                  errdetail("Any member may have written it, and it would run with a superuser's rights on this server."),
+                  errhint("Work as an ordinary role (SET ROLE %s), or set dadbs.run_shared_code = on.", kOwnerRole)));
+}
+
+}  // namespace dadbs::pg::ddl

@@ -1,0 +1,588 @@
+/*
+ * effects.cpp: what an execution changed, and what it must not have made.
+ *
+ * object_access_hook tells of every object created, altered or dropped while a recorder is on. From that, and from what the
+ * statement names, come the definition keys: none where nothing was recorded (COMMENT, GRANT, IF NOT EXISTS), so that such
+ * statements doom nobody (H29). Dropped objects are resolved when the hook tells of them, the others afterwards. Objects
+ * that rows depend on without a lock (types, functions, operators: H4) are followed through pg_depend to the relations whose
+ * columns, CHECKs, generated columns or indexes use them.
+ *
+ * Afterwards the catalogs are asked for what the parse tree does not show: references to what only this member has (local
+ * tables, extensions), CHECKs that are not immutable (H1), functions replaced under an index. The errors roll everything
+ * back, on every member alike.
+ *
+ * The recorder lives in the memory context of the execution; the pointer to it is reset on errors by StopRecording.
+ */
+#include "internal.h"
+
+#include "dadbs/pg/history.h"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_cast.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_rewrite.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "commands/tablecmds.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+}
+
+namespace dadbs::pg::ddl {
+
+struct Recorder {
+  MemoryContext context;
+  Recorder* previous;
+  List* objects;  // of ObjectAddress*: created or altered, each once
+  List* dropped;  // of RelName*
+  bool any;
+};
+
+namespace {
+
+Recorder* current = nullptr;
+object_access_hook_type previous_hook = nullptr;
+
+// -- from objects to relations
+
+// The relation that a row of a catalog belongs to, by the row's oid.
+Oid RelationColumnOf(Oid catalog, Oid index, AttrNumber oid_column, Oid object, AttrNumber relation_column) {
+  Relation relation = table_open(catalog, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, oid_column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object));
+  SysScanDesc scan = systable_beginscan(relation, index, true, SnapshotSelf, 1, &key);
+  Oid result = InvalidOid;
+  HeapTuple tuple = systable_getnext(scan);
+  if (HeapTupleIsValid(tuple)) {
+    bool is_null;
+    result = DatumGetObjectId(heap_getattr(tuple, relation_column, RelationGetDescr(relation), &is_null));
+  }
+  systable_endscan(scan);
+  table_close(relation, AccessShareLock);
+  return result;
+}
+
+Oid OwningRelation(const ObjectAddress& object) {
+  switch (object.classId) {
+    case RelationRelationId:
+      return object.objectId;
+    case ConstraintRelationId:
+      return RelationColumnOf(ConstraintRelationId, ConstraintOidIndexId, Anum_pg_constraint_oid, object.objectId,
+                              Anum_pg_constraint_conrelid);
+    case AttrDefaultRelationId:
+      return RelationColumnOf(AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid, object.objectId,
+                              Anum_pg_attrdef_adrelid);
+    case TriggerRelationId:
+      return RelationColumnOf(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, object.objectId,
+                              Anum_pg_trigger_tgrelid);
+    case PolicyRelationId:
+      return RelationColumnOf(PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, object.objectId,
+                              Anum_pg_policy_polrelid);
+    case RewriteRelationId:
+      return RelationColumnOf(RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, object.objectId,
+                              Anum_pg_rewrite_ev_class);
+    default:
+      return InvalidOid;
+  }
+}
+
+bool IsGenerated(Oid attrdef) {
+  ObjectAddress const column = GetAttrDefaultColumnAddress(attrdef);
+  return OidIsValid(column.objectId) && get_attgenerated(column.objectId, column.objectSubId) != '\0';
+}
+
+struct Dependency {
+  ObjectAddress object;
+  char type;
+};
+
+// pg_depend in either direction: what `object` refers to, or what refers to it. List of Dependency*.
+List* Dependencies(const ObjectAddress& object, bool referring) {
+  List* result = NIL;
+  Relation depend = table_open(DependRelationId, AccessShareLock);
+  ScanKeyData keys[2];
+  ScanKeyInit(&keys[0], referring ? Anum_pg_depend_refclassid : Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+              ObjectIdGetDatum(object.classId));
+  ScanKeyInit(&keys[1], referring ? Anum_pg_depend_refobjid : Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+              ObjectIdGetDatum(object.objectId));
+  SysScanDesc scan =
+      systable_beginscan(depend, referring ? DependReferenceIndexId : DependDependerIndexId, true, nullptr, 2, keys);
+  HeapTuple tuple;
+  while (HeapTupleIsValid(tuple = systable_getnext(scan))) {
+    auto* form = reinterpret_cast<Form_pg_depend>(GETSTRUCT(tuple));
+    auto* dependency = static_cast<Dependency*>(palloc(sizeof(Dependency)));
+    if (referring)
+      ObjectAddressSubSet(dependency->object, form->classid, form->objid, form->objsubid);
+    else
+      ObjectAddressSubSet(dependency->object, form->refclassid, form->refobjid, form->refobjsubid);
+    dependency->type = form->deptype;
+    result = lappend(result, dependency);
+  }
+  systable_endscan(scan);
+  table_close(depend, AccessShareLock);
+  return result;
+}
+
+List* Follow(List* names, const ObjectAddress& object, ObjectAddresses* seen) {
+  if (object_address_present(&object, seen)) return names;
+  add_exact_object_address(&object, seen);
+  ListCell* cell;
+  foreach (cell, Dependencies(object, true)) {
+    ObjectAddress const user = static_cast<Dependency*>(lfirst(cell))->object;
+    switch (user.classId) {
+      case RelationRelationId: {
+        char const kind = get_rel_relkind(user.objectId);
+        if (kind == RELKIND_COMPOSITE_TYPE) {
+          ObjectAddress type;
+          ObjectAddressSet(type, TypeRelationId, get_rel_type_id(user.objectId));
+          names = Follow(names, type, seen);
+        } else if (kind != RELKIND_VIEW && kind != RELKIND_SEQUENCE) {
+          names = AddRelName(names, MakeRelName(user.objectId));
+        }
+        break;
+      }
+      case ConstraintRelationId: {
+        Oid const relation = OwningRelation(user);
+        if (OidIsValid(relation)) {
+          names = AddRelName(names, MakeRelName(relation));
+        } else {
+          ObjectAddress domain;
+          ObjectAddressSet(domain, TypeRelationId,
+                           RelationColumnOf(ConstraintRelationId, ConstraintOidIndexId, Anum_pg_constraint_oid,
+                                            user.objectId, Anum_pg_constraint_contypid));
+          names = Follow(names, domain, seen);
+        }
+        break;
+      }
+      case AttrDefaultRelationId:
+        if (IsGenerated(user.objectId)) names = AddRelName(names, MakeRelName(OwningRelation(user)));
+        break;
+      case TypeRelationId:
+      case OperatorRelationId:
+      case ProcedureRelationId: {
+        ObjectAddress whole;
+        ObjectAddressSet(whole, user.classId, user.objectId);
+        names = Follow(names, whole, seen);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+  return names;
+}
+
+// -- recording
+
+void RecordDrop(const ObjectAddress& object, int flags) {
+  // Internal ones are steps of an ALTER (a rewritten table's old shell); the statement names the relation.
+  if (flags & PERFORM_DELETION_INTERNAL) return;
+  Oid const relation = OwningRelation(object);
+  if (OidIsValid(relation)) current->dropped = AddRelName(current->dropped, MakeRelName(relation));
+  if (object.classId == TypeRelationId || object.classId == ProcedureRelationId || object.classId == OperatorRelationId)
+    current->dropped = DependentRelations(current->dropped, object);
+}
+
+void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
+  MemoryContext const old = MemoryContextSwitchTo(current->context);
+  current->any = true;
+  if (access == OAT_DROP) {
+    RecordDrop(object, static_cast<ObjectAccessDrop*>(arg)->dropflags);
+  } else {
+    auto* copy = static_cast<ObjectAddress*>(palloc(sizeof(ObjectAddress)));
+    ObjectAddressSet(*copy, object.classId, object.objectId);
+    ListCell* cell;
+    bool known = false;
+    foreach (cell, current->objects)
+      known |= memcmp(lfirst(cell), copy, sizeof(*copy)) == 0;
+    if (!known) current->objects = lappend(current->objects, copy);
+  }
+  MemoryContextSwitchTo(old);
+}
+
+void OnObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void* arg) {
+  if (previous_hook) previous_hook(access, class_id, object_id, sub_id, arg);
+  if (access == OAT_FUNCTION_EXECUTE) {
+    CheckFunctionMayRun(object_id);
+    return;
+  }
+  if (current == nullptr || (access != OAT_POST_CREATE && access != OAT_POST_ALTER && access != OAT_DROP)) return;
+  ObjectAddress object;
+  ObjectAddressSubSet(object, class_id, object_id, sub_id);
+  Record(access, object, arg);
+}
+
+// -- checks
+
+bool IsOurSchema(Oid schema) {
+  const char* name = get_namespace_name(schema);
+  return name != nullptr && strcmp(name, "dadbs") == 0;
+}
+
+bool IsSystemSchema(Oid schema) {
+  if (IsCatalogNamespace(schema) || IsToastNamespace(schema)) return true;
+  const char* name = get_namespace_name(schema);
+  return name != nullptr && strcmp(name, "information_schema") == 0;
+}
+
+// Every member has it: built in, or shared.
+bool EverywhereAlike(const ObjectAddress& object) {
+  Oid const extension = getExtensionOfObject(object.classId, object.objectId);
+  if (OidIsValid(extension)) {
+    const char* name = get_extension_name(extension);
+    return name != nullptr && (strcmp(name, "plpgsql") == 0 || strcmp(name, "dadbs") == 0);
+  }
+  if (object.classId == NamespaceRelationId) return IsSharedSchema(object.objectId);
+  Oid const schema = get_object_namespace(&object);
+  if (OidIsValid(schema))
+    return IsSystemSchema(schema) || IsOurSchema(schema) || IsSharedObject(object);
+  switch (object.classId) {
+    case ExtensionRelationId:
+    case ForeignServerRelationId:
+    case AccessMethodRelationId:
+    case CastRelationId:
+    case LanguageRelationId:
+      return false;  // built-in ones are pinned and have no entry
+    default:
+      return true;
+  }
+}
+
+bool Exists(const ObjectAddress& object) {
+  if (object.classId == RelationRelationId) return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(object.objectId));
+  if (object.classId == ConstraintRelationId)
+    return SearchSysCacheExists1(CONSTROID, ObjectIdGetDatum(object.objectId));
+  return true;
+}
+
+void CheckReferences(const ObjectAddress& object) {
+  ListCell* cell;
+  foreach (cell, Dependencies(object, false)) {
+    ObjectAddress const referred = static_cast<Dependency*>(lfirst(cell))->object;
+    if (EverywhereAlike(referred)) continue;
+    ereport(ERROR, (errcode(kErrNotSupported),
+                    errmsg("%s cannot use %s", getObjectDescription(&object, false), getObjectDescription(&referred, false)),
+                    errdetail("It is this member's own: other members may not have it."),
+                    errhint("Use built-in and shared objects only.")));
+  }
+}
+
+void CheckPlace(const ObjectAddress& object) {
+  Oid const schema = get_object_namespace(&object);
+  if (!OidIsValid(schema) || IsToastNamespace(schema) || IsSharedObject(object)) return;
+  ereport(ERROR, (errcode(kErrNotSupported),
+                  errmsg("%s would not be in a shared schema", getObjectDescription(&object, false))));
+}
+
+// A CHECK decides verdicts: it must say the same in any session, at any time.
+void CheckConstraintIsImmutable(Oid constraint) {
+  HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+  if (!HeapTupleIsValid(tuple)) return;
+  auto* form = reinterpret_cast<Form_pg_constraint>(GETSTRUCT(tuple));
+  bool is_null = true;
+  Datum const binary = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_conbin, &is_null);
+  char* const name = pstrdup(NameStr(form->conname));
+  bool const check = form->contype == CONSTRAINT_CHECK && !is_null;
+  Node* expression = check ? static_cast<Node*>(stringToNode(TextDatumGetCString(binary))) : nullptr;
+  ReleaseSysCache(tuple);
+  if (check && contain_mutable_functions(expression))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                    errmsg("check constraint \"%s\" uses functions that are not immutable", name),
+                    errdetail("Members would judge the same row differently: by the time, the session or its settings."),
+                    errhint("Use immutable functions, or check it in a trigger.")));
+}
+
+// Rows that an index or a generated column has computed by the old body would stay.
+void CheckFunctionNotStored(const ObjectAddress& function) {
+  ListCell* cell;
+  foreach (cell, Dependencies(function, true)) {
+    ObjectAddress const user = static_cast<Dependency*>(lfirst(cell))->object;
+    char const kind = user.classId == RelationRelationId ? get_rel_relkind(user.objectId) : '\0';
+    bool const stored = kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX ||
+                        (user.classId == AttrDefaultRelationId && IsGenerated(user.objectId));
+    if (stored)
+      ereport(ERROR, (errcode(kErrNotSupported),
+                      errmsg("cannot replace %s: an index or a generated column has stored its values",
+                             getObjectDescription(&function, false)),
+                      errhint("Drop the index or column first, or give the new function another name.")));
+  }
+}
+
+Oid OidOf(const RelName* name) {
+  Oid const schema = get_namespace_oid(name->schema, true);
+  return OidIsValid(schema) ? get_relname_relid(name->name, schema) : InvalidOid;
+}
+
+}  // namespace
+
+void InitEffects() {
+  previous_hook = object_access_hook;
+  object_access_hook = OnObjectAccess;
+}
+
+RelName* MakeRelName(Oid relation) {
+  if (!OidIsValid(relation)) return nullptr;
+  char const kind = get_rel_relkind(relation);
+  if (kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX) relation = IndexGetRelation(relation, true);
+  if (!OidIsValid(relation) || kind == '\0' || kind == RELKIND_TOASTVALUE) return nullptr;
+  Oid const schema = get_rel_namespace(relation);
+  if (!IsSharedSchema(schema)) return nullptr;
+  auto* name = static_cast<RelName*>(palloc(sizeof(RelName)));
+  name->schema = get_namespace_name(schema);
+  name->name = get_rel_name(relation);
+  return name;
+}
+
+List* AddRelName(List* names, RelName* name) {
+  if (name == nullptr || name->schema == nullptr || name->name == nullptr) return names;
+  ListCell* cell;
+  foreach (cell, names) {
+    auto* known = static_cast<RelName*>(lfirst(cell));
+    if (strcmp(known->schema, name->schema) == 0 && strcmp(known->name, name->name) == 0) return names;
+  }
+  return lappend(names, name);
+}
+
+List* DependentRelations(List* names, const ObjectAddress& object) {
+  ObjectAddresses* seen = new_object_addresses();
+  names = Follow(names, object, seen);
+  free_object_addresses(seen);
+  return names;
+}
+
+Recorder* StartRecording() {
+  auto* recorder = static_cast<Recorder*>(palloc0(sizeof(Recorder)));
+  recorder->context = CurrentMemoryContext;
+  recorder->previous = current;
+  current = recorder;
+  return recorder;
+}
+
+void StopRecording(Recorder* recorder) { current = recorder->previous; }
+
+bool AnythingRecorded(const Recorder* recorder) { return recorder->any; }
+
+List* WrittenRelations(Recorder* recorder, List* named_before) {
+  if (!recorder->any) return NIL;
+  List* names = list_concat_copy(named_before, NIL);
+  ListCell* cell;
+  foreach (cell, recorder->dropped) names = AddRelName(names, static_cast<RelName*>(lfirst(cell)));
+  foreach (cell, recorder->objects) {
+    auto* object = static_cast<ObjectAddress*>(lfirst(cell));
+    Oid const relation = OwningRelation(*object);
+    if (OidIsValid(relation))
+      names = AddRelName(names, MakeRelName(relation));
+    else
+      names = DependentRelations(names, *object);
+  }
+  return names;
+}
+
+void CheckEffects(Recorder* recorder) {
+  ListCell* cell;
+  foreach (cell, recorder->objects) {
+    auto* object = static_cast<ObjectAddress*>(lfirst(cell));
+    if (!Exists(*object)) continue;
+    CheckPlace(*object);
+    CheckReferences(*object);
+    if (object->classId == ConstraintRelationId) CheckConstraintIsImmutable(object->objectId);
+    if (object->classId == ProcedureRelationId) CheckFunctionNotStored(*object);
+  }
+}
+
+// Temporary tables may use shared types: they are dropped when the type is (DropLocalDependents). Anything else that stands
+// on shared objects would stop a shared DROP or ALTER on this member only.
+void CheckLocalEffects(Recorder* recorder) {
+  ListCell *cell, *reference;
+  foreach (cell, recorder->objects) {
+    auto* object = static_cast<ObjectAddress*>(lfirst(cell));
+    Oid const relation = OwningRelation(*object);
+    Oid const schema = OidIsValid(relation) ? get_rel_namespace(relation) : get_object_namespace(object);
+    char const kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
+    if (OidIsValid(schema) && isAnyTempNamespace(schema) && kind != RELKIND_VIEW) continue;
+    foreach (reference, Dependencies(*object, false)) {
+      ObjectAddress const referred = static_cast<Dependency*>(lfirst(reference))->object;
+      if (referred.classId == NamespaceRelationId || !IsSharedObject(referred)) continue;
+      ereport(ERROR, (errcode(kErrNotSupported),
+                      errmsg("%s cannot use %s", getObjectDescription(object, false), getObjectDescription(&referred, false)),
+                      errdetail("A local object that stands on a shared one would stop the group's changes to it here."),
+                      errhint("Make it in a shared schema, or use a temporary table.")));
+    }
+  }
+}
+
+void KeepReplicaIdentities(List* written) {
+  ListCell* cell;
+  foreach (cell, written) {
+    Oid const oid = OidOf(static_cast<RelName*>(lfirst(cell)));
+    if (!OidIsValid(oid) || !IsSharedRelation(oid)) continue;
+    Relation relation = table_open(oid, AccessShareLock);
+    bool const good = HasWantedReplicaIdentity(relation);
+    ReplicaIdentity const wanted = WantedReplicaIdentity(relation);
+    table_close(relation, NoLock);
+    if (good) continue;
+    auto* identity = makeNode(ReplicaIdentityStmt);
+    identity->identity_type = wanted.type;
+    identity->name = OidIsValid(wanted.index) ? get_rel_name(wanted.index) : nullptr;
+    auto* cmd = makeNode(AlterTableCmd);
+    cmd->subtype = AT_ReplicaIdentity;
+    cmd->def = reinterpret_cast<Node*>(identity);
+    AlterTableInternal(oid, list_make1(cmd), false);
+    CommandCounterIncrement();
+  }
+}
+
+namespace {
+
+ArrayType* TextArray(List* strings) {
+  auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * (list_length(strings) + 1)));
+  int count = 0;
+  ListCell* cell;
+  foreach (cell, strings) values[count++] = CStringGetTextDatum(static_cast<char*>(lfirst(cell)));
+  return construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+void WriteRelationVersion(Oid oid, const RelName* name, core::Position position) {
+  Relation relation = table_open(oid, AccessShareLock);
+  List *columns = NIL, *types = NIL, *key_columns = NIL;
+  TupleDesc const descriptor = RelationGetDescr(relation);
+  for (int i = 0; i < descriptor->natts; i++) {
+    Form_pg_attribute const column = TupleDescAttr(descriptor, i);
+    if (column->attisdropped) continue;
+    columns = lappend(columns, pstrdup(NameStr(column->attname)));
+    types = lappend(types, format_type_extended(column->atttypid, column->atttypmod,
+                                                FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+  }
+  Oid const key = KeyIndexOf(relation);
+  if (OidIsValid(key)) {
+    Relation index = index_open(key, AccessShareLock);
+    for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+      key_columns = lappend(key_columns, get_attname(oid, index->rd_index->indkey.values[i], false));
+    index_close(index, AccessShareLock);
+  }
+  table_close(relation, AccessShareLock);
+  Oid types_of[] = {TEXTOID, TEXTOID, INT8OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+  Datum values[] = {CStringGetTextDatum(name->schema),
+                    CStringGetTextDatum(name->name),
+                    Int64GetDatum(static_cast<int64>(position.height.value)),
+                    Int32GetDatum(static_cast<int32>(position.index)),
+                    PointerGetDatum(TextArray(columns)),
+                    PointerGetDatum(TextArray(types)),
+                    PointerGetDatum(TextArray(key_columns))};
+  if (SPI_execute_with_args("INSERT INTO dadbs_internal.relation_version VALUES ($1, $2, $3, $4, $5, $6, $7) "
+                            "ON CONFLICT (schema_name, relation_name, height, index) DO UPDATE "
+                            "SET columns = excluded.columns, types = excluded.types, key_columns = excluded.key_columns",
+                            7, types_of, values, nullptr, false, 0) < 0)
+    elog(ERROR, "could not record the definition of %s.%s", name->schema, name->name);
+}
+
+}  // namespace
+
+void WriteRelationVersions(List* written, core::Position position) {
+  if (written == NIL) return;
+  SPI_connect();
+  ListCell* cell;
+  foreach (cell, written) {
+    auto* name = static_cast<RelName*>(lfirst(cell));
+    Oid const oid = OidOf(name);
+    if (OidIsValid(oid) && IsSharedRelation(oid)) WriteRelationVersion(oid, name, position);
+  }
+  SPI_finish();
+}
+
+namespace {
+
+// The object to drop so that a dependent one goes; a rule of a view is the view.
+bool LocalDependent(const ObjectAddress& user, ObjectAddress* to_drop) {
+  Oid const relation = OwningRelation(user);
+  if (OidIsValid(relation)) {
+    ObjectAddress whole;
+    ObjectAddressSet(whole, RelationRelationId, relation);
+    if (IsSharedObject(whole) || IsToastNamespace(get_rel_namespace(relation))) return false;
+    *to_drop = user.classId == RewriteRelationId ? whole : user;
+    return true;
+  }
+  Oid const schema = get_object_namespace(&user);
+  if (!OidIsValid(schema) || IsSharedObject(user) || IsSystemSchema(schema)) return false;
+  *to_drop = user;
+  return true;
+}
+
+void DropLocalDependentsOf(const ObjectAddress& object) {
+  ListCell* cell;
+  foreach (cell, Dependencies(object, true)) {
+    auto* dependency = static_cast<Dependency*>(lfirst(cell));
+    if (dependency->type == DEPENDENCY_INTERNAL || dependency->type == DEPENDENCY_EXTENSION) {
+      if (dependency->object.classId == TypeRelationId) DropLocalDependentsOf(dependency->object);
+      continue;
+    }
+    ObjectAddress to_drop;
+    if (!LocalDependent(dependency->object, &to_drop)) continue;
+    ereport(LOG, (errmsg("dropping %s: it stands on %s, which the group changes",
+                         getObjectDescription(&to_drop, false), getObjectDescription(&object, false))));
+    performDeletion(&to_drop, DROP_CASCADE, PERFORM_DELETION_QUIETLY);
+    CommandCounterIncrement();
+  }
+}
+
+void DropLocalDependentsOfNamed(ObjectType type, Node* object) {
+  if (type == OBJECT_SCHEMA) return;
+  Relation relation = nullptr;
+  ObjectAddress const address = get_object_address(type, object, &relation, AccessShareLock, true);
+  if (relation != nullptr) relation_close(relation, NoLock);
+  if (OidIsValid(address.objectId) && IsSharedObject(address)) DropLocalDependentsOf(address);
+}
+
+}  // namespace
+
+void DropLocalDependents(Node* node) {
+  if (IsA(node, DropStmt)) {
+    ListCell* cell;
+    foreach (cell, reinterpret_cast<DropStmt*>(node)->objects)
+      DropLocalDependentsOfNamed(reinterpret_cast<DropStmt*>(node)->removeType, static_cast<Node*>(lfirst(cell)));
+  } else if (IsA(node, AlterDomainStmt)) {
+    DropLocalDependentsOfNamed(
+        OBJECT_TYPE,
+        reinterpret_cast<Node*>(makeTypeNameFromNameList(reinterpret_cast<AlterDomainStmt*>(node)->typeName)));
+  } else if (IsA(node, AlterTableStmt)) {
+    ObjectAddress relation;
+    ObjectAddressSet(relation, RelationRelationId,
+                     RangeVarGetRelid(reinterpret_cast<AlterTableStmt*>(node)->relation, NoLock, true));
+    if (OidIsValid(relation.objectId) && IsSharedObject(relation)) DropLocalDependentsOf(relation);
+  }
+}
+
+}  // namespace dadbs::pg::ddl

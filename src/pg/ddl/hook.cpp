@@ -1,0 +1,220 @@
+/*
+ * hook.cpp: the ProcessUtility hook. Every utility statement of a session in the shared database comes by here.
+ *
+ *   session   SET, COPY, VACUUM, LISTEN, BEGIN, ... and TRUNCATE, which capture sees as rows: untouched
+ *   local     about temporary objects, objects outside shared schemas, or what exists nowhere: plain Postgres, with
+ *             a look afterwards that nothing permanent now stands on shared objects
+ *   shared    alone in its transaction: ordered, and executed by the apply worker of every member (hold.h)
+ *             inside one: executed at once, as every member will, and travels in the write set
+ *
+ * No C++ object with a destructor is alive around Postgres's code here; Enter() guards what is called of hold.h.
+ */
+#include "internal.h"
+
+#include <string>
+
+#include "dadbs/pg/hold.h"
+#include "dadbs/pg/ipc.h"
+
+extern "C" {
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "postmaster/bgworker.h"
+#include "utils/builtins.h"
+#include "utils/queryjumble.h"
+}
+
+namespace dadbs::pg {
+namespace ddl {
+namespace {
+
+ProcessUtility_hook_type previous_utility = nullptr;
+
+struct UtilityCall {
+  PlannedStmt* statement;
+  const char* text;
+  bool read_only_tree;
+  ProcessUtilityContext context;
+  ParamListInfo params;
+  QueryEnvironment* environment;
+  DestReceiver* destination;
+  QueryCompletion* completion;
+};
+
+void Pass(const UtilityCall& c) {
+  (previous_utility ? previous_utility : standard_ProcessUtility)(c.statement, c.text, c.read_only_tree, c.context, c.params,
+                                                                  c.environment, c.destination, c.completion);
+}
+
+// Sub-statements belong to the statement that was judged; our own workers do what they must.
+bool Concerns(ProcessUtilityContext context) {
+  if (context == PROCESS_UTILITY_SUBCOMMAND || creating_extension || !SharingActive()) return false;
+  return MyBgworkerEntry == nullptr || strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") != 0;
+}
+
+void RunLocal(const UtilityCall& c, const Targets& targets) {
+  Node* node = c.statement->utilityStmt;
+  if (targets.local == 0) {
+    Pass(c);
+    return;
+  }
+  CheckLocalNames(node);
+  Recorder* const recorder = StartRecording();
+  PG_TRY();
+  { Pass(c); }
+  PG_FINALLY();
+  { StopRecording(recorder); }
+  PG_END_TRY();
+  if (!AnythingRecorded(recorder) || IsRoleStatement(node)) return;
+  CommandCounterIncrement();
+  if (IsA(node, DropStmt))
+    ForgetDroppedLocals();
+  else
+    CheckLocalEffects(recorder);
+}
+
+Statement Describe(const UtilityCall& c) {
+  int location = c.statement->stmt_location, length = c.statement->stmt_len;
+  const char* begin = CleanQuerytext(c.text, &location, &length);
+  Statement s;
+  s.text = pnstrdup(begin, length);
+  s.role = AuthorRole();
+  s.search_path = TravellingSearchPath();
+  s.names = s.values = NIL;
+  TravellingSettings(&s.names, &s.values);
+  s.superusers = SuperusersNamed(c.statement->utilityStmt);
+  return s;
+}
+
+// What travels, out of palloc'd strings, for as long as it is needed.
+class Travelling {
+ public:
+  explicit Travelling(const Statement& s) : text_(s.text), role_(s.role), path_(s.search_path) {
+    for (int i = 0; i < list_length(s.names); i++)
+      settings_.emplace_back(strVal(list_nth(s.names, i)), strVal(list_nth(s.values, i)));
+    for (int i = 0; i < list_length(s.superusers); i++) superusers_.emplace_back(strVal(list_nth(s.superusers, i)));
+  }
+  core::DdlChange change() const {
+    core::DdlChange c;
+    c.text = text_;
+    c.role = role_;
+    c.search_path = path_;
+    for (const auto& [name, value] : settings_) c.settings.emplace_back(name, value);
+    for (const auto& name : superusers_) c.superusers.emplace_back(name);
+    return c;
+  }
+
+ private:
+  std::string text_, role_, path_;
+  std::vector<std::pair<std::string, std::string>> settings_;
+  std::vector<std::string> superusers_;
+};
+
+void RunAlone(const UtilityCall& c) {
+  Node* node = c.statement->utilityStmt;
+  Statement s = Describe(c);
+  Node* password = nullptr;
+  s.text = WithoutPassword(node, s.text, &password);
+  if (IsA(node, DropStmt)) NoticeMissing(reinterpret_cast<DropStmt*>(node));
+  if (IsA(node, IndexStmt) && reinterpret_cast<IndexStmt*>(node)->concurrent)
+    ereport(NOTICE, (errmsg("the index is built without CONCURRENTLY on a shared table")));
+  Enter([&] {
+    Travelling const travelling(s);
+    HoldLoneDdl(travelling.change());
+  });
+  // In a pipeline it looks alone when it comes first: what follows starts a transaction of its own.
+  MyXactFlags |= XACT_FLAGS_NEEDIMMEDIATECOMMIT;
+  if (password != nullptr) SetPasswordHere(password);
+}
+
+void RunInside(const UtilityCall& c) {
+  Statement const s = Describe(c);
+  List* written = NIL;
+  Execute(s, nullptr, &written);
+  Enter([&] {
+    Travelling const travelling(s);
+    EmitChange(core::Change(travelling.change()));
+  });
+}
+
+void RunShared(const UtilityCall& c) {
+  Node* node = c.statement->utilityStmt;
+  bool const alone = c.context == PROCESS_UTILITY_TOPLEVEL && !IsInTransactionBlock(true);
+  PreventCommandIfReadOnly(CreateCommandName(node));
+  PreventCommandIfParallelMode(CreateCommandName(node));
+  if (c.params != nullptr && c.params->numParams > 0)
+    ereport(ERROR, (errcode(kErrNotSupported), errmsg("parameters are not supported in statements that define shared objects"),
+                    errhint("Write the values into the statement.")));
+  if (MyBackendType != B_BACKEND)
+    ereport(ERROR, (errcode(kErrNotSupported), errmsg("a background worker cannot define shared objects")));
+  CheckTaken(node, !alone);
+  if (alone)
+    RunAlone(c);
+  else
+    RunInside(c);
+}
+
+[[noreturn]] void RaiseMixed(const Targets& t) {
+  ereport(ERROR, (errcode(kErrNotSupported),
+                  errmsg("one statement cannot name shared and local objects: \"%s\" is shared, \"%s\" is not",
+                         t.shared_name ? t.shared_name : "", t.local_name ? t.local_name : ""),
+                  errhint("Use a statement for each.")));
+  pg_unreachable();
+}
+
+// While a shared statement is executed: its own sub-statements, or what a function that it calls tries to do.
+void RunNested(const UtilityCall& c) {
+  Node* node = c.statement->utilityStmt;
+  if (c.context == PROCESS_UTILITY_SUBCOMMAND) {
+    if (!ExecuteSequenceStatement(node)) Pass(c);
+    return;
+  }
+  if (KindOf(node) == Kind::kDefinition)
+    ereport(ERROR, (errcode(kErrNotSupported), errmsg("a function that a shared definition calls cannot run %s",
+                                                      CreateCommandName(node))));
+  Pass(c);
+}
+
+void Dispatch(const UtilityCall& c) {
+  Node* node = c.statement->utilityStmt;
+  if (Executing()) {
+    RunNested(c);
+    return;
+  }
+  if (!Concerns(c.context)) {
+    Pass(c);
+    return;
+  }
+  if (KindOf(node) == Kind::kSession) {
+    CheckLocal(node);
+    Pass(c);
+    return;
+  }
+  Targets targets = Classify(node);
+  if (IsA(node, GrantStmt)) LocalGrantees(reinterpret_cast<GrantStmt*>(node), &targets);
+  if (targets.mixed()) RaiseMixed(targets);
+  if (targets.shared > 0)
+    RunShared(c);
+  else
+    RunLocal(c, targets);
+}
+
+void OnUtility(PlannedStmt* statement, const char* text, bool read_only_tree, ProcessUtilityContext context,
+               ParamListInfo params, QueryEnvironment* environment, DestReceiver* destination, QueryCompletion* completion) {
+  Dispatch({statement, text, read_only_tree, context, params, environment, destination, completion});
+}
+
+}  // namespace
+}  // namespace ddl
+
+void InitDdl() {
+  ddl::previous_utility = ProcessUtility_hook;
+  ProcessUtility_hook = ddl::OnUtility;
+  ddl::InitEffects();
+  ddl::InitSequences();
+  ddl::InitCodeGuard();
+}
+
+}  // namespace dadbs::pg

@@ -1,0 +1,161 @@
+/*
+ * internal.h: what the files of src/pg/ddl share. Everything here is Postgres code in C++ clothes: it raises errors with
+ * ereport and holds no C++ object with a destructor; the doors are ddl.h's functions and the hooks.
+ *
+ *   hook.cpp       ProcessUtility hook: local, shared and alone, shared inside a transaction
+ *   classify.cpp   what a statement is about: local objects, shared ones, nothing that exists
+ *   rules.cpp      which statements are taken at all, by their parse tree alone; the same on both sides
+ *   execute.cpp    execution at the position, or early inside a transaction block: role, search_path, settings
+ *   effects.cpp    what an execution changed: keys, replica identities, relation versions; what it must not have made
+ *   rewrite.cpp    values that filling a table would compute differently on each member
+ *   roles.cpp      roles made through the chain, their names on this member, grants
+ *   sequences.cpp  residue classes; setval
+ *   code_guard.cpp superusers don't run code that came over the chain
+ *   local.cpp      dadbs.set_local and what local objects may not do
+ */
+#pragma once
+
+#include "dadbs/core/certifier.h"
+#include "dadbs/core/write_set.h"
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/ddl.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/sharing.h"
+
+extern "C" {
+#include "catalog/objectaddress.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#include "parser/parse_node.h"
+#include "tcop/utility.h"
+}
+
+namespace dadbs::pg::ddl {
+
+// Tree walkers as PG 15's headers declare them, without a prototype.
+inline auto AsWalker(bool (*walker)(Node*, void*)) { return reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(walker)); }
+template <class T>
+T* Copy(const T* node) {
+  return static_cast<T*>(copyObjectImpl(node));
+}
+
+// A DdlChange in palloc'd C strings.
+struct Statement {
+  char* text;
+  char* role;         // "": a superuser wrote it
+  char* search_path;
+  List* names;        // of settings; String
+  List* values;       // of settings; String
+  List* superusers;   // String
+};
+
+// The role that owns what superusers make.
+inline constexpr char kOwnerRole[] = "dadbs_owner";
+
+// -- classify.cpp
+enum class Scope { kMissing, kLocal, kShared };
+struct Targets {
+  int shared = 0, local = 0, missing = 0;
+  const char* shared_name = nullptr;  // examples, for messages
+  const char* local_name = nullptr;
+  bool mixed() const { return shared > 0 && local > 0; }
+};
+// Looks names up as the session sees them, or as the position does: by the search_path in force.
+Targets Classify(Node* statement);
+// Relations whose definition the statement would change by what it names: targets, what it creates, parents of foreign
+// keys, what depends on a function or type. List of RelName*, in the catalogs as they are.
+struct RelName;
+List* NamedRelations(Node* statement);
+// NOTICEs for what DROP ... IF EXISTS does not find.
+void NoticeMissing(DropStmt* drop);
+
+// -- rules.cpp
+enum class Kind { kSession, kDefinition };
+// kSession: no definition of anything shared, whatever it names (SET, COPY, VACUUM, ...).
+Kind KindOf(Node* statement);
+// Raises 0A000 with a hint if a shared object cannot be defined that way. `inside`: of a transaction with other
+// statements, not alone. Both sides of the chain ask it.
+void CheckTaken(Node* statement, bool inside);
+// What a session may not do locally because it would come between the members (H5).
+void CheckLocal(Node* statement);
+[[noreturn]] void RaiseNotTaken(const char* what, const char* hint);
+
+// -- execute.cpp
+// Runs the statement in the current transaction as every member will. `position`: null inside a session's
+// transaction. `written`: list of RelName*, those whose definitions were.
+void Execute(const Statement& statement, const core::Position* position, List** written);
+bool Executing();
+Node* ParseOne(const char* text);
+// search_path of the session as it travels, the settings that do.
+char* TravellingSearchPath();
+void TravellingSettings(List** names, List** values);
+// In force until LeaveEnvironment.
+int EnterEnvironment(const Statement& statement);
+void LeaveEnvironment(int level);
+
+// -- effects.cpp
+struct RelName {
+  char* schema;
+  char* name;
+};
+void InitEffects();
+// Records what object_access_hook sees between these two. Nests by saving.
+struct Recorder;
+Recorder* StartRecording();
+void StopRecording(Recorder* recorder);   // also on errors
+bool AnythingRecorded(const Recorder* recorder);
+// Relations whose definition was written: recorded ones and those named (looked up before), if anything was.
+List* WrittenRelations(Recorder* recorder, List* named_before);
+// After execution, of a shared statement: raises if something was made that members could not keep equal.
+void CheckEffects(Recorder* recorder);
+// After execution, of a local statement of a session: nothing permanent may stand on shared objects.
+void CheckLocalEffects(Recorder* recorder);
+void KeepReplicaIdentities(List* written);
+void WriteRelationVersions(List* written, core::Position position);
+RelName* MakeRelName(Oid relation);          // an index: its table; null: gone, or not a table of a schema
+List* AddRelName(List* names, RelName* name);  // once
+// Relations whose CHECKs, domains, generated columns, indexes or columns use the object.
+List* DependentRelations(List* names, const ObjectAddress& object);
+void DropLocalDependents(Node* statement);
+
+// -- rewrite.cpp
+// Before ALTER TABLE: refuses what would fill rows with values that differ between members.
+void CheckFilling(AlterTableStmt* statement);
+
+// -- roles.cpp
+bool IsChainRole(const char* name);
+bool IsGroupRole(const char* local_name);  // dadbs_owner too
+void CountDefaultPrivileges(AlterDefaultPrivilegesStmt* alter, Targets* targets);
+// Name of the role here that stands for a name on the chain: itself, except where that was taken by a role that must not
+// be lent.
+char* LocalRoleName(const char* chain_name, bool missing_ok);
+// The author as the chain knows it: "" for a superuser. Raises where the role is this member's own.
+char* AuthorRole();
+// Superusers among the roles that the statement names.
+List* SuperusersNamed(Node* statement);
+// Rewrites role names in the parse tree to this member's, superusers to dadbs_owner.
+void MapRoles(Node* statement, const Statement& source);
+bool IsRoleStatement(Node* statement);
+Targets ClassifyRoles(Node* statement);
+// GRANT and REVOKE of privileges on shared objects for roles of this member are its own.
+void LocalGrantees(GrantStmt* grant, Targets* targets);
+// Role statements: executed as this member's superuser, from a checked and rebuilt parse tree.
+void ExecuteRoleStatement(Node* statement, const Statement& source);
+// CREATE or ALTER ROLE: the text without its password, and the statement that sets it here, if any; else `text`.
+char* WithoutPassword(Node* statement, char* text, Node** password_statement);
+void SetPasswordHere(Node* password_statement);
+
+// -- sequences.cpp
+void InitSequences();
+// Around CREATE SEQUENCE and ALTER SEQUENCE while executing; true: done.
+bool ExecuteSequenceStatement(Node* statement);
+
+// -- code_guard.cpp
+void InitCodeGuard();
+void CheckFunctionMayRun(Oid function);
+
+// -- local.cpp
+void CheckLocalNames(Node* statement);
+void ForgetDroppedLocals();
+
+}  // namespace dadbs::pg::ddl
