@@ -22,16 +22,19 @@ extern "C" {
 
 namespace dadbs::pg {
 
-SaltSource::SaltSource() : cipher_(EVP_CIPHER_CTX_new()) {
-  if (cipher_ == nullptr) throw std::bad_alloc();
+SaltSource::SaltSource() : algorithm_(EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr)), context_(EVP_CIPHER_CTX_new()) {
+  if (algorithm_ == nullptr || context_ == nullptr) throw PgError(ERRCODE_INTERNAL_ERROR, "AES-256 is not available");
 }
 
-SaltSource::~SaltSource() { EVP_CIPHER_CTX_free(cipher_); }
+SaltSource::~SaltSource() {
+  EVP_CIPHER_CTX_free(context_);
+  EVP_CIPHER_free(algorithm_);
+}
 
 void SaltSource::Reseed() {
   std::array<uint8_t, 48> seed;
   if (!core::RandomBytes(seed) ||
-      EVP_EncryptInit_ex(cipher_, EVP_aes_256_ctr(), nullptr, seed.data(), seed.data() + 32) != 1)
+      EVP_EncryptInit_ex2(context_, algorithm_, seed.data(), seed.data() + 32, nullptr) != 1)
     throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
   used_ = filled_ = 0;
 }
@@ -41,7 +44,7 @@ void SaltSource::Refill() {
   filled_ = filled_ == 0 ? 4 * core::Salt::kSize : block_.size();
   int written = 0;
   block_.fill(0);
-  if (EVP_EncryptUpdate(cipher_, block_.data(), &written, block_.data(), static_cast<int>(filled_)) != 1 ||
+  if (EVP_EncryptUpdate(context_, block_.data(), &written, block_.data(), static_cast<int>(filled_)) != 1 ||
       written != static_cast<int>(filled_))
     throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
   used_ = 0;

@@ -13,7 +13,8 @@
 #include "decoder.h"
 #include "row_encoder.h"
 
-struct evp_cipher_ctx_st;  // OpenSSL's EVP_CIPHER_CTX
+struct evp_cipher_st;      // OpenSSL's EVP_CIPHER
+struct evp_cipher_ctx_st;  // and EVP_CIPHER_CTX
 
 namespace dadbs::pg {
 
@@ -30,7 +31,8 @@ class SaltSource {
  private:
   void Refill();
   static constexpr size_t kSaltsPerRefill = 64;
-  evp_cipher_ctx_st* cipher_;
+  evp_cipher_st* algorithm_;
+  evp_cipher_ctx_st* context_;
   std::array<uint8_t, kSaltsPerRefill * core::Salt::kSize> block_;
   size_t used_ = 0;
   size_t filled_ = 0;

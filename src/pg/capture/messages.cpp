@@ -3,9 +3,13 @@
  */
 #include "dadbs/pg/capture_messages.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
+
+#include <algorithm>
+#include <stdexcept>
 
 namespace dadbs::pg {
 
@@ -16,16 +20,43 @@ using core::Writer;
 
 namespace {
 
-bool Mac(ByteView message, ByteView secret, uint8_t out[kMacBytes]) {
-  unsigned int length = 0;
-  return HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()), message.data(), message.size(), out,
-              &length) != nullptr &&
-         length == kMacBytes;
+// Keyed once per process (the secret lives as long as the server) and reused: to fetch and key it costs more than the MAC
+// of a short message.
+class Hmac {
+ public:
+  explicit Hmac(ByteView secret) {
+    EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+    if (algorithm != nullptr) context_ = EVP_MAC_CTX_new(algorithm);
+    char digest[] = "SHA2-256";
+    OSSL_PARAM const params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_END};
+    if (context_ == nullptr || EVP_MAC_init(context_, secret.data(), secret.size(), params) != 1)
+      throw std::runtime_error("HMAC-SHA-256 is not available");
+  }
+  void Compute(ByteView message, uint8_t out[kMacBytes]) {
+    size_t length = 0;
+    if (EVP_MAC_init(context_, nullptr, 0, nullptr) != 1 ||
+        EVP_MAC_update(context_, message.data(), message.size()) != 1 ||
+        EVP_MAC_final(context_, out, &length, kMacBytes) != 1 || length != kMacBytes)
+      throw std::runtime_error("HMAC-SHA-256 failed");
+  }
+
+ private:
+  EVP_MAC_CTX* context_ = nullptr;
+};
+
+void Mac(ByteView message, ByteView secret, uint8_t out[kMacBytes]) {
+  static Hmac* hmac = nullptr;
+  static Bytes key;
+  if (hmac == nullptr || !std::ranges::equal(key, secret)) {
+    hmac = new Hmac(secret);
+    key.assign(secret.begin(), secret.end());
+  }
+  hmac->Compute(message, out);
 }
 
 Bytes Seal(Writer* w, ByteView secret) {
   uint8_t mac[kMacBytes] = {};
-  if (!Mac(w->bytes(), secret, mac)) throw std::bad_alloc();
+  Mac(w->bytes(), secret, mac);
   w->Raw(mac);
   return w->Take();
 }
@@ -82,7 +113,7 @@ Bytes EncodeChangeMessage(const ChangeMessage& m, ByteView secret) {
 char CheckMessage(ByteView message, ByteView secret) {
   if (message.size() < 1 + kMacBytes) return 0;
   uint8_t mac[kMacBytes] = {};
-  if (!Mac(message.first(message.size() - kMacBytes), secret, mac)) return 0;
+  Mac(message.first(message.size() - kMacBytes), secret, mac);
   if (CRYPTO_memcmp(mac, message.last(kMacBytes).data(), kMacBytes) != 0) return 0;
   return static_cast<char>(message[0]);
 }
