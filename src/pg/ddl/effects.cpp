@@ -33,17 +33,26 @@ extern "C" {
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_conversion.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
+#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_ts_config.h"
+#include "catalog/pg_ts_dict.h"
+#include "catalog/pg_ts_parser.h"
+#include "catalog/pg_ts_template.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/tablecmds.h"
@@ -114,6 +123,28 @@ Oid OwningRelation(const ObjectAddress& object) {
     case RewriteRelationId:
       return RelationColumnOf(RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, object.objectId,
                               Anum_pg_rewrite_ev_class);
+    default:
+      return InvalidOid;
+  }
+}
+
+// Invalid: its kind is in no schema. (get_object_namespace raises for kinds without names.)
+Oid SchemaOf(const ObjectAddress& object) {
+  switch (object.classId) {
+    case RelationRelationId:
+    case TypeRelationId:
+    case ProcedureRelationId:
+    case OperatorRelationId:
+    case OperatorClassRelationId:
+    case OperatorFamilyRelationId:
+    case CollationRelationId:
+    case ConversionRelationId:
+    case StatisticExtRelationId:
+    case TSConfigRelationId:
+    case TSDictionaryRelationId:
+    case TSParserRelationId:
+    case TSTemplateRelationId:
+      return get_object_namespace(&object);
     default:
       return InvalidOid;
   }
@@ -266,7 +297,7 @@ bool EverywhereAlike(const ObjectAddress& object) {
     return name != nullptr && (strcmp(name, "plpgsql") == 0 || strcmp(name, "dadbs") == 0);
   }
   if (object.classId == NamespaceRelationId) return IsSharedSchema(object.objectId);
-  Oid const schema = get_object_namespace(&object);
+  Oid const schema = SchemaOf(object);
   if (OidIsValid(schema))
     return IsSystemSchema(schema) || IsOurSchema(schema) || IsSharedObject(object);
   switch (object.classId) {
@@ -301,7 +332,7 @@ void CheckReferences(const ObjectAddress& object) {
 }
 
 void CheckPlace(const ObjectAddress& object) {
-  Oid const schema = get_object_namespace(&object);
+  Oid const schema = SchemaOf(object);
   if (!OidIsValid(schema) || IsToastNamespace(schema) || IsSharedObject(object)) return;
   ereport(ERROR, (errcode(kErrNotSupported),
                   errmsg("%s would not be in a shared schema", getObjectDescription(&object, false))));
@@ -430,7 +461,7 @@ void CheckLocalEffects(Recorder* recorder) {
   foreach (cell, recorder->objects) {
     auto* object = static_cast<ObjectAddress*>(lfirst(cell));
     Oid const relation = OwningRelation(*object);
-    Oid const schema = OidIsValid(relation) ? get_rel_namespace(relation) : get_object_namespace(object);
+    Oid const schema = OidIsValid(relation) ? get_rel_namespace(relation) : SchemaOf(*object);
     char const kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
     if (OidIsValid(schema) && isAnyTempNamespace(schema) && kind != RELKIND_VIEW) continue;
     foreach (reference, Dependencies(*object, false)) {
@@ -535,7 +566,7 @@ bool LocalDependent(const ObjectAddress& user, ObjectAddress* to_drop) {
     *to_drop = user.classId == RewriteRelationId ? whole : user;
     return true;
   }
-  Oid const schema = get_object_namespace(&user);
+  Oid const schema = SchemaOf(user);
   if (!OidIsValid(schema) || IsSharedObject(user) || IsSystemSchema(schema)) return false;
   *to_drop = user;
   return true;
