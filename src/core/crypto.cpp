@@ -2,8 +2,8 @@
  * crypto.cpp: SHA-256 and Ed25519 by OpenSSL's EVP.
  *
  * The digest is fetched and its context allocated once per thread and reused: a fetch costs more than hashing a short
- * leaf. Both live until the process ends, so nothing is freed behind OpenSSL's own exit handler, and a child of fork
- * goes on with its copy.
+ * leaf. A child of fork goes on with its copy. At exit they go before OpenSSL's own exit handler runs, as everything
+ * that a thread owns.
  *
  * Keys: a signer keeps its private key for its life. A verifier meets the same few members again and again, so it keeps
  * the parsed public keys, bounded, per thread.
@@ -23,42 +23,45 @@ constexpr size_t kParsedKeysMax = 2 * kNodesMax;
 
 [[noreturn]] void FailOpenSsl(const char* what) { throw std::runtime_error(std::string("OpenSSL failed: ") + what); }
 
-class Sha256 {
- public:
-  Sha256() : algorithm_(EVP_MD_fetch(nullptr, "SHA2-256", nullptr)), context_(EVP_MD_CTX_new()) {
-    if (algorithm_ == nullptr || context_ == nullptr) FailOpenSsl("SHA-256 is not available");
-  }
-  void Begin() {
-    if (EVP_DigestInit_ex2(context_, algorithm_, nullptr) != 1) FailOpenSsl("EVP_DigestInit_ex2");
-  }
-  void Add(ByteView part) {
-    if (EVP_DigestUpdate(context_, part.data(), part.size()) != 1) FailOpenSsl("EVP_DigestUpdate");
-  }
-  Digest End() {
-    Digest digest;
-    if (EVP_DigestFinal_ex(context_, digest.bytes.data(), nullptr) != 1) FailOpenSsl("EVP_DigestFinal_ex");
-    return digest;
-  }
-
- private:
-  EVP_MD* algorithm_;
-  EVP_MD_CTX* context_;
-};
-
-Sha256& ThreadSha256() {
-  static thread_local Sha256* hasher = nullptr;
-  if (hasher == nullptr) hasher = new Sha256();
-  return *hasher;
-}
-
 struct FreeKey {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
 using KeyPtr = std::unique_ptr<EVP_PKEY, FreeKey>;
+struct FreeDigest {
+  void operator()(EVP_MD* digest) const { EVP_MD_free(digest); }
+};
+using DigestPtr = std::unique_ptr<EVP_MD, FreeDigest>;
 struct FreeContext {
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
 };
 using ContextPtr = std::unique_ptr<EVP_MD_CTX, FreeContext>;
+
+class Sha256 {
+ public:
+  Sha256() : algorithm_(EVP_MD_fetch(nullptr, "SHA2-256", nullptr)), context_(EVP_MD_CTX_new()) {
+    if (!algorithm_ || !context_) FailOpenSsl("SHA-256 is not available");
+  }
+  void Begin() {
+    if (EVP_DigestInit_ex2(context_.get(), algorithm_.get(), nullptr) != 1) FailOpenSsl("EVP_DigestInit_ex2");
+  }
+  void Add(ByteView part) {
+    if (EVP_DigestUpdate(context_.get(), part.data(), part.size()) != 1) FailOpenSsl("EVP_DigestUpdate");
+  }
+  Digest End() {
+    Digest digest;
+    if (EVP_DigestFinal_ex(context_.get(), digest.bytes.data(), nullptr) != 1) FailOpenSsl("EVP_DigestFinal_ex");
+    return digest;
+  }
+
+ private:
+  DigestPtr algorithm_;
+  ContextPtr context_;
+};
+
+Sha256& ThreadSha256() {
+  static thread_local Sha256 hasher;
+  return hasher;
+}
 
 ContextPtr NewContext() {
   ContextPtr context(EVP_MD_CTX_new());
@@ -94,12 +97,12 @@ class Ed25519Signer : public Signer {
 
 // Null: not a key. The cache is dropped whole when it is full: that happens only to somebody who checks other chains.
 EVP_PKEY* ParsedKey(const PublicKey& key) {
-  static thread_local auto* parsed = new std::map<PublicKey, KeyPtr>();
-  auto found = parsed->find(key);
-  if (found != parsed->end()) return found->second.get();
-  if (parsed->size() >= kParsedKeysMax) parsed->clear();
+  static thread_local std::map<PublicKey, KeyPtr> parsed;
+  auto found = parsed.find(key);
+  if (found != parsed.end()) return found->second.get();
+  if (parsed.size() >= kParsedKeysMax) parsed.clear();
   KeyPtr fresh(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, key.bytes.data(), key.bytes.size()));
-  return parsed->emplace(key, std::move(fresh)).first->second.get();
+  return parsed.emplace(key, std::move(fresh)).first->second.get();
 }
 
 class Ed25519 : public Verifier {
