@@ -27,6 +27,14 @@ void StepApplied(core::Prefix to) noexcept {
   if (pg_atomic_read_u32(&shared->applied_waiters) != 0) ConditionVariableBroadcast(&shared->applied_changed);
 }
 
+void SetApplyReason(const char* reason) {
+  Call([&] {
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    strlcpy(shared->apply_reason, reason, sizeof(shared->apply_reason));
+    LWLockRelease(shared->lock);
+  });
+}
+
 bool WaitForPosition(core::Prefix prefix, int64 timeout_ms) {
   if (Applied() >= prefix) return true;
   bool reached = false;

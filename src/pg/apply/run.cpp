@@ -43,14 +43,6 @@ void FixTimestamps(int64_t block_time_us) {
   ParallelWorkerNumber = number;
 }
 
-void SetApplyReason(const char* reason) {
-  Call([&] {
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    strlcpy(shared->apply_reason, reason, sizeof(shared->apply_reason));
-    LWLockRelease(shared->lock);
-  });
-}
-
 }  // namespace
 
 void Applier::OpenRun(int64_t block_time_us) {
@@ -161,6 +153,7 @@ void Applier::CommitRun() {
   run_.clear();
   run_bytes_ = run_changes_ = 0;
   for (const Item& item : done) Finish(item);
+  if (shared->apply_reason[0] != '\0') SetApplyReason("");  // it went on
   Call([&] {
     MemoryContextSwitchTo(TopMemoryContext);
     MemoryContextReset(context_);

@@ -15,6 +15,9 @@ namespace dadbs::pg {
 // Steps shared->applied and wakes its waiters. By the one who holds the position only.
 void StepApplied(core::Prefix to) noexcept;
 
+// What holds the chain up here, for dadbs.status; empty: nothing.
+void SetApplyReason(const char* reason);
+
 // A local backend that waits for a transaction of the chain.
 struct LocalWaiter {
   int procno = -1;

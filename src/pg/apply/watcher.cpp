@@ -118,14 +118,6 @@ std::vector<Blocker> BlockersOf(int pid) {
   return blockers;
 }
 
-void SetWatchReason(const char* reason) {
-  Call([&] {
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    strlcpy(shared->apply_reason, reason, sizeof(shared->apply_reason));
-    LWLockRelease(shared->lock);
-  });
-}
-
 // Whether the signal may be sent: the process is still where it was.
 bool StillThere(const PGPROC* proc, const Ladder& ladder) {
   return proc->pid == ladder.pid && proc->lxid == ladder.lxid;
@@ -189,7 +181,7 @@ bool DoomBlocker(PGPROC* proc, uint64 position) {
 }
 
 void Clear(const Blocker& blocker, uint64 position) {
-  if (blocker.prepared) return SetWatchReason("a prepared transaction holds a lock that the next position needs: "
+  if (blocker.prepared) return SetApplyReason("a prepared transaction holds a lock that the next position needs: "
                                               "commit it or roll it back (see pg_prepared_xacts)");
   PGPROC* const proc = BackendPidGetProc(blocker.pid);
   if (proc == nullptr || proc == shared->apply || proc == shared->capture || proc->pgprocno >= shared->slot_count) return;
