@@ -264,6 +264,14 @@ TEST(CheckBlock, FindsEveryKindOfDamage) {
        [](C, TestBlock* b) { std::get<BatchHeader>(b->block.items[1]).origin = NodeId{9}; }},
       {"item 1: transaction numbers are not contiguous",
        [](C, TestBlock* b) { b->block.items[1] = b->block.items[0]; }},
+      {"certificate: not of COMMIT votes",
+       [](C c, TestBlock* b) {
+         b->certificate = c.Certify(b->certificate.height, b->certificate.hash, 3, Phase::kPrepare);
+       }},
+      {"certificate: of another block",
+       [](C c, TestBlock* b) { b->certificate = c.Certify(Height{3}, b->certificate.hash, 3); }},
+      {"certificate: of another block",
+       [](C c, TestBlock* b) { b->certificate = c.Certify(Height{2}, c.genesis.chain_id(), 3); }},
       {"certificate: 2 votes, a quorum has 3", [](C, TestBlock* b) { b->certificate.votes.pop_back(); }},
       {"certificate: the signature of member 2 is wrong",
        [](C, TestBlock* b) { b->certificate.votes[1].signature.bytes[0] ^= 1; }},
