@@ -38,8 +38,7 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
   DADBS_CHECK(n >= 1 && n <= kNodesMax && genesis.Find(self) != nullptr);
   incarnation = std::max(incarnation, chain.origin(self).incarnation);
   delivered = applied = chain.height;
-  recent = std::move(recovered.recent);
-  for (const auto& block : recent) recent_bytes += BodyBytes(block);
+  for (auto& block : recovered.recent) KeepRecent(std::move(block));
   for (const Member& member : genesis.members)
     if (member.id != self) peers[member.id.value];
   for (const auto& [digest, batch] : recovered.batches) {
@@ -140,8 +139,9 @@ void Replica::State::Progress() {
   AskForBatches();
   AskForBlocks();
   const char* now = CurrentPhase();
-  if (now != phase) phase_since_us = wall;
+  if (std::string_view(now) != phase || phase_height != chain.height) phase_since_us = wall;
   phase = now;
+  phase_height = chain.height;
 }
 
 Effects Replica::State::Finish() {

@@ -249,20 +249,19 @@ void Replica::State::Serve(NodeId from, const BatchRequest& request) {
     peer.served_bytes += BodyBytes(*batch);
     SendNow(from, BatchMessage{batch});
   };
-  std::set<Digest> wanted(request.digests.begin(), request.digests.end());
-  for (const Digest& digest : request.digests)
+  for (const Digest& digest : request.digests) {
+    if (peer.served_bytes > 4 * limits.fetch_bytes_max) return;
+    if (auto old = recent_batches.find(digest); old != recent_batches.end()) {
+      send(old->second);
+      continue;
+    }
     for (const Member& member : genesis.members) {
-      if (peer.served_bytes > 4 * limits.fetch_bytes_max) return;
       const HeldBatch* held = FindHeld(member.id, digest);
       // An own batch leaves only with its record.
       const bool may_leave = held && (member.id != self || IsDurable(held->batch->header.journal_sequence));
-      if (may_leave && wanted.erase(digest)) send(held->batch);
+      if (may_leave) send(held->batch);
     }
-  for (auto block = recent.rbegin(); block != recent.rend() && !wanted.empty(); ++block)
-    for (const auto& batch : block->batches) {
-      if (peer.served_bytes > 4 * limits.fetch_bytes_max) return;
-      if (wanted.erase(batch->header.digest())) send(batch);
-    }
+  }
 }
 
 // ---- incarnation entries ---------------------------------------------------------------------------------------------

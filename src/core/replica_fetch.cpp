@@ -34,9 +34,15 @@ bool Replica::State::IsBehind() const {
 
 void Replica::State::Remember(const DeliverEffect& delivered_block) {
   BlockMessage message{delivered_block.block, delivered_block.certificate, delivered_block.batches, 0};
+  KeepRecent(std::move(message));
+}
+
+void Replica::State::KeepRecent(BlockMessage message) {
+  for (const auto& batch : message.batches) recent_batches[batch->header.digest()] = batch;
   recent_bytes += BodyBytes(message);
   recent.push_back(std::move(message));
   while (recent.size() > limits.recent_blocks_max || (recent_bytes > limits.recent_bytes_max && recent.size() > 1)) {
+    for (const auto& batch : recent.front().batches) recent_batches.erase(batch->header.digest());
     recent_bytes -= BodyBytes(recent.front());
     recent.pop_front();
   }

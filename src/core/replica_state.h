@@ -183,6 +183,7 @@ struct Replica::State {
   Fetch fetch;
   std::deque<BlockMessage> recent;               // delivered, for laggards
   uint64_t recent_bytes = 0;
+  std::unordered_map<Digest, std::shared_ptr<const Batch>, DigestHash> recent_batches;  // look-ups only
   Height delivered, applied;
   std::deque<Release> releases;
   // own write sets
@@ -201,7 +202,8 @@ struct Replica::State {
   int back_off = 1;
   int entry_back_off = 1;
   uint64_t journal_bytes = 1;                    // appended in this run, about
-  const char* phase = "idle";
+  const char* phase = "idle";                    // and at which height
+  Height phase_height;
   int64_t phase_since_us = 0;
   Effects out;
 
@@ -301,6 +303,7 @@ struct Replica::State {
   bool IsBehind() const;
   void AnswerOld(NodeId to, Height height);
   void Remember(const DeliverEffect& delivered);
+  void KeepRecent(BlockMessage message);
   void Claim(NodeId peer, Height committed);
 };
 

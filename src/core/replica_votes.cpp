@@ -251,9 +251,9 @@ bool Replica::State::TryPrepared() {
 bool Replica::State::TryCommitted() {
   const std::optional<Candidate>& known = round.accepted ? round.accepted : round.candidate;
   auto now = votes.find(next_height().value);
-  if (!known || now == votes.end()) return false;
+  if (!known || now == votes.end() || now->second.commits.size() < VotesNeeded()) return false;
   std::vector<HeldBatch*> held;
-  if (!FindAll(known->batches, &held) || !TransactionsMatch(known->block(), held)) return false;
+  if (!FindAll(known->batches, &held)) return false;
   std::optional<Certificate> certificate = TakeQuorum(Phase::kCommit, &now->second.commits, known->hash);
   if (!certificate) return false;
   if (round.my_commit) EmitStage(ReplicaStage::kCommit, round.prepared_at);

@@ -1,0 +1,700 @@
+/*
+ * replica_test.cpp: the replica's rules, one by one. Whole runs with faults are the simulator's (test/sim).
+ *
+ * A Harness holds replicas whose messages wait in a list, and whose journals become durable when the test says so.
+ */
+#include "dadbs/core/replica.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+
+#include "../sim/model_crypto.h"
+#include "dadbs/core/check.h"
+#include "dadbs/core/write_set.h"
+
+namespace dadbs::core {
+namespace {
+
+constexpr int64_t kNow = 1'700'000'000'000'000;
+
+Bytes WriteSet(const std::string& text) {
+  RowChange row;
+  row.relation = {"public", "t"};
+  row.row.push_back({'t', AsBytes(text)});
+  WriteSetBuilder builder(WriteSetKind::kRows);
+  builder.Add(Salt{}, EncodeChange(row));
+  return builder.Finish({});
+}
+
+class CountingVerifier : public Verifier {
+ public:
+  explicit CountingVerifier(const Verifier* verifier) : verifier_(verifier) {}
+  bool Verify(const PublicKey& key, ByteView message, const Signature& signature) const override {
+    count++;
+    return verifier_->Verify(key, message, signature);
+  }
+  mutable int count = 0;
+
+ private:
+  const Verifier* verifier_;
+};
+
+struct Letter {
+  NodeId from, to;
+  Message message;
+};
+
+struct Member {
+  std::unique_ptr<sim::ModelSigner> signer;
+  std::unique_ptr<Replica> replica;
+  std::vector<JournalRecord> journal;
+  size_t durable = 0;
+  std::vector<DeliverEffect> delivered;
+  std::vector<TransactionId> numbered;
+  std::vector<std::string> rejected;
+  std::vector<ServeBlocksEffect> served;
+};
+
+class Harness {
+ public:
+  explicit Harness(size_t n, ReplicaLimits limits = {}) : verifier(&table), limits_(limits) {
+    genesis.cluster_name = "test";
+    genesis.created_at_us = kNow - 1'000'000;
+    for (size_t i = 0; i < n; i++) {
+      PublicKey key;
+      key.bytes[0] = static_cast<uint8_t>(i + 1);
+      Member m;
+      m.signer = std::make_unique<sim::ModelSigner>(&table, key);
+      genesis.members.push_back({Id(i), "m" + std::to_string(i + 1), "h:1", key});
+      members.push_back(std::move(m));
+    }
+    for (Member& m : members) {
+      m.journal.push_back(GenesisRecord{genesis.Encode(), NodeId{static_cast<uint16_t>(&m - &members[0] + 1)}});
+      m.durable = 1;
+    }
+  }
+
+  static NodeId Id(size_t i) { return NodeId{static_cast<uint16_t>(i + 1)}; }
+  Member& at(size_t i) { return members[i]; }
+
+  void Start(size_t i) {
+    Member& m = members[i];
+    RecoveredState state;
+    for (size_t k = 0; k < m.journal.size(); k++) ASSERT_EQ(state.Apply(m.journal[k], k + 1), "");
+    m.replica = std::make_unique<Replica>(Id(i), *m.signer, verifier, limits_, std::move(state), Nonce{}, now);
+    for (size_t j = 0; j < members.size(); j++)
+      if (j != i && members[j].replica) {
+        Take(i, m.replica->OnConnected(Id(j), now));
+        Take(j, members[j].replica->OnConnected(Id(i), now));
+      }
+    Take(i, m.replica->Start(now));
+  }
+  // What was appended and not durable is lost.
+  void Crash(size_t i) {
+    Member& m = members[i];
+    m.replica.reset();
+    m.journal.resize(m.durable);
+    for (size_t j = 0; j < members.size(); j++)
+      if (members[j].replica) Take(j, members[j].replica->OnDisconnected(Id(i), now));
+  }
+  void Open() {  // all members, their incarnations on the chain
+    for (size_t i = 0; i < members.size(); i++) Start(i);
+    Run();
+    for (Member& m : members) ASSERT_TRUE(m.replica->CanSubmit());
+  }
+
+  void Take(size_t i, Effects effects) {
+    Member& m = members[i];
+    for (Effect& effect : effects) {
+      if (auto* e = std::get_if<AppendEffect>(&effect)) {
+        ASSERT_EQ(e->sequence, m.journal.size() + 1);
+        m.journal.push_back(std::move(e->record));
+      }
+      if (auto* e = std::get_if<SendEffect>(&effect))
+        for (size_t j = 0; j < members.size(); j++)
+          if (j != i && (e->to == kNobody || e->to == Id(j))) letters.push_back({Id(i), Id(j), e->message});
+      if (auto* e = std::get_if<DeliverEffect>(&effect)) m.delivered.push_back(*e);
+      if (auto* e = std::get_if<NumberedEffect>(&effect)) m.numbered.push_back(e->id);
+      if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) m.rejected.push_back(e->why);
+      if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) m.served.push_back(*e);
+    }
+  }
+  bool Sync(size_t i) {
+    Member& m = members[i];
+    if (!m.replica || m.durable == m.journal.size()) return false;
+    m.durable = m.journal.size();
+    Take(i, m.replica->OnJournalDone(m.durable, now));
+    return true;
+  }
+  void Give(size_t i, NodeId from, Message message) { Take(i, members[i].replica->OnMessage(from, std::move(message), now)); }
+  void Submit(size_t i, const std::string& text) { Take(i, members[i].replica->OnSubmit(7, WriteSet(text), now)); }
+  // One round of messages; those for which `lost` says so never arrive.
+  bool Step() {
+    std::deque<Letter> round;
+    round.swap(letters);
+    for (Letter& letter : round) {
+      const size_t to = letter.to.value - 1u;
+      if (members[to].replica && !(lost && lost(letter))) Give(to, letter.from, std::move(letter.message));
+    }
+    bool synced = false;
+    for (size_t i = 0; i < members.size(); i++) synced = Sync(i) || synced;
+    return synced || !round.empty();
+  }
+  void Run() {
+    for (int i = 0; i < 1000 && Step(); i++) {
+    }
+  }
+  void Tick(int64_t later_us) {
+    now += later_us;
+    for (size_t i = 0; i < members.size(); i++)
+      if (members[i].replica) Take(i, members[i].replica->OnTick(now));
+  }
+  template <class M>
+  std::vector<M> Sent(NodeId from, NodeId to) {
+    std::vector<M> found;
+    for (const Letter& letter : letters)
+      if (letter.from == from && letter.to == to)
+        if (const auto* m = std::get_if<M>(&letter.message)) found.push_back(*m);
+    return found;
+  }
+  template <class R>
+  size_t Records(size_t i) {
+    return static_cast<size_t>(std::count_if(members[i].journal.begin(), members[i].journal.end(),
+                                             [](const JournalRecord& r) { return std::holds_alternative<R>(r); }));
+  }
+  Signed SignVote(size_t i, Phase phase, Height height, const Digest& hash) {
+    Signed s{Id(i), 1, 1, {}};
+    const SignContext context{genesis.chain_id(), Epoch{1}};
+    s.signature = members[i].signer->Sign(VoteSigningBytes(context, phase, s.signer, 1, 1, View{0}, height, hash));
+    return s;
+  }
+  VoteMessage Vote(size_t i, Phase phase, Height height, const Digest& hash) {
+    return {phase, Epoch{1}, View{0}, height, hash, SignVote(i, phase, height, hash)};
+  }
+  // The proposal that member 1 sends for one write set of its own; it and the batch wait in the caller's hands.
+  std::pair<ProposalMessage, BatchMessage> HeldBack() {
+    Submit(0, "held back");
+    Sync(0);
+    auto proposal = Sent<ProposalMessage>(Id(0), Id(1)).at(0);
+    auto batch = Sent<BatchMessage>(Id(0), Id(1)).at(0);
+    letters.clear();
+    return {proposal, batch};
+  }
+  ProposalMessage At(ProposalMessage proposal, int64_t time_us) {
+    auto block = std::make_shared<Block>(*proposal.block);
+    block->header.time_us = time_us;
+    return {View{0}, block, SignVote(0, Phase::kPrepare, block->header.height, block->header.hash())};
+  }
+
+  sim::SignatureTable table;
+  CountingVerifier verifier;
+  Genesis genesis;
+  std::vector<Member> members;
+  std::deque<Letter> letters;
+  std::function<bool(const Letter&)> lost;
+  int64_t now = kNow;
+
+ private:
+  ReplicaLimits limits_;
+};
+
+bool Rejected(const Member& m, const std::string& what) {
+  return std::any_of(m.rejected.begin(), m.rejected.end(), [&](const std::string& why) { return why.find(what) != why.npos; });
+}
+
+// ---- the journal comes first ---------------------------------------------------------------------------------------
+
+TEST(Replica, ClusterOfOneGoesThroughTheSamePhases) {
+  Harness h(1);
+  h.Open();
+  h.Submit(0, "a");
+  h.Run();
+  ASSERT_EQ(h.at(0).delivered.size(), 2u);
+  EXPECT_EQ(h.at(0).delivered[1].block->header.transaction_count, 1u);
+  EXPECT_EQ(h.at(0).numbered[0], (TransactionId{NodeId{1}, 1, 1}));
+  EXPECT_EQ(h.Records<ProposalRecord>(0), 2u);
+  EXPECT_EQ(h.Records<CommitRecord>(0), 2u);
+  EXPECT_EQ(h.Records<CommittedRecord>(0), 2u);
+}
+
+TEST(Replica, FourMembersDeliverTheSameBlocks) {
+  Harness h(4);
+  h.Open();
+  for (size_t i = 0; i < 4; i++) h.Submit(i, "from " + std::to_string(i));
+  h.Run();
+  for (size_t i = 0; i < 4; i++) {
+    EXPECT_EQ(h.at(i).replica->status().committed_hash, h.at(0).replica->status().committed_hash);
+    EXPECT_EQ(h.at(i).replica->status().submitted_waiting, 0u);
+    EXPECT_TRUE(h.at(i).rejected.empty());
+  }
+}
+
+TEST(Replica, NothingSignedLeavesBeforeItsRecordIsDurable) {
+  Harness h(4);
+  h.Open();
+  h.Submit(0, "a");
+  EXPECT_TRUE(h.letters.empty());
+  EXPECT_TRUE(h.Sync(0));
+  const auto [proposal, batch] = std::pair{h.Sent<ProposalMessage>(NodeId{1}, NodeId{2}).at(0), h.Sent<BatchMessage>(NodeId{1}, NodeId{2}).at(0)};
+  h.letters.clear();
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, proposal);
+  EXPECT_TRUE(h.letters.empty());
+  EXPECT_TRUE(h.Sync(1));
+  EXPECT_EQ(h.Sent<VoteMessage>(NodeId{2}, NodeId{3}).size(), 1u);
+}
+
+TEST(Replica, AVoteStandsBehindItsBatchesInTheJournal) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  const size_t before = h.at(1).journal.size();
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, proposal);
+  ASSERT_EQ(h.at(1).journal.size(), before + 3);
+  EXPECT_TRUE(std::holds_alternative<BatchRecord>(h.at(1).journal[before]));
+  EXPECT_TRUE(std::holds_alternative<ProposalRecord>(h.at(1).journal[before + 1]));
+  EXPECT_TRUE(std::holds_alternative<PrepareRecord>(h.at(1).journal[before + 2]));
+}
+
+// ---- incarnations --------------------------------------------------------------------------------------------------
+
+TEST(Replica, NoWriteSetIsTakenBeforeTheIncarnationIsDelivered) {
+  Harness h(4);
+  for (size_t i = 0; i < 4; i++) h.Start(i);
+  EXPECT_FALSE(h.at(2).replica->CanSubmit());
+  EXPECT_FALSE(h.at(2).replica->status().incarnation_open);
+  h.Run();
+  EXPECT_TRUE(h.at(2).replica->CanSubmit());
+}
+
+TEST(Replica, ARestartOpensTheNextIncarnationAndNumbersFromOne) {
+  Harness h(4);
+  h.Open();
+  h.Submit(2, "a");
+  h.Run();
+  h.Crash(2);
+  h.Start(2);
+  h.Run();
+  h.Submit(2, "b");
+  EXPECT_EQ(h.at(2).numbered.back(), (TransactionId{NodeId{3}, 2, 1}));
+}
+
+TEST(Replica, WhatWasOpenBeforeTheNewIncarnationIsDropped) {
+  Harness h(4);
+  h.Open();
+  h.lost = [](const Letter& l) { return l.from == NodeId{3} && std::holds_alternative<BatchMessage>(l.message); };
+  h.Submit(2, "never seen by the others");
+  h.Run();
+  h.Crash(2);
+  h.Start(2);
+  h.Run();
+  h.Submit(2, "b");
+  h.lost = nullptr;
+  h.Tick(300'000);
+  h.Run();
+  uint32_t transactions = 0;
+  for (const DeliverEffect& d : h.at(0).delivered) transactions += d.block->header.transaction_count;
+  EXPECT_EQ(transactions, 1u);
+  EXPECT_EQ(h.at(2).replica->status().submitted_waiting, 0u);
+}
+
+TEST(Replica, ANewerIncarnationOfTheOwnKeyFences) {
+  Harness h(4);
+  h.Open();
+  IncarnationEntry clone{.origin = NodeId{3}, .incarnation = 9, .journal_sequence = 5, .nonce = {},
+                         .recent_height = h.at(0).replica->status().committed,
+                         .recent_hash = h.at(0).replica->status().committed_hash};
+  clone.signature = h.at(2).signer->Sign(clone.SigningBytes({h.genesis.chain_id(), Epoch{1}}));
+  h.Give(0, NodeId{3}, IncarnationMessage{clone});
+  h.Run();
+  EXPECT_TRUE(h.at(2).replica->status().fenced);
+  EXPECT_FALSE(h.at(2).replica->CanSubmit());
+  EXPECT_FALSE(h.at(0).replica->status().fenced);
+}
+
+// ---- proposals -----------------------------------------------------------------------------------------------------
+
+TEST(Replica, ThePrimarySendsTheSameProposalAfterARestart) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  h.Crash(0);
+  h.Start(0);
+  h.Tick(300'000);
+  const auto again = h.Sent<ProposalMessage>(NodeId{1}, NodeId{2});
+  ASSERT_FALSE(again.empty());
+  for (const ProposalMessage& p : again) {
+    EXPECT_EQ(p.block->header.hash(), proposal.block->header.hash());
+    EXPECT_EQ(p.envelope.signature, proposal.envelope.signature);
+  }
+  h.Run();
+  const DeliverEffect& block = h.at(3).delivered[proposal.block->header.height.value - 1];
+  EXPECT_EQ(block.block->header.hash(), proposal.block->header.hash());
+}
+
+TEST(Replica, ASecondProposalForOneHeightIsRejected) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, proposal);
+  const size_t votes = h.Records<PrepareRecord>(1);
+  h.Give(1, NodeId{1}, h.At(proposal, proposal.block->header.time_us + 1));
+  EXPECT_TRUE(Rejected(h.at(1), "a second proposal"));
+  EXPECT_EQ(h.Records<PrepareRecord>(1), votes);
+}
+
+TEST(Replica, AVoteInTheJournalBindsAfterARestart) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, proposal);
+  h.Sync(1);
+  const auto vote = h.Sent<VoteMessage>(NodeId{2}, NodeId{3}).at(0);
+  h.Crash(1);
+  h.Start(1);
+  h.letters.clear();
+  h.Give(1, NodeId{1}, h.At(proposal, proposal.block->header.time_us + 1));
+  h.Sync(1);
+  h.Tick(300'000);
+  for (const VoteMessage& v : h.Sent<VoteMessage>(NodeId{2}, NodeId{3})) {
+    EXPECT_EQ(v.hash, vote.hash);
+    EXPECT_EQ(v.envelope.signature, vote.envelope.signature);
+  }
+}
+
+TEST(Replica, OnlyThePrimaryMayPropose) {
+  Harness h(4);
+  h.Open();
+  auto [proposal, batch] = h.HeldBack();
+  proposal.envelope = h.SignVote(2, Phase::kPrepare, proposal.block->header.height, proposal.block->header.hash());
+  h.Give(1, NodeId{3}, proposal);
+  EXPECT_TRUE(Rejected(h.at(1), "not the primary"));
+}
+
+TEST(Replica, AMissingBatchIsAskedForByDigestAndThenVotedFor) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  h.Give(1, NodeId{1}, proposal);
+  EXPECT_FALSE(h.Sync(1));  // no vote
+  const auto requests = h.Sent<BatchRequest>(NodeId{2}, NodeId{1});
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_EQ(requests[0].digests, std::vector<Digest>{batch.batch->header.digest()});
+  h.letters.clear();
+  h.Tick(300'000);  // the origin didn't answer: somebody else
+  EXPECT_EQ(h.Sent<BatchRequest>(NodeId{2}, NodeId{1}).size() + h.Sent<BatchRequest>(NodeId{2}, NodeId{3}).size(), 1u);
+  h.Give(1, NodeId{4}, batch);
+  EXPECT_TRUE(h.Sync(1));
+  EXPECT_EQ(h.Sent<VoteMessage>(NodeId{2}, NodeId{3}).size(), 1u);
+}
+
+TEST(Replica, ABlockFromTheFutureWaitsAndParentPlusOneNever) {
+  ReplicaLimits limits;
+  Harness h(4, limits);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, h.At(proposal, h.now + limits.time_bound_us + 500'000));
+  EXPECT_FALSE(h.Sync(1));
+  h.Tick(600'000);
+  EXPECT_TRUE(h.Sync(1));
+
+  h.now -= 3'600'000'000;  // member 3's clock is an hour behind
+  h.Give(2, NodeId{1}, batch);
+  h.Give(2, NodeId{1}, h.At(proposal, h.at(2).replica->status().committed_time_us + 1));
+  EXPECT_TRUE(h.Sync(2));
+}
+
+TEST(Replica, AnInvalidBlockIsRejected) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  const int64_t parent_time = h.at(1).replica->status().committed_time_us;
+  h.Give(1, NodeId{1}, h.At(proposal, parent_time));
+  EXPECT_TRUE(Rejected(h.at(1), "later than its parent"));
+  auto twice = std::make_shared<Block>(*proposal.block);
+  twice->items.push_back(twice->items[0]);
+  twice->header.item_count = 2;
+  h.Give(1, NodeId{1}, h.At({View{0}, twice, {}}, h.now + 1000));
+  EXPECT_TRUE(Rejected(h.at(1), "continue its origin's numbers"));
+  auto other = std::make_shared<Block>(*proposal.block);
+  other->header.transactions_root.bytes[0] ^= 1;
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, h.At({View{0}, other, {}}, h.now + 1000));
+  EXPECT_TRUE(Rejected(h.at(1), "transactions root"));
+}
+
+// ---- batches -------------------------------------------------------------------------------------------------------
+
+TEST(Replica, OwnBatchesGatherWhileOneIsOnItsWay) {
+  Harness h(4);
+  h.Open();
+  for (int i = 0; i < 5; i++) h.Submit(2, "w" + std::to_string(i));
+  h.Run();
+  std::vector<uint32_t> counts;
+  for (const auto& d : h.at(0).delivered)
+    for (const auto& b : d.batches) counts.push_back(b->header.count);
+  EXPECT_EQ(counts, (std::vector<uint32_t>{1, 4}));
+}
+
+TEST(Replica, ALargeBatchIsNamedOnlyWhenAQuorumHoldsIt) {
+  ReplicaLimits limits;
+  limits.inline_batch_bytes_max = 1000;
+  limits.batch_bytes_max = 1000;
+  Harness h(4, limits);
+  h.Open();
+  const Height before = h.at(0).replica->status().committed;
+  h.lost = [](const Letter& l) { return std::holds_alternative<BatchMessage>(l.message) && l.to.value >= 3; };
+  h.Submit(0, std::string(5000, 'x'));
+  h.Run();
+  EXPECT_EQ(h.at(0).replica->status().committed, before);  // members 1 and 2 hold it
+  h.lost = nullptr;
+  h.Tick(400'000);
+  h.Run();
+  EXPECT_EQ(h.at(0).replica->status().committed, before.next());
+}
+
+TEST(Replica, EachOriginGetsItsTurn) {
+  ReplicaLimits limits;
+  limits.block_items_max = 4;
+  limits.batch_transactions_max = 1;
+  Harness h(4, limits);
+  h.Open();
+  h.lost = [](const Letter& l) { return std::holds_alternative<ProposalMessage>(l.message); };
+  for (int i = 0; i < 20; i++) h.Submit(1, "many " + std::to_string(i));
+  for (size_t i = 2; i < 4; i++) h.Submit(i, "few");
+  h.Run();
+  h.lost = nullptr;
+  h.Tick(400'000);
+  h.Run();
+  std::vector<size_t> heights(4, 0);
+  for (size_t k = 0; k < h.at(0).delivered.size(); k++)
+    for (const auto& b : h.at(0).delivered[k].batches)
+      if (heights[b->header.origin.value - 1u] == 0) heights[b->header.origin.value - 1u] = k;
+  EXPECT_LE(heights[2], heights[1] + 1);  // not behind the twenty
+  EXPECT_LE(heights[3], heights[1] + 1);
+}
+
+TEST(Replica, BatchesWithWrongSignatureOrBodyAreRejected) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  auto forged = std::make_shared<Batch>(*batch.batch);
+  forged->header.signature.bytes[0] ^= 1;
+  h.Give(1, NodeId{1}, BatchMessage{forged});
+  EXPECT_TRUE(Rejected(h.at(1), "wrong signature"));
+  auto swapped = std::make_shared<Batch>(*batch.batch);
+  swapped->write_sets[0] = WriteSet("something else");
+  h.Give(1, NodeId{1}, BatchMessage{swapped});
+  EXPECT_TRUE(Rejected(h.at(1), "a batch: "));
+}
+
+TEST(Replica, SubmissionsAreHeldBackByApplyAndByBytes) {
+  ReplicaLimits limits;
+  limits.apply_lag_blocks_max = 2;
+  Harness h(1, limits);
+  h.Open();
+  for (int i = 0; i < 3 && h.at(0).replica->CanSubmit(); i++) {
+    h.Submit(0, "w");
+    h.Run();
+  }
+  EXPECT_FALSE(h.at(0).replica->CanSubmit());
+  h.Take(0, h.at(0).replica->OnApplied(h.at(0).replica->status().delivered, h.now));
+  EXPECT_TRUE(h.at(0).replica->CanSubmit());
+
+  ReplicaLimits small;
+  small.pending_bytes_per_origin_max = 2000;
+  Harness full(4, small);
+  full.Open();
+  full.lost = [](const Letter&) { return true; };
+  for (int i = 0; i < 100 && full.at(2).replica->CanSubmit(); i++) full.Submit(2, "w");
+  EXPECT_FALSE(full.at(2).replica->CanSubmit());
+  EXPECT_GT(full.at(2).replica->status().submitted_waiting, 0u);
+}
+
+// ---- votes ---------------------------------------------------------------------------------------------------------
+
+TEST(Replica, VotesThatComeBeforeTheProposalCount) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  const Height height = proposal.block->header.height;
+  const Digest hash = proposal.block->header.hash();
+  for (size_t i : {2, 3}) h.Give(1, Harness::Id(i), h.Vote(i, Phase::kPrepare, height, hash));
+  for (size_t i : {2, 3}) h.Give(1, Harness::Id(i), h.Vote(i, Phase::kCommit, height, hash));
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, proposal);
+  h.Sync(1);
+  EXPECT_EQ(h.at(1).delivered.back().block->header.hash(), hash);
+}
+
+TEST(Replica, ForgedAndForeignVotesAreRejected) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  const Height height = proposal.block->header.height;
+  const Digest hash = proposal.block->header.hash();
+  VoteMessage forged = h.Vote(2, Phase::kPrepare, height, hash);
+  forged.envelope.signature.bytes[0] ^= 1;
+  h.Give(1, NodeId{4}, forged);
+  EXPECT_TRUE(Rejected(h.at(1), "wrong signature"));
+  VoteMessage as_commit = h.Vote(2, Phase::kPrepare, height, hash);
+  as_commit.phase = Phase::kCommit;
+  h.at(1).rejected.clear();
+  h.Give(1, NodeId{4}, as_commit);
+  EXPECT_TRUE(Rejected(h.at(1), "wrong signature"));
+  VoteMessage stranger = h.Vote(2, Phase::kPrepare, height, hash);
+  stranger.envelope.signer = NodeId{9};
+  h.Give(1, NodeId{4}, stranger);
+  EXPECT_TRUE(Rejected(h.at(1), "not a peer"));
+  VoteMessage other_view = h.Vote(2, Phase::kPrepare, height, hash);
+  other_view.view = View{1};
+  h.Give(1, NodeId{3}, other_view);
+  EXPECT_TRUE(Rejected(h.at(1), "epoch or view"));
+}
+
+TEST(Replica, ASignatureIsVerifiedOnceAndOnlyIfNeeded) {
+  Harness h(4);
+  h.Open();
+  h.verifier.count = 0;
+  h.Submit(0, "a");
+  h.Run();
+  // Each backup: batch, proposal, one PREPARE beside its own and the primary's, two COMMITs. The primary: two and two.
+  EXPECT_LE(h.verifier.count, 3 * 5 + 4);
+}
+
+TEST(Replica, AVoteForAnOldHeightIsAnsweredWithTheCertifiedBlock) {
+  Harness h(4);
+  h.Open();
+  h.lost = [](const Letter& l) { return l.to == NodeId{4} && std::holds_alternative<VoteMessage>(l.message); };
+  h.Submit(0, "a");
+  h.Run();
+  const Height height = h.at(0).replica->status().committed;
+  EXPECT_EQ(h.at(3).replica->status().committed, height.prev());
+  h.now += 200'000;
+  h.Give(0, NodeId{4}, h.Vote(3, Phase::kPrepare, height, h.at(0).replica->status().committed_hash));
+  const auto answers = h.Sent<BlockMessage>(NodeId{1}, NodeId{4});
+  ASSERT_EQ(answers.size(), 1u);
+  h.Run();
+  EXPECT_EQ(h.at(3).replica->status().committed, height);
+}
+
+// ---- catching up ---------------------------------------------------------------------------------------------------
+
+TEST(Replica, ALaggardAsksForBlocksAndBelievesTheirCertificates) {
+  Harness h(4);
+  h.Open();
+  h.Crash(3);
+  for (int i = 0; i < 30; i++) {
+    h.Submit(0, "w" + std::to_string(i));
+    h.Run();
+  }
+  const Height height = h.at(0).replica->status().committed;
+  h.Start(3);
+  h.Run();
+  h.Tick(600'000);
+  h.Run();
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+  EXPECT_TRUE(h.at(3).replica->CanSubmit());
+}
+
+TEST(Replica, ABlockWithAFalseCertificateIsRejected) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  auto certificate = std::make_shared<Certificate>();
+  certificate->height = proposal.block->header.height;
+  certificate->hash = proposal.block->header.hash();
+  for (size_t i = 0; i < 3; i++) certificate->votes.push_back(h.SignVote(i, Phase::kPrepare, certificate->height, certificate->hash));
+  h.Give(1, NodeId{3}, BlockMessage{proposal.block, certificate, {batch.batch}, 0});
+  EXPECT_TRUE(Rejected(h.at(1), "a block: "));
+  certificate = std::make_shared<Certificate>(*certificate);
+  certificate->votes.clear();
+  for (size_t i = 0; i < 2; i++) certificate->votes.push_back(h.SignVote(i, Phase::kCommit, certificate->height, certificate->hash));
+  h.at(1).rejected.clear();
+  h.Give(1, NodeId{3}, BlockMessage{proposal.block, certificate, {batch.batch}, 0});
+  EXPECT_TRUE(Rejected(h.at(1), "a quorum has 3"));
+  certificate = std::make_shared<Certificate>(*certificate);
+  certificate->votes.push_back(h.SignVote(3, Phase::kCommit, certificate->height, certificate->hash));
+  h.Give(1, NodeId{3}, BlockMessage{proposal.block, certificate, {batch.batch}, 0});
+  h.Sync(1);
+  EXPECT_EQ(h.at(1).replica->status().committed_hash, certificate->hash);
+}
+
+TEST(Replica, BlocksThatAreNotInMemoryAreServedByTheOwner) {
+  ReplicaLimits limits;
+  limits.recent_blocks_max = 2;
+  Harness two(2, limits);
+  two.Open();
+  for (int i = 0; i < 5; i++) {
+    two.Submit(0, "w");
+    two.Run();
+  }
+  two.Give(0, NodeId{2}, BlockRequest{Height{1}, 100});
+  ASSERT_EQ(two.at(0).served.size(), 1u);
+  EXPECT_EQ(two.at(0).served[0].from, Height{1});
+  EXPECT_EQ(two.at(0).served[0].count, two.at(0).replica->status().delivered.value - 2);
+  two.Give(0, NodeId{2}, BlockRequest{Height{1}, 0});
+  EXPECT_TRUE(Rejected(two.at(0), "a request for no block"));
+}
+
+// ---- status --------------------------------------------------------------------------------------------------------
+
+TEST(Replica, StatusNamesThoseWhoseVotesAreMissing) {
+  Harness h(4);
+  h.Open();
+  h.Crash(2);
+  h.Crash(3);
+  h.Submit(0, "a");
+  h.Run();
+  const ReplicaStatus s = h.at(0).replica->status();
+  EXPECT_STREQ(s.phase, "preparing");
+  EXPECT_FALSE(s.has_quorum);
+  EXPECT_EQ(s.missing, (std::vector<NodeId>{NodeId{3}, NodeId{4}}));
+  EXPECT_EQ(s.submitted_waiting, 1u);
+}
+
+TEST(Replica, WithoutThePrimaryItSaysSo) {
+  Harness h(4);
+  h.Open();
+  h.Crash(0);
+  h.Submit(1, "a");
+  h.Run();
+  const ReplicaStatus s = h.at(1).replica->status();
+  EXPECT_STREQ(s.phase, "waiting");
+  EXPECT_FALSE(s.primary_connected);
+  EXPECT_EQ(s.missing, std::vector<NodeId>{NodeId{1}});
+}
+
+// ---- the journal's fold --------------------------------------------------------------------------------------------
+
+TEST(RecoveredState, RefusesAJournalThatContradictsItself) {
+  Harness h(4);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  h.Give(1, NodeId{1}, batch);
+  h.Give(1, NodeId{1}, proposal);
+  h.Sync(1);
+  RecoveredState state;
+  const auto& journal = h.at(1).journal;
+  EXPECT_NE(RecoveredState{}.Apply(journal[1], 1), "");  // does not begin with a genesis
+  for (size_t i = 0; i < journal.size(); i++) ASSERT_EQ(state.Apply(journal[i], i + 1), "");
+  ASSERT_NE(state.prepare, nullptr);
+  PrepareRecord other = *state.prepare;
+  other.vote.hash.bytes[0] ^= 1;
+  EXPECT_NE(state.Apply(other, journal.size() + 1), "");
+  PrepareRecord far = *state.prepare;
+  far.vote.height = far.vote.height.next();
+  EXPECT_NE(state.Apply(far, journal.size() + 1), "");
+  Genesis another = h.genesis;
+  another.cluster_name = "another";
+  EXPECT_NE(state.Apply(GenesisRecord{another.Encode(), NodeId{2}}, journal.size() + 1), "");
+}
+
+}  // namespace
+}  // namespace dadbs::core
