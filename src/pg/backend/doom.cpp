@@ -124,19 +124,24 @@ void RunUtility(PlannedStmt* statement, const char* text, bool read_only_tree, P
   PG_END_TRY();
 }
 
-// Reported outside of the hooks above. Keeps to assignments: it runs in the middle of error handling.
+// elog.c frees its texts when a FATAL one has been reported, so each must be allocated where it expects it.
+void Put(char** field, const ErrorData* error, const char* text) {
+  *field = MemoryContextStrdup(error->assoc_context != nullptr ? error->assoc_context : ErrorContext, text);
+}
+
+// Reported outside of the hooks above.
 void RewriteReport(ErrorData* error) {
   if (error->elevel >= ERROR && error->sqlerrcode != kErrUnknown && shared != nullptr && MyProc != nullptr) {
     SlotState const state = MySlot()->state;
     if (state == SlotState::kCommitting || (state == SlotState::kTurn && error->elevel >= FATAL)) {
       error->sqlerrcode = kErrUnknown;
-      error->hint = const_cast<char*>("The transaction has been handed over to the group and may commit. "
-                                      "Look at dadbs.transaction_status().");
-    } else if (CausedBySignal(error->sqlerrcode) && error->message != kLost && Doomed()) {
+      Put(&error->hint, error, "The transaction has been handed over to the group and may commit. "
+                               "Look at dadbs.transaction_status().");
+    } else if (CausedBySignal(error->sqlerrcode) && Doomed()) {
       error->sqlerrcode = kErrConflict;
-      error->message = const_cast<char*>(kLost);
-      error->detail = const_cast<char*>(kLostDetail);
-      error->hint = const_cast<char*>(kLostHint);
+      Put(&error->message, error, kLost);
+      Put(&error->detail, error, kLostDetail);
+      Put(&error->hint, error, kLostHint);
     }
   }
   if (previous_emit_log) previous_emit_log(error);
