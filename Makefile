@@ -28,8 +28,10 @@ DADBS_CXXFLAGS = -std=c++20 -O2 -g -fPIC -Wall -Wextra -Werror -Wno-unused-param
 DEPFILES := $(OBJS:.o=.d)
 EXTRA_CLEAN += $(DEPFILES)
 
+PG_INCLUDES = $(addprefix -isystem ,$(realpath $(includedir_server) $(includedir_internal)))
+
 %.o: %.cpp
-	$(CXX) $(DADBS_CXXFLAGS) -Iinclude -isystem $(includedir_server) -isystem $(includedir_internal) -D_GNU_SOURCE -MMD -MP -c -o $@ $<
+	$(CXX) $(DADBS_CXXFLAGS) -Iinclude $(PG_INCLUDES) -D_GNU_SOURCE -MMD -MP -c -o $@ $<
 -include $(DEPFILES)
 
 dadbs.so: $(CORE_LIBS)
