@@ -43,6 +43,13 @@ Owned<X509> SelfSigned(EVP_PKEY* key) {
   return made ? std::move(certificate) : nullptr;
 }
 
+// As people know it: the form of a node's description.
+std::string KeyText(const PublicKey& key) {
+  unsigned char base64[4 * ((PublicKey::kSize + 2) / 3) + 1];
+  const int n = EVP_EncodeBlock(base64, key.bytes.data(), PublicKey::kSize);
+  return "ed25519:" + std::string(reinterpret_cast<char*>(base64), static_cast<size_t>(n));
+}
+
 }  // namespace
 
 std::unique_ptr<TlsIdentity> TlsIdentity::Create(ByteView seed, std::string* error) {
@@ -84,7 +91,7 @@ int TlsSession::Verify(X509_STORE_CTX* store, void*) noexcept {
     return 0;
   }
   if (!self->accepts_(self->peer_key_)) {
-    self->refused_ = "it shows the key " + ToHex(self->peer_key_.view()) + ", which is not the one expected";
+    self->refused_ = "it shows the key " + KeyText(self->peer_key_) + ", which is not the one expected";
     return 0;
   }
   X509_STORE_CTX_set_error(store, X509_V_OK);

@@ -94,6 +94,7 @@ void PublishMember();
 // The same from memory, plain data: at the commit of create_cluster nothing may throw. Bumps configure_requests.
 struct Identity {
   Oid database = InvalidOid;  // invalid: not (yet) a member
+  Oid joining = InvalidOid;   // the database of a server that has called join_cluster
   uint16 self = 0;
   uint8 chain_id[32] = {};
   uint32 sequence_stride = 1;

@@ -11,6 +11,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "commands/extension.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -61,6 +62,7 @@ void CheckLocalNames(Node* node) {
 }
 
 void ForgetDroppedLocals() {
+  if (!OidIsValid(get_extension_oid("dadbs", true))) return;  // it was the extension that was dropped
   Oid user;
   int context;
   GetUserIdAndSecContext(&user, &context);

@@ -350,6 +350,7 @@ void PublishIdentity(const Identity& identity) noexcept {
   shared->self_id = identity.self;
   memcpy(shared->chain_id, identity.chain_id, sizeof(shared->chain_id));
   shared->sequence_stride = identity.sequence_stride;
+  pg_atomic_write_u32(&shared->joining_database, identity.joining);
   pg_write_barrier();
   pg_atomic_write_u32(&shared->database, identity.database);
   pg_atomic_fetch_add_u32(&shared->configure_requests, 1);
@@ -360,7 +361,12 @@ void PublishMember() {
   try {
     std::optional<MemberConfig> const config = LoadMemberConfig();
     std::optional<Member> const member = LoadMember();
-    PublishIdentity(member ? IdentityOf(*member) : Identity{});
+    Identity identity;
+    if (member)
+      identity = IdentityOf(*member);
+    else if (config)
+      identity.joining = config->database;
+    PublishIdentity(identity);
     if (config) SetMemberState(member ? MemberState::kStarting : MemberState::kJoining, "the server is starting");
     return;
   } catch (const PgError& e) {

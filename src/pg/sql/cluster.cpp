@@ -335,7 +335,9 @@ Datum JoinCluster(FunctionCallInfo fcinfo) {
   config.occupied_schemas = OccupiedSchemas({});
   WarnOfFsync();
   if (config.occupied_schemas.empty()) TakeOver({"public"});  // else the founder has to name other schemas
-  StagePending(config, {}, Identity{});
+  Identity identity;
+  identity.joining = MyDatabaseId;
+  StagePending(config, {}, identity);
   Notice("the genesis block is fetched from \"" + config.founder->name + "\" at " + config.founder->address,
          "SELECT dadbs.wait_for_ready() tells how it goes on.");
   return TextResult(FormatNodeLine(self));
@@ -355,6 +357,7 @@ void InitClusterHooks() {
   RegisterXactCallback(OnTransactionEvent, nullptr);
   previous_object_access = object_access_hook;
   object_access_hook = OnObjectAccess;
+  InitJoiningGuard();
 }
 
 }  // namespace dadbs::pg

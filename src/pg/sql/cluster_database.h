@@ -20,4 +20,7 @@ void TakeOver(const std::vector<std::string>& schemas);
 // its replica identity, and records definitions as of height 0. Returns how many tables.
 uint64 RecordBaseline(const std::vector<std::string>& schemas);
 
+// ProcessUtility hook: while this server joins, nothing new may come into a database that was found empty.
+void InitJoiningGuard();
+
 }  // namespace dadbs::pg
