@@ -17,9 +17,9 @@ namespace dadbs::pg {
 // transaction callbacks: they run last-registered first, and nobody may write after ours.
 void InitHold();
 
-// Orders `change` alone and returns when it has been executed and is visible here; throws the verdict otherwise. Ends the
-// caller's (so far empty) transaction and starts a new one. Only where nothing else is in the transaction: the caller
-// has checked PROCESS_UTILITY_TOPLEVEL and !IsInTransactionBlock(true).
+// Orders `change` alone and returns when it has been executed and is visible here; throws the verdict otherwise. Ends
+// the caller's (so far empty) transaction and starts a new one. Only where nothing else is in the transaction: the
+// caller has checked PROCESS_UTILITY_TOPLEVEL and !IsInTransactionBlock(true).
 void HoldLoneDdl(const core::DdlChange& change);
 
 // Puts a 'Q' or 'S' change at this place of the transaction's write set. Rolled back with its subtransaction. Implies
@@ -32,9 +32,9 @@ void MarkNeedsReplay();
 // The last transaction of this session that was ordered; false: none yet.
 bool LastTransactionId(core::TransactionId* id);
 
-// Definitions changed at `position`, which is applied, committed, and whose invalidations have been sent. By the apply worker,
-// instead of writing shared->schema_position: transactions that run now may have read the old definitions and keep the old
-// schema base; later ones start with the new ones.
+// Definitions changed at `position`, which is applied, committed, and whose invalidations have been sent. By the
+// apply worker, instead of writing shared->schema_position: transactions that run now may have read the old
+// definitions and keep the old schema base; later ones start with the new ones.
 void PublishSchemaPosition(core::Prefix position) noexcept;
 
 // What the calling transaction did so far counts as a change of shared objects although no row of a shared table was

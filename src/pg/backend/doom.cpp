@@ -2,10 +2,11 @@
  * doom.cpp: a transaction that stands in the way of the holder of the turn, while it still executes.
  *
  * The watcher sets `doomed` with the victim's local transaction id in the victim's slot, then wakes it by signals of
- * growing strength (recipe R7). What the client would read of those ("canceling statement due to user request",
- * "... due to conflict with recovery") is not what has happened: the hooks around the executor and utilities replace such an error by
- * SQLSTATE 40001 with our words, and end a doomed transaction at its next statement even when no signal came.
- * An error that arises outside of them (planning, a fastpath call) is rewritten where it is reported: emit_log_hook.
+ * growing strength (recipe R7). What the client would read of those ("canceling statement due to user request", "...
+ * due to conflict with recovery") is not what has happened: the hooks around the executor and utilities replace such
+ * an error by SQLSTATE 40001 with our words, and end a doomed transaction at its next statement even when no signal
+ * came. An error that arises outside of them (planning, a fastpath call) is rewritten where it is reported:
+ * emit_log_hook.
  *
  * The hooks also notice settings that must not change between a statement and COMMIT: track_counts and
  * session_replication_role.

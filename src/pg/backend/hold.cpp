@@ -66,7 +66,7 @@ bool committing = false;               // between EnterCommit and the end of the
 int synchronous_commit_before = 0;     // while committing
 bool exit_callback_registered = false;
 
-// ---- refusals ------------------------------------------------------------------------------------------------------
+// ---- refusals -----------------------------------------------------------------------------------------------------
 
 bool OwnWorker() {
   return MyBgworkerEntry != nullptr && strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") == 0;
@@ -109,7 +109,8 @@ void RefuseWhatCannotBeShared(const TransactionChanges& changes) {
                   "Table \"" + NameOf(changes.local) + "\" is local. A replay would restore the shared half only.",
                   "Use two transactions, or set dadbs.allow_mixed_writes.");
   if (Call([] { return LocksCatalog(); }))
-    throw PgError(kErrNotSupported, "cannot lock a system catalog exclusively in a transaction that writes shared tables");
+    throw PgError(kErrNotSupported,
+                  "cannot lock a system catalog exclusively in a transaction that writes shared tables");
   if (IsolationIsSerializable() && !guc_accept_snapshot_isolation)
     throw PgError(kErrNotSupported, "SERIALIZABLE transactions cannot write shared tables yet",
                   "Serializability is not enforced between members.",
@@ -120,7 +121,8 @@ void RefuseWhatCannotBeShared(const TransactionChanges& changes) {
 void RefuseWhatReplayLoses(bool lossy) {
   RequireInternalAbort();
   if (lossy)
-    throw PgError(kErrNotSupported, "cannot write temporary tables in a transaction that has to be applied from its block",
+    throw PgError(kErrNotSupported,
+                  "cannot write temporary tables in a transaction that has to be applied from its block",
                   "It holds DDL, TRUNCATE or rows of a table whose constraints the members check at the position.",
                   "Write the temporary tables in a transaction of their own.");
 }
@@ -136,7 +138,7 @@ void RequireCaptured(FullTransactionId xid) {
                 "Retry the transaction.");
 }
 
-// ---- the hold ------------------------------------------------------------------------------------------------------
+// ---- the hold -----------------------------------------------------------------------------------------------------
 
 // Sound: a position published after this was read gives the transaction its floor first (PublishSchemaPosition).
 uint64 SchemaBase() {
@@ -210,7 +212,8 @@ void AwaitTurn(bool lost_writes) {
       case SlotState::kDone:
         if (seen.outcome == Outcome::kRefused) ThrowRefusal();
         if (seen.outcome == Outcome::kNothing) return LeaveDone();
-        return AbortInternally(false, lost_writes);  // replayed while this one still held its rows: they are not to be committed
+        // Replayed, although this one has not let go: what it did itself is not to be committed.
+        return AbortInternally(false, lost_writes);
       default: DADBS_CHECK(!"a held transaction whose slot was taken away");
     }
     AwaitChange(seen);
@@ -242,9 +245,7 @@ void PreCommit() {
   if (!Concerned()) return;
   TransactionId const top = GetTopTransactionIdIfAny();
   if (!TransactionIdIsValid(top)) return;
-  if (EmittedChanges() == 0 && !AnyRowsCounted()) {
-    if (!counts_were_off) return;
-  }
+  if (EmittedChanges() == 0 && !counts_were_off && !AnyRowsCounted()) return;
   TransactionChanges changes = CountChanges();
   if (!changes.shared && EmittedChanges() == 0 && !counts_were_off) return;
   HoldTransaction(GetTopFullTransactionId(), &changes);
@@ -257,7 +258,7 @@ void PrePrepare() {
                 "Use COMMIT: it is atomic on all members.");
 }
 
-// ---- the end of a transaction; nothing here throws -----------------------------------------------------------------------
+// ---- the end of a transaction; nothing here throws ----------------------------------------------------------------
 
 void AtCommit() noexcept {
   if (committing) FinishTurn();

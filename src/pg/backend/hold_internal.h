@@ -37,8 +37,8 @@ void AddEmitted();
 uint32 EmittedChanges();
 void EndSubtransactionOfEmitted(bool committed) noexcept;
 void ForgetCounts() noexcept;
-// ExecutorStart: foreign tables and shared ones are not written in one transaction: the foreign server's callback commits
-// before ours. Raises.
+// ExecutorStart: foreign tables and shared ones are not written in one transaction: the foreign server's callback
+// commits before ours. Raises.
 void CheckForeignWrites(const PlannedStmt* statement);
 
 // ---- doom.cpp: losing to the holder of the turn

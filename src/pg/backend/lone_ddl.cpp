@@ -1,9 +1,9 @@
 /*
  * lone_ddl.cpp: a statement that takes its turn first (recipe R3).
  *
- * Nothing of it has been executed. The session's (empty) transaction is ended, the text goes to capture as an 'L' message,
- * and the backend waits outside any transaction, without lock, snapshot or xmin, until the apply worker has executed it at
- * its position, or has refused it. Then a new transaction is begun for the caller.
+ * Nothing of it has been executed. The session's (empty) transaction is ended, the text goes to capture as an 'L'
+ * message, and the backend waits outside any transaction, without lock, snapshot or xmin, until the apply worker has
+ * executed it at its position, or has refused it. Then a new transaction is begun for the caller.
  *
  * The slot goes kCapturing -> kHandedOver -> kDone, never to kTurn. Cancel is as for any held transaction: 57014 before
  * the hand-over, 40003 after it.

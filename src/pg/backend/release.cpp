@@ -6,11 +6,11 @@
  * the PRE_COMMIT callback, the backend waits outside any transaction for what replay makes of it, and goes on in a
  * new, empty transaction, which core commits: the client gets its COMMIT, or the verdict's error, truthfully.
  *
- * With the transaction goes session state that COMMIT would have kept: settings, LISTEN and NOTIFY. It is read before and
- * given back in a transaction of its own. Prepared statements, sequences, advisory locks and held cursors survive by
- * themselves. What was written to temporary (or, if allowed, local) tables is lost: such a transaction is
- * refused before the hand-over if it surely aborts internally, and one that is forced later reads 40003 and what was
- * lost. Gap: pg_notify() called as a function is not given again.
+ * With the transaction goes session state that COMMIT would have kept: settings, LISTEN and NOTIFY. It is read before
+ * and given back in a transaction of its own. Prepared statements, sequences, advisory locks and held cursors survive
+ * by themselves. What was written to temporary (or, if allowed, local) tables is lost: such a transaction is refused
+ * before the hand-over if it surely aborts internally, and one that is forced later reads 40003 and what was lost.
+ * Gap: pg_notify() called as a function is not given again.
  */
 #include <optional>
 
@@ -36,7 +36,7 @@ namespace {
 
 bool in_internal_abort = false;
 
-// ---- settings ------------------------------------------------------------------------------------------------------
+// ---- settings -----------------------------------------------------------------------------------------------------
 
 struct SavedSetting {
   std::string name;
@@ -97,7 +97,7 @@ void RestoreSetting(const SavedSetting& s) {
   });
 }
 
-// ---- LISTEN, UNLISTEN, NOTIFY -----------------------------------------------------------------------------------------
+// ---- LISTEN, UNLISTEN, NOTIFY -------------------------------------------------------------------------------------
 
 struct Notification {
   int level;  // of the subtransaction
@@ -166,7 +166,7 @@ extern "C" void ForgetNotifications(XactEvent event, void*) {
   if ((event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT) && !in_internal_abort) notifications.clear();
 }
 
-// ---- the session across the abort ---------------------------------------------------------------------------------------
+// ---- the session across the abort ---------------------------------------------------------------------------------
 
 struct SessionState {
   std::vector<SavedSetting> settings;
@@ -201,7 +201,7 @@ void RestoreSession(const SessionState& state) {
   }
 }
 
-// ---- the wait ------------------------------------------------------------------------------------------------------
+// ---- the wait -----------------------------------------------------------------------------------------------------
 
 // A utility's own commits (CREATE INDEX CONCURRENTLY, VACUUM FULL, ...) hold what an abort would take from under them.
 bool CanAbortInternally() {

@@ -78,7 +78,8 @@ void ServeInterrupts(const SlotView& seen) {
   if (!InterruptPending) return;
   if (QueryCancelPending && !ProcDiePending && seen.doomed) return AbsorbSignal();
   if (QueryCancelPending || ProcDiePending)
-    return StopWaiting(seen.state, ProcDiePending ? "terminated by the administrator" : "canceled on the user's request");
+    return StopWaiting(seen.state,
+                       ProcDiePending ? "terminated by the administrator" : "canceled on the user's request");
   Call([] { CHECK_FOR_INTERRUPTS(); });
 }
 

@@ -1,9 +1,10 @@
 /*
  * collector.cpp: see collector.h.
  *
- * The backend has counted every row per relation; the WAL must tell the same, or the transaction is refused. A speculative
- * insertion (ON CONFLICT) that lost its race counts as an insert and a delete for the backend. TRUNCATE sets both counts of
- * its relations to zero. Rows of a relation that the backend did not list were written while track_counts was off.
+ * The backend has counted every row per relation; the WAL must tell the same, or the transaction is refused. A
+ * speculative insertion (ON CONFLICT) that lost its race counts as an insert and a delete for the backend. TRUNCATE
+ * sets both counts of its relations to zero. Rows of a relation that the backend did not list were written while
+ * track_counts was off.
  */
 #include "collector.h"
 
@@ -22,7 +23,8 @@ extern "C" {
 
 namespace dadbs::pg {
 
-SaltSource::SaltSource() : algorithm_(EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr)), context_(EVP_CIPHER_CTX_new()) {
+SaltSource::SaltSource()
+    : algorithm_(EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr)), context_(EVP_CIPHER_CTX_new()) {
   if (algorithm_ == nullptr || context_ == nullptr) throw PgError(ERRCODE_INTERNAL_ERROR, "AES-256 is not available");
 }
 
@@ -78,8 +80,8 @@ Collector::Counts& Collector::CountsOf(Relation relation) {
   auto const found = counts_.find(RelationGetRelid(relation));
   if (found != counts_.end()) return found->second;
   throw PgError(kErrState,
-                std::string("table \"") + RelationGetRelationName(relation) + "\" was changed without being counted", "",
-                "Keep track_counts on while shared tables are written.");
+                std::string("table \"") + RelationGetRelationName(relation) + "\" was changed without being counted",
+                "", "Keep track_counts on while shared tables are written.");
 }
 
 void Collector::OnRow(char op, Relation relation, HeapTuple old_key, HeapTuple row) {

@@ -5,12 +5,12 @@
  * allows by default; none of its callbacks is used: those of the reorder buffer are replaced. One decoding context
  * serves the search for the starting point and all that follows.
  *
- * Transactions are decoded once, while they wait in COMMIT, as if they were being prepared: ReorderBufferPrepare hands every
- * surviving change to the callbacks and keeps the transaction, so that its COMMIT or ABORT record is later handled as
- * ever. For that its PREPARE mark is taken off again. Its gid is allocated where the transaction lives: a cleanup
- * after an error frees it.
- * Ordinary commits are only read for what they do to the catalogs: the origin filter answers "skip" for records of the
- * transaction manager, and for what was written with DoNotReplicateId (history rows, the apply worker's).
+ * Transactions are decoded once, while they wait in COMMIT, as if they were being prepared: ReorderBufferPrepare
+ * hands every surviving change to the callbacks and keeps the transaction, so that its COMMIT or ABORT record is
+ * later handled as ever. For that its PREPARE mark is taken off again. Its gid is allocated where the transaction
+ * lives: a cleanup after an error frees it. Ordinary commits are only read for what they do to the catalogs: the
+ * origin filter answers "skip" for records of the transaction manager, and for what was written with DoNotReplicateId
+ * (history rows, the apply worker's).
  *
  * Rows that ON CONFLICT inserted and took back when it lost a race are counted by their session but not decoded: their
  * records are noted here as they are read.
@@ -87,7 +87,7 @@ std::vector<SpeculativeAbort> speculative_aborts;
 std::span<const uint32_t> current_children;  // while a transaction is being decoded
 constexpr size_t kSpeculativeAbortsBeforePurge = 256;
 
-// ---- reading WAL ---------------------------------------------------------------------------------------------------
+// ---- reading WAL --------------------------------------------------------------------------------------------------
 
 // Lets go of WAL and catalog rows that are not needed any more.
 void Advance() {
@@ -122,7 +122,7 @@ int ReadPage(XLogReaderState* state, XLogRecPtr page, int wanted, XLogRecPtr, ch
   return static_cast<int>(Min(flushed - page, static_cast<XLogRecPtr>(XLOG_BLCKSZ)));
 }
 
-// ---- callbacks of the reorder buffer; they serve DecodeOpenTransaction only ------------------------------------------
+// ---- callbacks of the reorder buffer; they serve DecodeOpenTransaction only ---------------------------------------
 
 HeapTuple TupleOf(ReorderBufferTupleBuf* buffer) { return buffer != nullptr ? &buffer->tuple : nullptr; }
 
@@ -137,7 +137,8 @@ void OnChange(ReorderBuffer*, ReorderBufferTXN*, Relation relation, ReorderBuffe
     case REORDER_BUFFER_CHANGE_DELETE: op = 'D'; break;
     default: return;
   }
-  if (op != 'D' && row == nullptr) elog(ERROR, "a decoded change of \"%s\" has no row", RelationGetRelationName(relation));
+  if (op != 'D' && row == nullptr)
+    elog(ERROR, "a decoded change of \"%s\" has no row", RelationGetRelationName(relation));
   Enter([&] { current_sink->OnRow(op, relation, old_key, row); });
 }
 
@@ -191,7 +192,7 @@ void ReplaceCallbacks() {
   reorder->output_rewrites = false;
 }
 
-// ---- transactions that are open ----------------------------------------------------------------------------------------
+// ---- transactions that are open -----------------------------------------------------------------------------------
 
 ReorderBufferTXN* FindTransaction(TransactionId xid) {
   auto* const entry = static_cast<TransactionEntry*>(hash_search(context->reorder->by_txn, &xid, HASH_FIND, nullptr));
@@ -222,12 +223,13 @@ void DecodePrepared(TransactionId xid, std::span<const uint32_t> children) {
   ForgetPrepare(xid);
 }
 
-// ---- records -------------------------------------------------------------------------------------------------------
+// ---- records ------------------------------------------------------------------------------------------------------
 
 core::ByteView OurMessage(XLogReaderState* reader) {
   if (XLogRecGetRmid(reader) != RM_LOGICALMSG_ID) return {};
   auto* const message = reinterpret_cast<xl_logical_message*>(XLogRecGetData(reader));
-  if (message->transactional || message->dbId != MyDatabaseId || strcmp(message->message, kMessagePrefix) != 0) return {};
+  bool const ours = message->dbId == MyDatabaseId && strcmp(message->message, kMessagePrefix) == 0;
+  if (message->transactional || !ours) return {};
   return {reinterpret_cast<const uint8_t*>(message->message + message->prefix_size), message->message_size};
 }
 

@@ -1,8 +1,8 @@
 /*
  * decoder.h: logical decoding of transactions that have not committed.
  *
- * The one place that touches structures of Postgres's logical decoding which move between releases: see decoder.cpp. Used by
- * the capture worker only, one per process.
+ * The one place that touches structures of Postgres's logical decoding which move between releases: see decoder.cpp.
+ * Used by the capture worker only, one per process.
  */
 #pragma once
 

@@ -1,17 +1,17 @@
 /*
  * main.cpp: the capture worker: turns transactions that wait in COMMIT into write sets.
  *
- * One process per member. It reads the server's WAL behind the backends (decoder.h). A "ready" message makes it decode that
- * open transaction into a write set (collector.h), which it sends to the consensus worker through capture_queue; a lone
- * statement's message is wrapped without decoding.
+ * One process per member. It reads the server's WAL behind the backends (decoder.h). A "ready" message makes it
+ * decode that open transaction into a write set (collector.h), which it sends to the consensus worker through
+ * capture_queue; a lone statement's message is wrapped without decoding.
  *
- * The hand-over: under the slot's mutex, while the backend still waits with its locks held, the slot goes kCapturing ->
- * kHandedOver and the write set's base is fixed: the position applied here now. Until then the backend may leave, after it
- * only the chain decides. A transaction that cannot be captured is answered at once (-> kDone, refused).
+ * The hand-over: under the slot's mutex, while the backend still waits with its locks held, the slot goes kCapturing
+ * -> kHandedOver and the write set's base is fixed: the position applied here now. Until then the backend may leave,
+ * after it only the chain decides. A transaction that cannot be captured is answered at once (-> kDone, refused).
  *
- * State owned: the slots' capture fields, shared->capture_from_xid. At its start it answers those that waited for an older
- * capture, for their WAL is behind it and their transactions would keep the new slot from starting. Nothing is durable: the
- * replication slot is temporary.
+ * State owned: the slots' capture fields, shared->capture_from_xid. At its start it answers those that waited for an
+ * older capture, for their WAL is behind it and their transactions would keep the new slot from starting. Nothing is
+ * durable: the replication slot is temporary.
  */
 #include <cstring>
 
@@ -48,7 +48,7 @@ constexpr long kStartPollMs = 100;
 
 shm_mq_handle* queue = nullptr;
 
-// ---- answers -------------------------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------------------------
 
 // The mutex is held.
 void SetRefused(BackendSlot* slot, const PgError& why) {
@@ -103,7 +103,7 @@ void AnswerLeftOver() {
   }
 }
 
-// ---- the hand-over -------------------------------------------------------------------------------------------------
+// ---- the hand-over ------------------------------------------------------------------------------------------------
 
 struct Claim {
   int procno;
@@ -175,7 +175,7 @@ void HandOver(const Claim& claim, uint64 captured, core::WriteSetHeader* header,
   Send(claim, write_set);
 }
 
-// ---- messages ------------------------------------------------------------------------------------------------------
+// ---- messages -----------------------------------------------------------------------------------------------------
 
 class Capture {
  public:
@@ -233,7 +233,7 @@ class Capture {
   SaltSource salts_;
 };
 
-// ---- start and end -------------------------------------------------------------------------------------------------
+// ---- start and end ------------------------------------------------------------------------------------------------
 
 // Text forms must not depend on this server's configuration.
 void FixEnvironment() {
@@ -309,7 +309,8 @@ void Run() {
   Start();
   Capture capture;
   PublishWorker(&shared->capture);
-  pg_atomic_write_u64(&shared->capture_from_xid, Call([] { return U64FromFullTransactionId(ReadNextFullTransactionId()); }));
+  FullTransactionId const from = Call([] { return ReadNextFullTransactionId(); });
+  pg_atomic_write_u64(&shared->capture_from_xid, U64FromFullTransactionId(from));
   for (;;) {
     core::ByteView const message = DecodeNext();
     if (!message.empty()) capture.Handle(message);

@@ -1,5 +1,6 @@
 /*
- * messages.cpp: the bytes of capture_messages.h. Pure: knows OpenSSL's HMAC and the core's encoding, nothing of Postgres.
+ * messages.cpp: the bytes of capture_messages.h. Pure: knows OpenSSL's HMAC and the core's encoding, nothing of
+ * Postgres.
  */
 #include "dadbs/pg/capture_messages.h"
 
@@ -20,8 +21,8 @@ using core::Writer;
 
 namespace {
 
-// Keyed once per process (the secret lives as long as the server) and reused: to fetch and key it costs more than the MAC
-// of a short message.
+// Keyed once per process (the secret lives as long as the server) and reused: to fetch and key it costs more than the
+// MAC of a short message.
 class Hmac {
  public:
   explicit Hmac(ByteView secret) {

@@ -237,7 +237,7 @@ core::ByteView RowEncoder::EncodeRow(char op, Relation relation, HeapTuple old_k
   const RelationCodec& codec = CodecOf(relation);
   if (op != 'I' && (!codec.has_key || codec.full_identity || (op == 'D' && old_key == nullptr)))
     throw PgError(kErrState, std::string("cannot update or delete rows of shared table \"") + codec.name + "\"",
-                  codec.full_identity ? "Its replica identity is FULL, which does not identify rows alike on all members."
+                  codec.full_identity ? "Its replica identity is FULL, which does not name rows alike on all members."
                                       : "It has no primary key and no unique index over NOT NULL columns.",
                   "Add a primary key.");
   out_.Clear();

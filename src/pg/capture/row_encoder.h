@@ -1,9 +1,10 @@
 /*
  * row_encoder.h: decoded heap tuples as canonical change bytes (core/write_set.h).
  *
- * Values travel in binary where the type's wire form holds no OID that could differ between members: the built-in types, their
- * arrays and ranges, and domains over them. Everything else (enums, composites, reg* types, extensions' types) travels as
- * text, written in the fixed environment that the capture worker sets. The commonest types are written without a call.
+ * Values travel in binary where the type's wire form holds no OID that could differ between members: the built-in
+ * types, their arrays and ranges, and domains over them. Everything else (enums, composites, reg* types, extensions'
+ * types) travels as text, written in the fixed environment that the capture worker sets. The commonest types are
+ * written without a call.
  *
  * What is needed per relation is cached until any definition changes (invalidation callbacks, which historic decoding
  * drives too). Runs in the capture worker, under a historic snapshot.

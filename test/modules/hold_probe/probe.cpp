@@ -72,7 +72,7 @@ void Startup() {
   }
 }
 
-// ---- showing what came -----------------------------------------------------------------------------------------------
+// ---- showing what came --------------------------------------------------------------------------------------------
 
 std::string Show(const core::Tuple& tuple) {
   std::string out = "(";
@@ -80,7 +80,8 @@ std::string Show(const core::Tuple& tuple) {
     if (out.size() > 1) out += ", ";
     out += v.tag;
     if (v.tag == 't') out += ":" + std::string(v.bytes.begin(), v.bytes.end());
-    if (v.tag == 'b') out += v.bytes.size() > 32 ? ":" + std::to_string(v.bytes.size()) + " bytes" : ":" + core::ToHex(v.bytes);
+    bool const is_long = v.bytes.size() > 32;
+    if (v.tag == 'b') out += ":" + (is_long ? std::to_string(v.bytes.size()) + " bytes" : core::ToHex(v.bytes));
   }
   return out + ")";
 }
@@ -115,7 +116,7 @@ std::string Describe(const core::WriteSetView& ws) {
   return out;
 }
 
-// ---- the worker ------------------------------------------------------------------------------------------------------
+// ---- the worker ---------------------------------------------------------------------------------------------------
 
 struct Pending {
   LocalWaiter waiter;
