@@ -1,0 +1,248 @@
+"""Rows on four members: constraints that no key covers, foreign keys under concurrency, values and sequences of others.
+
+Numbers in names are those of the hazards (docs/testing.md)."""
+import random
+import threading
+
+import psycopg2
+
+from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually, sqlstate
+
+suite = Suite("rows", port=7820)
+REJECTED_OR_CONFLICT = {"23505", "23P01", "23503", CONFLICT}
+
+
+def race(c, first, second):
+    """Both transactions executed on members 1 and 2 before either commits."""
+    c.settle()
+    a, b = c.connect(1, autocommit=False), c.connect(2, autocommit=False)
+    results = [None, None]
+    try:
+        for connection, statement in ((a, first), (b, second)):
+            connection.cursor().execute(statement)
+
+        def commit(k, connection):
+            results[k] = sqlstate(connection.commit)
+        threads = [threading.Thread(target=commit, args=(k, x)) for k, x in enumerate((a, b))]
+        [t.start() for t in threads]
+        [t.join(30) for t in threads]
+        check(not any(t.is_alive() for t in threads), "a commit hangs")
+    finally:
+        a.close()
+        b.close()
+    return results
+
+
+def one_wins(results, what):
+    check(results.count(None) == 1 and set(results) - {None} <= REJECTED_OR_CONFLICT, f"{what}: {results}")
+
+
+@suite.test
+def unique_without_keys(c):
+    """Partial, expression and exclusion constraints are settled where the row is applied."""
+    c.run(1, "CREATE TABLE soft (id int PRIMARY KEY, a int, b text, during int4range, EXCLUDE USING gist (during WITH &&))",
+          "CREATE UNIQUE INDEX soft_partial ON soft (a) WHERE b = 'x'", "CREATE UNIQUE INDEX soft_lower ON soft (lower(b))")
+    one_wins(race(c, "INSERT INTO soft VALUES (1, 1, 'x')", "INSERT INTO soft VALUES (2, 1, 'x')"), "partial")
+    one_wins(race(c, "INSERT INTO soft VALUES (3, 3, 'Y')", "INSERT INTO soft VALUES (4, 4, 'y')"), "expression")
+    one_wins(race(c, "INSERT INTO soft VALUES (5, 5, 'p', '[1,5)')", "INSERT INTO soft VALUES (6, 6, 'q', '[4,8)')"), "exclusion")
+
+
+@suite.test
+def h12_deferrable_unique(c):
+    c.run(1, "CREATE TABLE ranked (id int PRIMARY KEY, rank int UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+          "INSERT INTO ranked SELECT i, i FROM generate_series(1, 50) i")
+    for i in c.members():
+        c.run(i, "UPDATE ranked SET rank = rank + 1")
+        c.settle()
+    one_wins(race(c, "INSERT INTO ranked VALUES (101, 500)", "INSERT INTO ranked VALUES (102, 500)"), "deferred duplicate")
+    one_wins(race(c, "UPDATE ranked SET rank = 600 WHERE id = 1", "UPDATE ranked SET rank = 600 WHERE id = 2"), "deferred update")
+
+
+@suite.test
+def h37_what_postgres_does_not_check(c):
+    """Orphans under NOT VALID keys, NULLs of NOT NULL domains: alike on all members, whatever the verdict."""
+    c.run(1, "CREATE TABLE p37 (id int PRIMARY KEY)", "CREATE TABLE c37 (id int PRIMARY KEY, p int, note text)",
+          "INSERT INTO c37 VALUES (1, 99, 'orphan'), (2, NULL, 'fine')",
+          "ALTER TABLE c37 ADD FOREIGN KEY (p) REFERENCES p37 NOT VALID")
+    c.run(2, "UPDATE c37 SET note = 'still an orphan' WHERE id = 1")
+    c.settle()
+    c.run(3, "UPDATE c37 SET note = 'again' WHERE id = 1")
+    equal(sqlstate(lambda: c.run(4, "UPDATE c37 SET p = 98 WHERE id = 1")), "23503", "an orphan of its own")
+    c.settle()
+    c.run(1, "CREATE DOMAIN wanted AS int NOT NULL", "CREATE TABLE d37 (id int PRIMARY KEY, w wanted)", "INSERT INTO d37 VALUES (1, 1)")
+    state = sqlstate(lambda: c.run(1, "INSERT INTO d37 SELECT 2, (SELECT w FROM d37 WHERE id = 77)"))
+    check(state in (None, "23502"), f"NULL of a NOT NULL domain: {state}")
+    c.settle()
+    equal({c.value(i, "SELECT count(*) FROM d37") for i in c.members()}, {1 if state else 2}, "rows of d37")
+
+
+@suite.test
+def h38_functions_in_checks(c):
+    c.run(1, "CREATE FUNCTION small(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 < 100; END'",
+          "CREATE TABLE checked (id int PRIMARY KEY CHECK (small(id)))")
+    member = ("SET ROLE dadbs_owner",)  # superusers don't run what came over the chain
+    c.run(2, *member, "INSERT INTO checked VALUES (1)")
+    equal(sqlstate(lambda: c.run(2, *member, "INSERT INTO checked VALUES (100)")), "23514", "the check holds")
+    c.settle()
+    # One that counts rows: refused when it is created, or when it is evaluated; never different.
+    state = sqlstate(lambda: c.run(
+        1, "CREATE FUNCTION few(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN (SELECT count(*) FROM checked) < 3; END'",
+        "ALTER TABLE checked ADD CHECK (few(id))", *member, "INSERT INTO checked VALUES (2)"))
+    check(state is not None, "a check that reads a table")
+
+
+@suite.test
+def references_to_objects(c):
+    """A regclass is an OID of one member."""
+    state = sqlstate(lambda: c.run(1, "CREATE TABLE refers (id int PRIMARY KEY, r regclass)"))
+    if state:
+        return
+    c.run(1, "INSERT INTO refers VALUES (1, 'pg_class')")
+    check(sqlstate(lambda: c.run(1, "CREATE TEMP TABLE mine (i int)", "INSERT INTO refers VALUES (2, 'mine'::regclass)")), "a temporary table's OID")
+    c.settle()
+    equal({c.value(i, "SELECT r::text FROM refers") for i in c.members()}, {"pg_class"}, "regclass everywhere")
+
+
+@suite.test
+def keys_of_tables(c):
+    c.run(1, "CREATE TABLE keyless (a int, b int)", "INSERT INTO keyless VALUES (1, 1), (2, 2)")
+    equal(sqlstate(lambda: c.run(2, "UPDATE keyless SET b = 3")), "55000", "UPDATE without a key")
+    equal(sqlstate(lambda: c.run(2, "DELETE FROM keyless")), "55000", "DELETE without a key")
+    c.settle()
+    c.run(3, "ALTER TABLE keyless ALTER a SET NOT NULL", "CREATE UNIQUE INDEX keyless_a ON keyless (a)")
+    c.settle()
+    c.run(2, "UPDATE keyless SET b = 3 WHERE a = 1", "UPDATE keyless SET a = 5 WHERE a = 2", "DELETE FROM keyless WHERE a = 5")
+    c.settle()
+    equal({c.run(i, "SELECT a, b FROM keyless")[0] for i in c.members()}, {(1, 3)}, "rows by their unique index")
+
+
+@suite.test
+def partitions(c):
+    c.run(1, "CREATE TABLE years (y int, id int, v int, PRIMARY KEY (y, id)) PARTITION BY RANGE (y)",
+          "CREATE TABLE years_1 PARTITION OF years FOR VALUES FROM (0) TO (2000)",
+          "CREATE TABLE years_2 PARTITION OF years FOR VALUES FROM (2000) TO (4000)",
+          "CREATE TABLE of_years (id int PRIMARY KEY, y int, x int, FOREIGN KEY (y, x) REFERENCES years)",
+          "INSERT INTO years SELECT 1990 + i, i, 0 FROM generate_series(1, 20) i", "INSERT INTO of_years VALUES (1, 1991, 1)")
+    c.settle()
+    c.run(2, "UPDATE years SET y = y + 100 WHERE id > 10", "UPDATE years SET y = 3000 WHERE id = 5")
+    equal(sqlstate(lambda: c.run(3, "UPDATE years SET y = 3001 WHERE id = 1")), "23503", "a referenced row leaves its key")
+    c.settle()
+    one_wins(race(c, "INSERT INTO of_years VALUES (2, 1992, 2)", "DELETE FROM years WHERE id = 2"), "child and partitioned parent")
+    one_wins(race(c, "INSERT INTO of_years VALUES (3, 1993, 3)", "UPDATE years SET y = 2500 WHERE id = 3"), "child and a parent that moves")
+
+
+@suite.test
+def types_that_differ(c):
+    c.run(1, "CREATE TABLE wide (id numeric PRIMARY KEY, t text UNIQUE)", "CREATE TABLE narrow (id int PRIMARY KEY, w int REFERENCES wide, t char(5) REFERENCES wide (t))",
+          "INSERT INTO wide VALUES (1.000, 'one'), (2.0, 'two'), (3, 'three')")
+    one_wins(race(c, "INSERT INTO narrow VALUES (1, 1, NULL)", "DELETE FROM wide WHERE id = 1"), "int child of a numeric parent")
+    one_wins(race(c, "INSERT INTO narrow VALUES (2, NULL, 'two')", "UPDATE wide SET t = 'zwei' WHERE id = 2"), "char child of a text parent")
+    equal(race(c, "INSERT INTO narrow VALUES (3, 3, NULL)", "UPDATE wide SET t = 'drei' WHERE id = 3"), [None, None], "another key of the parent")
+
+
+@suite.test
+def sequences_follow_rows(c):
+    c.run(1, "CREATE TABLE numbered (id serial PRIMARY KEY, note text)")
+    c.settle()
+    c.run(1, "INSERT INTO numbered VALUES (1000, 'explicit')")
+    c.settle()
+    ids = [c.value(i, f"INSERT INTO numbered (note) VALUES ('from {i}') RETURNING id") for i in (2, 3, 4)]
+    check(min(ids) > 1000 and len(set(ids)) == 3, f"ids after an explicit one: {ids}")
+    c.settle()
+    c.run(2, "TRUNCATE numbered RESTART IDENTITY")
+    c.settle()
+    ids = [c.value(i, "INSERT INTO numbered (note) VALUES ('x') RETURNING id") for i in c.members()]
+    check(len(set(ids)) == 4 and max(ids) < 100, f"ids after RESTART IDENTITY: {ids}")
+
+
+MIX = """
+CREATE TABLE region (id int PRIMARY KEY, name text UNIQUE);
+CREATE TABLE customer (id bigint PRIMARY KEY, region_id smallint REFERENCES region ON DELETE CASCADE ON UPDATE CASCADE, email text,
+    score numeric(10,2) CHECK (score >= 0), up bigint REFERENCES customer ON DELETE SET NULL);
+CREATE UNIQUE INDEX ON customer (lower(email)) WHERE score > 0;
+CREATE TABLE orders (id int, day date, customer_id bigint REFERENCES customer ON DELETE CASCADE, total int,
+    twice int GENERATED ALWAYS AS (total * 2) STORED, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
+CREATE TABLE orders_2 PARTITION OF orders FOR VALUES FROM ('2020-01-01') TO (MAXVALUE);
+CREATE TABLE lines (order_id int, day date, n int, slot int UNIQUE DEFERRABLE INITIALLY DEFERRED,
+    FOREIGN KEY (order_id, day) REFERENCES orders ON DELETE CASCADE ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    PRIMARY KEY (order_id, day, n));
+INSERT INTO region SELECT i, 'r' || i FROM generate_series(100, 125) i;
+INSERT INTO customer SELECT i, i % 26 + 100, 'C' || i || '@x', i % 7, nullif(i / 2, 0) FROM generate_series(1, 200) i;
+INSERT INTO orders SELECT i, date '2019-01-01' + i, i % 200 + 1, i FROM generate_series(1, 220) i;
+INSERT INTO lines SELECT id, day, n, id * 10 + n FROM orders, generate_series(1, 3) n;
+"""
+STATEMENTS = [
+    "INSERT INTO region VALUES ({b}, 'r' || {a})", "DELETE FROM region WHERE id = {b}", "UPDATE region SET id = {b} WHERE id = {b} + 1",
+    "INSERT INTO customer VALUES ({a}, {b}, 'c' || {b} || '@x', {a} % 5 - 1, nullif({a} / 3, 0)) ON CONFLICT (id) DO UPDATE SET score = 9",
+    "UPDATE customer SET id = {a} + 1 WHERE id = {a}", "UPDATE customer SET email = 'e' || {b}, region_id = {b} WHERE id BETWEEN {a} AND {a} + 3",
+    "DELETE FROM customer WHERE id = {a}", "INSERT INTO orders VALUES ({a}, date '2019-06-01' + {b} * 3, {a}, {b})",
+    "UPDATE orders SET day = day + ({b} - 110) * 9 WHERE id = {a}",
+    "INSERT INTO lines SELECT id, day, 10 + {a} % 3, {s} FROM orders WHERE id = {a}",
+    "UPDATE lines SET n = n + 1, slot = slot + {b} WHERE order_id = {a}", "DELETE FROM orders WHERE id BETWEEN {a} AND {a} + 2",
+    "UPDATE customer SET score = score + 1 WHERE id = {a}", "UPDATE orders SET total = total + 1 WHERE id = {a}",
+]
+RARE_STATEMENTS = ["TRUNCATE lines", "DELETE FROM customer WHERE id % 2 = {a} % 2", "SET CONSTRAINTS ALL IMMEDIATE",
+                   "ALTER TABLE region ADD COLUMN IF NOT EXISTS note{a} int", "ALTER TABLE customer ALTER email SET DEFAULT 'x{a}'",
+                   "CREATE INDEX IF NOT EXISTS orders_total ON orders (total)", "DROP INDEX IF EXISTS orders_total"]
+SESSIONS = [[], ["SET timezone = 'Asia/Kathmandu'", "SET datestyle = 'SQL, DMY'"], ["SET default_transaction_isolation = 'repeatable read'"],
+            ["SET search_path = public, pg_temp", "CREATE TEMP TABLE scratch (i int)"], ["SET ROLE dadbs_owner"], ["SET plan_cache_mode = force_generic_plan"]]
+EXPECTED = ("23", "40001", "40P01")
+
+
+def random_statement(cursor, rng):
+    statement = rng.choice(RARE_STATEMENTS if rng.random() < 0.01 else STATEMENTS)
+    cursor.execute(statement.format(a=rng.randint(1, 220), b=rng.randint(100, 126), s=rng.randint(10**5, 10**9)))
+
+
+@suite.test
+def everything_at_once(c):
+    """Random transactions of related tables on all members; losers and violations are told, all stay equal."""
+    for statement in MIX.strip().split(";\n"):
+        c.run(1, statement.rstrip(";"))
+    c.settle()
+    outcomes = {}
+
+    def client(stop, member, seed):
+        rng = random.Random(seed)
+        connection = c.connect(member, autocommit=False)
+        with connection.cursor() as cursor:
+            for setting in rng.choice(SESSIONS):
+                cursor.execute(setting)
+        connection.commit()
+        while not stop.is_set():
+            try:
+                with connection.cursor() as cursor:
+                    for _ in range(rng.randint(1, 3)):
+                        random_statement(cursor, rng)
+                    if rng.random() < 0.2:
+                        cursor.execute("SAVEPOINT s")
+                        random_statement(cursor, rng)
+                        cursor.execute("ROLLBACK TO s")
+                connection.commit()
+                code = None
+            except psycopg2.Error as e:
+                code = e.pgcode
+                check(code is not None and code.startswith(EXPECTED), f"unexpected on member {member}: {code} {e}")
+                connection.rollback()
+            outcomes[code] = outcomes.get(code, 0) + 1
+        connection.close()
+
+    workers = Workers()
+    for member in c.members():
+        for k in range(2):
+            workers.start(client, member, 100 * member + k)
+    threading.Event().wait(60 if LONG else 12)
+    workers.join()
+    print(f"# outcomes {outcomes}", flush=True)
+    check(outcomes.get(None, 0) > 100, f"hardly anything was committed: {outcomes}")
+    c.settle(60)
+    orphans = """SELECT (SELECT count(*) FROM customer c LEFT JOIN region r ON r.id = c.region_id WHERE c.region_id IS NOT NULL AND r.id IS NULL)
+        + (SELECT count(*) FROM orders o LEFT JOIN customer c ON c.id = o.customer_id WHERE c.id IS NULL)
+        + (SELECT count(*) FROM lines l LEFT JOIN orders o ON o.id = l.order_id AND o.day = l.day WHERE o.id IS NULL)"""
+    for i in c.members():
+        equal(c.value(i, orphans), 0, f"orphans on member {i}")
+        equal(c.run(i, "SELECT slot FROM lines GROUP BY 1 HAVING count(*) > 1"), [], f"duplicates on member {i}")
+
+
+suite.main()
