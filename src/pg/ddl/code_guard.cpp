@@ -7,8 +7,9 @@
  * this member's owner accepts it. The price is paid by a superuser who loaded his own functions: he works as another role
  * (SET ROLE dadbs_owner will do), or sets it.
  *
- * Asked whenever a function is looked up for execution: object_access_hook for calls in expressions, needs_fmgr_hook for
- * triggers and everything else that goes through fmgr. The answer for a built-in function is one comparison.
+ * Asked where a function is about to run: object_access_hook for calls in expressions, fmgr_hook for triggers and everything
+ * else that goes through fmgr. Planning a query over a table whose indexes use such a function is no call: needs_fmgr_hook
+ * only keeps the planner from inlining it. The answer for a built-in function is one comparison.
  */
 #include "internal.h"
 
@@ -29,11 +30,7 @@ namespace dadbs::pg::ddl {
 namespace {
 
 needs_fmgr_hook_type previous_needs_hook = nullptr;
-
-bool OnLookup(Oid function) {
-  CheckFunctionMayRun(function);
-  return previous_needs_hook != nullptr && previous_needs_hook(function);
-}
+fmgr_hook_type previous_fmgr_hook = nullptr;
 
 // Came over the chain: in a shared schema, owned by a role of the group.
 bool CameOverTheChain(Oid function) {
@@ -48,16 +45,31 @@ bool CameOverTheChain(Oid function) {
   return name != nullptr && IsGroupRole(name);
 }
 
+bool MustNotRun(Oid function) {
+  if (function < FirstNormalObjectId || guc_run_shared_code || MyBackendType != B_BACKEND) return false;
+  return IsTransactionState() && superuser() && SharingActive() && CameOverTheChain(function);
+}
+
+bool OnLookup(Oid function) {
+  return MustNotRun(function) || (previous_needs_hook != nullptr && previous_needs_hook(function));
+}
+
+void OnCall(FmgrHookEventType event, FmgrInfo* function, Datum* arg) {
+  if (event == FHET_START) CheckFunctionMayRun(function->fn_oid);
+  if (previous_fmgr_hook) previous_fmgr_hook(event, function, arg);
+}
+
 }  // namespace
 
 void InitCodeGuard() {
   previous_needs_hook = needs_fmgr_hook;
   needs_fmgr_hook = OnLookup;
+  previous_fmgr_hook = fmgr_hook;
+  fmgr_hook = OnCall;
 }
 
 void CheckFunctionMayRun(Oid function) {
-  if (function < FirstNormalObjectId || guc_run_shared_code || MyBackendType != B_BACKEND) return;
-  if (!IsTransactionState() || !superuser() || !SharingActive() || !CameOverTheChain(function)) return;
+  if (!MustNotRun(function)) return;
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                   errmsg("superusers do not run function %s, which came over the chain", get_func_name(function)),
                   errdetail("Any member may have written it, and it would run with a superuser's rights on this server."),

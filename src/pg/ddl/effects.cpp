@@ -128,8 +128,31 @@ Oid OwningRelation(const ObjectAddress& object) {
   }
 }
 
+// A rewritten table's transient heap and its type are gone by the time they are looked at.
+bool Exists(const ObjectAddress& object) {
+  int cache;
+  switch (object.classId) {
+    case RelationRelationId:
+      cache = RELOID;
+      break;
+    case TypeRelationId:
+      cache = TYPEOID;
+      break;
+    case ProcedureRelationId:
+      cache = PROCOID;
+      break;
+    case ConstraintRelationId:
+      cache = CONSTROID;
+      break;
+    default:
+      return true;
+  }
+  return SearchSysCacheExists1(cache, ObjectIdGetDatum(object.objectId));
+}
+
 // Invalid: its kind is in no schema. (get_object_namespace raises for kinds without names.)
 Oid SchemaOf(const ObjectAddress& object) {
+  if (!Exists(object)) return InvalidOid;
   switch (object.classId) {
     case RelationRelationId:
     case TypeRelationId:
@@ -310,13 +333,6 @@ bool EverywhereAlike(const ObjectAddress& object) {
     default:
       return true;
   }
-}
-
-bool Exists(const ObjectAddress& object) {
-  if (object.classId == RelationRelationId) return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(object.objectId));
-  if (object.classId == ConstraintRelationId)
-    return SearchSysCacheExists1(CONSTROID, ObjectIdGetDatum(object.objectId));
-  return true;
 }
 
 void CheckReferences(const ObjectAddress& object) {

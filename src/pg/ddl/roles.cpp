@@ -99,9 +99,14 @@ bool HasOption(List* options, bool (*matches)(const DefElem*)) {
 
 bool IsPassword(const DefElem* option) { return strcmp(option->defname, "password") == 0; }
 
-bool IsMemberOfAnything(Oid role) {
+// Roles of the group may be lent from one to the other.
+bool IsMemberOfLocalRole(Oid role) {
   CatCList* memberships = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(role));
-  bool const any = memberships->n_members > 0;
+  bool any = false;
+  for (int i = 0; i < memberships->n_members; i++) {
+    auto* form = reinterpret_cast<Form_pg_auth_members>(GETSTRUCT(&memberships->members[i]->tuple));
+    any |= !IsGroupRole(GetUserNameFromId(form->roleid, false));
+  }
   ReleaseSysCacheList(memberships);
   return any;
 }
@@ -115,7 +120,7 @@ bool IsOrdinary(Oid role) {
                      !form->rolbypassrls && !IsReservedName(NameStr(form->rolname)) &&
                      strcmp(NameStr(form->rolname), kOwnerRole) != 0;
   ReleaseSysCache(tuple);
-  return plain && !IsMemberOfAnything(role);
+  return plain && !IsMemberOfLocalRole(role);
 }
 
 RoleSpec* Spec(const char* name) {
@@ -184,10 +189,10 @@ void CountCreateRole(Targets* t, const CreateRoleStmt* create) {
     return;
   }
   Oid const here = get_role_oid(create->role, true);
-  if (OidIsValid(here) && !IsOrdinary(here)) {
-    t->missing++;
-    return;
-  }
+  if (OidIsValid(here) && !IsOrdinary(here))
+    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("role \"%s\" already exists", create->role),
+                    errdetail("It has privileges or memberships of its own on this member, so it cannot become a role of the "
+                              "group.")));
   if (OidIsValid(here))
     ereport(NOTICE, (errmsg("role \"%s\" exists on this member and becomes a role of the group", create->role)));
   t->shared++;
