@@ -99,6 +99,11 @@ inline constexpr uint32_t kTransactionsPerBlockMax = (1u << 20) - 2;
 inline constexpr Prefix PrefixAfter(Position p) { return Prefix{(p.height.value << 20) | (p.index + 1)}; }
 inline constexpr Prefix PrefixWholeBlock(Height h) { return Prefix{(h.value << 20) | 0xFFFFFu}; }
 inline constexpr Height PrefixHeight(Prefix p) { return Height{p.value >> 20}; }
+// The highest block that the prefix holds to its end.
+inline constexpr Height WholeBlocks(Prefix p) {
+  bool const whole = (p.value & 0xFFFFFu) == 0xFFFFFu;
+  return whole || PrefixHeight(p).value == 0 ? PrefixHeight(p) : PrefixHeight(p).prev();
+}
 
 enum class Verdict : uint8_t {
   kUnknown = 0,

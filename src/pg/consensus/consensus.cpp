@@ -293,7 +293,7 @@ void ConsensusWorker::TakeSubmissions() {
 }
 
 void ConsensusWorker::TakeTime() {
-  uint64_t const applied = core::PrefixHeight(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
+  uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
   // What is applied was journaled first: otherwise votes that this member gave have been forgotten with the journal.
   if (applied > delivered_)
     throw PgError(kErrHalted, "the journal ends at height " + std::to_string(delivered_) + ", but the tables are at height " +

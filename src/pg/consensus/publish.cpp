@@ -83,7 +83,7 @@ std::string StatusPublisher::Missing(const PublishedInputs& inputs, const std::v
 StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int64_t now_us) const {
   const core::ReplicaStatus& r = in.replica;
   uint64_t const delivered = r.delivered.value;
-  uint64_t const applied = core::PrefixHeight(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
+  uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
   uint64_t const network = NetworkHeight();
   if (!in.journal_problem.empty())
     return {MemberState::kJournalFailing, in.journal_problem, "the journal to be writable again"};

@@ -210,7 +210,7 @@ extern "C" Datum dadbs_wait_for_position(PG_FUNCTION_ARGS) {
 extern "C" Datum dadbs_applied_height(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum {
     RequireShared();
-    return Int64GetDatum(static_cast<int64>(dadbs::core::PrefixHeight(Applied()).value));
+    return Int64GetDatum(static_cast<int64>(dadbs::core::WholeBlocks(Applied()).value));
   });
 }
 

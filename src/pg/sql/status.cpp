@@ -55,13 +55,7 @@ Snapshot TakeSnapshot() {
 
 uint64 Read(pg_atomic_uint64* value) { return pg_atomic_read_u64(value); }
 int64 Signed(uint64 value) { return static_cast<int64>(value); }
-uint64 AppliedHeight() {
-  uint64 const applied = Read(&shared->applied);
-  // A prefix that ends inside a block: the block is not applied yet.
-  bool const whole = (applied & 0xFFFFFu) == 0xFFFFFu;
-  uint64 const height = core::PrefixHeight(core::Prefix{applied}).value;
-  return whole || height == 0 ? height : height - 1;
-}
+uint64 AppliedHeight() { return core::WholeBlocks(core::Prefix{Read(&shared->applied)}).value; }
 uint64 Lag(uint64 behind, uint64 ahead) { return ahead > behind ? ahead - behind : 0; }
 
 bool IsMember(MemberState state) {
