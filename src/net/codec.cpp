@@ -380,27 +380,39 @@ WireMessage Decode(const Dadbs__Wire__Hello& wire, Check& check) {
 WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
   static_assert(std::variant_size_v<Message> == 9, "a new message needs its case here");
   switch (e.body_case) {
-    case DADBS__WIRE__ENVELOPE__BODY_HELLO: return Decode(*e.hello, check);
+    case DADBS__WIRE__ENVELOPE__BODY_HELLO:
+      return Decode(*e.hello, check);
     case DADBS__WIRE__ENVELOPE__BODY_GENESIS: {
       ByteView genesis = Span(e.genesis->genesis);
       return GenesisAnswer{{genesis.begin(), genesis.end()}};
     }
-    case DADBS__WIRE__ENVELOPE__BODY_PING: return Ping{};
-    case DADBS__WIRE__ENVELOPE__BODY_PONG: return Pong{};
-    case DADBS__WIRE__ENVELOPE__BODY_BATCH: return Decode(*e.batch, check);
-    case DADBS__WIRE__ENVELOPE__BODY_BATCH_ACK: return Decode(*e.batch_ack, check);
-    case DADBS__WIRE__ENVELOPE__BODY_BATCH_REQUEST: return Decode(*e.batch_request, check);
+    case DADBS__WIRE__ENVELOPE__BODY_PING:
+      return Ping{};
+    case DADBS__WIRE__ENVELOPE__BODY_PONG:
+      return Pong{};
+    case DADBS__WIRE__ENVELOPE__BODY_BATCH:
+      return Decode(*e.batch, check);
+    case DADBS__WIRE__ENVELOPE__BODY_BATCH_ACK:
+      return Decode(*e.batch_ack, check);
+    case DADBS__WIRE__ENVELOPE__BODY_BATCH_REQUEST:
+      return Decode(*e.batch_request, check);
     case DADBS__WIRE__ENVELOPE__BODY_INCARNATION: {
       IncarnationMessage m;
       check.CanonicalItem(e.incarnation, &m.entry);
       return Message(m);
     }
-    case DADBS__WIRE__ENVELOPE__BODY_PROPOSAL: return Decode(*e.proposal, check);
-    case DADBS__WIRE__ENVELOPE__BODY_VOTE: return Decode(*e.vote, check);
-    case DADBS__WIRE__ENVELOPE__BODY_STATUS: return Decode(*e.status);
-    case DADBS__WIRE__ENVELOPE__BODY_BLOCK_REQUEST: return Decode(*e.block_request, check);
-    case DADBS__WIRE__ENVELOPE__BODY_BLOCK: return Decode(*e.block, check);
-    default: check.Fail("a message of an unknown kind");
+    case DADBS__WIRE__ENVELOPE__BODY_PROPOSAL:
+      return Decode(*e.proposal, check);
+    case DADBS__WIRE__ENVELOPE__BODY_VOTE:
+      return Decode(*e.vote, check);
+    case DADBS__WIRE__ENVELOPE__BODY_STATUS:
+      return Decode(*e.status);
+    case DADBS__WIRE__ENVELOPE__BODY_BLOCK_REQUEST:
+      return Decode(*e.block_request, check);
+    case DADBS__WIRE__ENVELOPE__BODY_BLOCK:
+      return Decode(*e.block, check);
+    default:
+      check.Fail("a message of an unknown kind");
   }
   return Ping{};
 }

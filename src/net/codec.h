@@ -27,7 +27,9 @@ struct Hello {
   bool joining = false;
   Environment environment;
 };
-struct GenesisAnswer { core::Bytes genesis; };
+struct GenesisAnswer {
+  core::Bytes genesis;
+};
 struct Ping {};
 struct Pong {};
 using WireMessage = std::variant<core::Message, Hello, GenesisAnswer, Ping, Pong>;

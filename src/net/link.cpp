@@ -19,8 +19,8 @@ namespace {
 
 constexpr size_t kReadBufferBytes = 64u << 10;
 constexpr size_t kTlsRecordBytes = 16u << 10;
-constexpr size_t kOutBytesMax = 512u << 10;      // encrypted ahead of the socket
-constexpr uint64_t kFlushBytesMax = 8u << 20;    // in one go: the others want their turn
+constexpr size_t kOutBytesMax = 512u << 10;    // encrypted ahead of the socket
+constexpr uint64_t kFlushBytesMax = 8u << 20;  // in one go: the others want their turn
 constexpr size_t kKeptBufferBytes = 1u << 20;
 constexpr unsigned kKeepAliveSeconds = 10;
 
@@ -266,7 +266,8 @@ void Link::Flush(SendQueue* queue) {
 
 // True: the socket took it all.
 bool Link::WriteOut() {
-  uv_buf_t buffer = uv_buf_init(reinterpret_cast<char*>(out_.data() + out_at_), static_cast<unsigned>(out_.size() - out_at_));
+  uv_buf_t buffer =
+      uv_buf_init(reinterpret_cast<char*>(out_.data() + out_at_), static_cast<unsigned>(out_.size() - out_at_));
   int n = uv_try_write(stream(), &buffer, 1);
   if (n < 0 && n != UV_EAGAIN) return Fail(uv_strerror(n)), false;
   if (n > 0) {

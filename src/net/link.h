@@ -2,8 +2,8 @@
  * link.h: one TCP connection with TLS and frames on it. What the frames mean is the transport's business.
  *
  * libuv's callbacks are noexcept: they append what came to received_, note what happened, and put the link on the
- * owner's list. All work (decryption, frames, writing) is done by Process and Flush, from the transport's Poll, where an
- * exception may pass. A link lives until libuv has confirmed its closing.
+ * owner's list. All work (decryption, frames, writing) is done by Process and Flush, from the transport's Poll, where
+ * an exception may pass. A link lives until libuv has confirmed its closing.
  */
 #pragma once
 
@@ -35,8 +35,8 @@ class Link {
     kTls,         // handshake
     kHello,       // the peer has proved its key, its hello is awaited
     kReady,
-    kDraining,    // replaced, refused or served: closes at its deadline
-    kClosing,     // uv_close was called
+    kDraining,  // replaced, refused or served: closes at its deadline
+    kClosing,   // uv_close was called
     kClosed,
   };
 
@@ -54,8 +54,8 @@ class Link {
   // The next thing that has happened, until kNone. After kFrame, *frame is valid until the next call. Look at failed()
   // after kNone.
   Progress Next(core::ByteView* frame);
-  void SendNow(Frame frame);       // in front of any queue
-  void Flush(SendQueue* queue);    // what it can take of the queue (may be null), as far as the socket does
+  void SendNow(Frame frame);     // in front of any queue
+  void Flush(SendQueue* queue);  // what it can take of the queue (may be null), as far as the socket does
   void Fail(std::string why) {
     if (failure_.empty()) failure_ = std::move(why);
   }
@@ -66,14 +66,14 @@ class Link {
 
   State state = State::kConnecting;
   bool on_wake_list = false;
-  int64_t deadline_us = 0;         // 0: none
-  int64_t heard_us = 0;            // when bytes last came
+  int64_t deadline_us = 0;  // 0: none
+  int64_t heard_us = 0;     // when bytes last came
   int64_t pinged_us = 0;
-  uint64_t heard_bytes = 0;        // bytes_received() at heard_us
-  core::NodeId peer = core::kNobody;     // once it has proved its key
-  bool still_heard = false;        // while draining: its frames count (it was replaced, not refused)
-  uint32_t frame_bytes_max = 0;    // until the hello is accepted, a small one
-  uint64_t stranger_bytes_left = 0;      // what it may send before it has proved its key
+  uint64_t heard_bytes = 0;           // bytes_received() at heard_us
+  core::NodeId peer = core::kNobody;  // once it has proved its key
+  bool still_heard = false;           // while draining: its frames count (it was replaced, not refused)
+  uint32_t frame_bytes_max = 0;       // until the hello is accepted, a small one
+  uint64_t stranger_bytes_left = 0;   // what it may send before it has proved its key
 
   bool dialled() const { return dialled_; }
   const std::string& address() const { return address_; }
@@ -109,20 +109,20 @@ class Link {
 
   // set by callbacks
   bool connected_ = false;
-  int error_ = 0;                  // of libuv; UV_EOF too
+  int error_ = 0;  // of libuv; UV_EOF too
   bool out_of_memory_ = false;
-  core::Bytes received_;           // encrypted
+  core::Bytes received_;  // encrypted
 
-  core::Bytes in_;                 // decrypted; frames from in_at_ on
+  core::Bytes in_;  // decrypted; frames from in_at_ on
   size_t in_at_ = 0;
 
   std::deque<Frame> control_;
-  Frame current_;                  // being encrypted
+  Frame current_;  // being encrypted
   size_t current_at_ = 0;
-  core::Bytes plain_;              // small frames, gathered for one TLS record
-  core::Bytes out_;                // encrypted; from out_at_ on not yet taken by the socket
+  core::Bytes plain_;  // small frames, gathered for one TLS record
+  core::Bytes out_;    // encrypted; from out_at_ on not yet taken by the socket
   size_t out_at_ = 0;
-  bool writing_ = false;           // uv_write has out_
+  bool writing_ = false;  // uv_write has out_
   uint64_t bytes_sent_ = 0, bytes_received_ = 0;
 };
 

@@ -2,8 +2,8 @@
  * send_queue.h: what waits to be sent to one peer, bounded in bytes.
  *
  * Messages leave in the order in which they came. When there is no room, the oldest of the least precious kind goes
- * first: heartbeats, acknowledgements and requests, which are repeated; then bodies, which are asked for by digest; then
- * the rest, which the replica sends again while it matters. A frame is shared by the queues of all peers.
+ * first: heartbeats, acknowledgements and requests, which are repeated; then bodies, which are asked for by digest;
+ * then the rest, which the replica sends again while it matters. A frame is shared by the queues of all peers.
  */
 #pragma once
 

@@ -147,9 +147,13 @@ TlsSession::Outcome TlsSession::Read(uint8_t* to, size_t room, size_t* got, std:
   int result = SSL_read_ex(ssl_, to, room, got);
   if (result == 1) return Outcome::kDone;
   switch (SSL_get_error(ssl_, result)) {
-    case SSL_ERROR_WANT_READ: return Outcome::kAgain;
-    case SSL_ERROR_ZERO_RETURN: return Outcome::kClosed;
-    default: *why = Why("TLS failed"); return Outcome::kFailed;
+    case SSL_ERROR_WANT_READ:
+      return Outcome::kAgain;
+    case SSL_ERROR_ZERO_RETURN:
+      return Outcome::kClosed;
+    default:
+      *why = Why("TLS failed");
+      return Outcome::kFailed;
   }
 }
 

@@ -43,11 +43,11 @@ class TlsSession {
   bool started() const { return ssl_ != nullptr; }
 
   enum class Outcome { kDone, kAgain, kClosed, kFailed };
-  bool Feed(core::ByteView ciphertext);                      // from the peer
+  bool Feed(core::ByteView ciphertext);  // from the peer
   Outcome Handshake(std::string* why);
   Outcome Read(uint8_t* to, size_t room, size_t* got, std::string* why);
-  bool Write(core::ByteView plaintext);                      // whole, or the session has failed
-  void TakeOutgoing(core::Bytes* append_to);                 // for the peer
+  bool Write(core::ByteView plaintext);       // whole, or the session has failed
+  void TakeOutgoing(core::Bytes* append_to);  // for the peer
   const core::PublicKey& peer_key() const { return peer_key_; }
 
  private:
@@ -56,7 +56,7 @@ class TlsSession {
   std::string Why(const char* what);
 
   SSL* ssl_ = nullptr;
-  BIO* in_ = nullptr;   // owned by ssl_, both
+  BIO* in_ = nullptr;  // owned by ssl_, both
   BIO* out_ = nullptr;
   AcceptsKey accepts_;
   core::PublicKey peer_key_;

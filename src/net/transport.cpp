@@ -1,16 +1,17 @@
 /*
  * transport.cpp: the peers, and which connections to them count.
  *
- * A link goes: TCP, TLS (the peer's key is a member's, or it goes no further), hello both ways (protocol version, chain,
- * node id, environment), ready. Both sides judge the hello by the same rules, so each learns why a link is refused; the
- * one that refuses keeps the link open for a moment so that its own hello arrives.
+ * A link goes: TCP, TLS (the peer's key is a member's, or it goes no further), hello both ways (protocol version,
+ * chain, node id, environment), ready. Both sides judge the hello by the same rules, so each learns why a link is
+ * refused; the one that refuses keeps the link open for a moment so that its own hello arrives.
  *
  * Both members dial. When a second link to a peer gets ready, the one dialled by the smaller id stays, or the newer of
  * two by the same; the other drains: nothing new is sent on it, what arrives still counts, then it closes. If the one
  * that stays is dead without our knowing (the peer's machine lost power), a ping finds out within kProbeUs.
  *
  * Strangers: at most half_open_max accepted links that aren't ready, each with a small buffer and a deadline, and a
- * limited number of accepts per second; the rest is closed at once and counted. Our own dialling doesn't suffer from it.
+ * limited number of accepts per second; the rest is closed at once and counted. Our own dialling doesn't suffer from
+ * it.
  *
  * One thread. Names are looked up by libuv's threads, started with all signals blocked; they touch only their request.
  */
@@ -55,7 +56,7 @@ struct Peer {
   int64_t next_dial_us = 0;
   std::string reported;  // the last refusal of our dialling that was told
   SendQueue queue;
-  PeerStats stats;       // without the active link's counters
+  PeerStats stats;  // without the active link's counters
 };
 
 class TransportImpl;
@@ -141,7 +142,7 @@ class TransportImpl final : public Transport, public LinkOwner {
   std::vector<Lookup*> lookups_;
   bool loop_changed_ = true;
   bool isolated_ = false;
-  bool joined_ = false;       // the genesis is here: no more dialling
+  bool joined_ = false;  // the genesis is here: no more dialling
   int64_t clock_us_ = 0;
   int64_t now_us_ = 0;        // the caller's
   int64_t accepts_left_ = 0;  // token bucket
@@ -156,10 +157,7 @@ class TransportImpl final : public Transport, public LinkOwner {
 
 TransportImpl::TransportImpl(const TransportOptions& options, std::vector<PeerInfo> peers, Environment environment,
                              Bytes genesis, bool joining)
-    : options_(options),
-      environment_(std::move(environment)),
-      genesis_(std::move(genesis)),
-      joining_(joining) {
+    : options_(options), environment_(std::move(environment)), genesis_(std::move(genesis)), joining_(joining) {
   for (PeerInfo& info : peers) {
     if (info.id == options_.self) continue;
     auto peer = std::make_unique<Peer>();
@@ -400,7 +398,8 @@ void TransportImpl::Work(Link* link) {
   if (link->state == Link::State::kClosing || link->state == Link::State::kClosed) return;
   std::string why;
   if (!link->dialled() && link->state == Link::State::kTls && !link->tls().started() &&
-      !link->StartTls(*identity_, [this](const PublicKey& key) { return by_key_.count(key) != 0; }, &why))
+      !link->StartTls(
+          *identity_, [this](const PublicKey& key) { return by_key_.count(key) != 0; }, &why))
     link->Fail(why);
   if (link->bytes_received() != link->heard_bytes) {
     link->heard_bytes = link->bytes_received();
@@ -417,7 +416,8 @@ void TransportImpl::Work(Link* link) {
     link->deadline_us = clock_us_ + options_.connect_timeout_us;
     for (auto& peer : peers_)
       if (peer->dialling == link &&
-          !link->StartTls(*identity_, [key = peer->info.key](const PublicKey& shown) { return shown == key; }, &why))
+          !link->StartTls(
+              *identity_, [key = peer->info.key](const PublicKey& shown) { return shown == key; }, &why))
         link->Fail(why);
   }
   Peer* peer = Find(link->peer);
@@ -556,6 +556,7 @@ void TransportImpl::Detach(Link* link, const std::string& why) {
     peer->stats.bytes_sent += link->bytes_sent();
     peer->stats.bytes_received += link->bytes_received();
     peer->stats.messages_sent += link->messages_sent;
+    peer->stats.last_seen_us = now_us_ - (clock_us_ - link->heard_us);
     peer->stats.last_error = why;
     BackOff(*peer);
     Emit(Disconnected{peer->info.id, why});

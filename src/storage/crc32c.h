@@ -1,5 +1,6 @@
 /*
- * crc32c.h: CRC-32C (Castagnoli, reflected, initial value and final xor all ones), by SSE 4.2 where the processor has it.
+ * crc32c.h: CRC-32C (Castagnoli, reflected, initial value and final xor all ones), by SSE 4.2 where the processor has
+ * it.
  */
 #pragma once
 

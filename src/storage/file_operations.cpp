@@ -48,7 +48,7 @@ int FileOperations::SyncData(int fd) { return fdatasync(fd); }
 int FileOperations::SyncFile(int fd) { return fsync(fd); }
 
 int FileOperations::SyncDirectory(const std::string& path) {
-  int fd = Open(path, O_RDONLY | O_DIRECTORY, 0);
+  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // the directory itself may be a symbolic link
   if (fd < 0) return -1;
   int result = fsync(fd);
   int saved = errno;

@@ -34,7 +34,9 @@ void JournalFold::Apply(const JournalRecord& record, uint64_t generation) {
             state_.self = r.self;
           },
           [&](const IncarnationRecord& r) { state_.incarnation = std::max(state_.incarnation, r.entry.incarnation); },
-          [&](const BatchRecord& r) { open_[r.batch->header.digest()] = {r.batch->header, generation}; },
+          [&](const BatchRecord& r) {
+            open_[r.batch->header.digest()] = {r.batch->header, generation};
+          },
           [&](const ProposalRecord& r) {
             promise(r.proposal.view);
             Raise(generation, r.proposal.block->header.height);

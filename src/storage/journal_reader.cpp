@@ -3,8 +3,8 @@
  *
  * No lock: it reads only what lies in front of the limit that the writer has published, and that is never written again
  * in another form. Where a segment's records end is known from the next one's first sequence, once the limit is in a
- * later segment. The writer may cut and recycle a segment under an open descriptor: then its records stop verifying, and
- * the header or the directory says that it is gone.
+ * later segment. The writer may cut and recycle a segment under an open descriptor: then its records stop verifying,
+ * and the header or the directory says that it is gone.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -40,7 +40,7 @@ class FollowingReader final : public JournalReader {
 
   std::string directory_;
   SegmentFile file_;
-  SegmentFile next_;           // the segment that follows, if open: says where file_ ends
+  SegmentFile next_;  // the segment that follows, if open: says where file_ ends
   JournalPosition position_;
   uint32_t previous_ = 0;
   uint64_t sequence_ = 0;
@@ -83,8 +83,7 @@ FollowingReader::Step FollowingReader::Advance(JournalPosition limit, Error* err
     if (step != Step::kReady) return step;
   }
   for (;;) {
-    if (limit.generation <= position_.generation)
-      return limit > position_ ? Step::kReady : Step::kEnd;
+    if (limit.generation <= position_.generation) return limit > position_ ? Step::kReady : Step::kEnd;
     if (!next_.is_open()) {
       Step step = OpenAfter(position_.generation, limit, &next_, error);
       if (step == Step::kEnd) {

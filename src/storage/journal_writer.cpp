@@ -9,8 +9,8 @@
  * synced: a file that is called *.seg has a durable header. What a crash leaves under other names is removed.
  *
  * When a write or fsync of a segment fails, nothing more is ever written to it: what was not durable is planned anew,
- * into a new segment. That begins with the first sequence that was not durable; so what the failed segment may hold from
- * there on doesn't count. When no segment can be made (disk full), the plan stands until there is room.
+ * into a new segment. That begins with the first sequence that was not durable; so what the failed segment may hold
+ * from there on doesn't count. When no segment can be made (disk full), the plan stands until there is room.
  */
 #include <fcntl.h>
 #include <sys/file.h>
@@ -130,7 +130,7 @@ class Writer final : public JournalWriter {
   uint64_t buffered_bytes_ = 0;
   JournalFold fold_;
   uint64_t next_sequence_ = 1;
-  SegmentHeader place_;           // the segment of the next record, generation 0: none yet
+  SegmentHeader place_;  // the segment of the next record, generation 0: none yet
   uint64_t place_offset_ = 0;
   uint32_t previous_ = 0;
   uint64_t next_generation_ = 1;  // never used twice, or stale bytes could read as live
@@ -247,8 +247,8 @@ bool Writer::ReplayRecord(const RecordHeader& header, ByteView payload, const On
   return true;
 }
 
-// What no later record proves to be durable may stand in the page cache only (after a failed fsync the kernel calls such
-// pages clean): it is written again. The last segment is the one that is written from now on.
+// What no later record proves to be durable may stand in the page cache only (after a failed fsync the kernel calls
+// such pages clean): it is written again. The last segment is the one that is written from now on.
 bool Writer::EndReplay(Error* error) {
   if (files_.Allocate(file_.fd(), static_cast<off_t>(place_.file_bytes)) != 0)
     return *error = SystemError("allocate", file_.path(), errno), false;
@@ -266,7 +266,8 @@ bool Writer::EndReplay(Error* error) {
     if (header.sequence > durable_sequence_ || (header.flags & kStateAtHead)) {
       // The payload is a view into the window, with the header in front of it and the padding behind.
       std::vector<iovec> parts{{const_cast<uint8_t*>(payload.data() - kRecordHeaderBytes), bytes}};
-      if (!WriteAll(file_.fd(), parts, offset)) return *error = SystemError("write", At(file_.path(), offset), errno), false;
+      if (!WriteAll(file_.fd(), parts, offset))
+        return *error = SystemError("write", At(file_.path(), offset), errno), false;
     }
     offset += bytes;
   }
@@ -423,7 +424,8 @@ bool Writer::WriteRecords(size_t count, Error* error) {
       parts.push_back({const_cast<uint8_t*>(padding), pad});
     bytes += whole;
     if (parts.size() + 3 <= kPartsPerWrite && i + 1 < count) continue;
-    if (!WriteAll(file_.fd(), parts, offset)) return *error = SystemError("write", At(file_.path(), offset), errno), false;
+    if (!WriteAll(file_.fd(), parts, offset))
+      return *error = SystemError("write", At(file_.path(), offset), errno), false;
     offset += bytes;
     bytes = 0;
     parts.clear();
@@ -506,8 +508,8 @@ void Writer::Cut(Height height) {
     if (segments_[1].generation > durable_.generation) break;
     if (!fold_.CanCut(oldest.generation, height) || !durable_fold_.CanCut(oldest.generation, height)) break;
     std::string path = Path(SegmentName(oldest.generation));
-    bool keep = spare_bytes_ == 0 && oldest.file_bytes == options_.segment_bytes &&
-                files_.Rename(path, Path(kSpareName)) == 0;
+    bool keep =
+        spare_bytes_ == 0 && oldest.file_bytes == options_.segment_bytes && files_.Rename(path, Path(kSpareName)) == 0;
     if (keep)
       spare_bytes_ = oldest.file_bytes;
     else if (files_.Remove(path) != 0 && errno != ENOENT)

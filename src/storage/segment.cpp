@@ -113,7 +113,9 @@ Error SystemError(const std::string& what, const std::string& path, int error_nu
   return {"could not " + what + " \"" + path + "\": " + std::system_category().message(error_number), error_number};
 }
 
-std::string At(const std::string& path, uint64_t offset) { return "\"" + path + "\" at byte " + std::to_string(offset); }
+std::string At(const std::string& path, uint64_t offset) {
+  return "\"" + path + "\" at byte " + std::to_string(offset);
+}
 
 bool ListDirectory(const std::string& directory, DirectoryListing* out, Error* error) {
   DIR* dir = opendir(directory.c_str());
@@ -214,8 +216,7 @@ SegmentFile::Outcome SegmentFile::ReadRecord(uint64_t offset, uint64_t limit, ui
   if (available < kRecordHeaderBytes) return Outcome::kInvalid;
   *header = RecordHeader::Decode(data);
   // Memory is taken for what the file can hold, not for what a damaged length says.
-  if (header->payload_bytes == 0 || header->previous != previous ||
-      RecordBytes(header->payload_bytes) > limit - offset)
+  if (header->payload_bytes == 0 || header->previous != previous || RecordBytes(header->payload_bytes) > limit - offset)
     return Outcome::kInvalid;
   uint64_t bytes = RecordBytes(header->payload_bytes);
   if (!Fetch(offset, bytes, limit, &data, &available, error)) return Outcome::kError;

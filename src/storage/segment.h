@@ -1,10 +1,10 @@
 /*
  * segment.h: the bytes of a journal segment: header, record headers, and reading them with every check.
  *
- * Used by the writer (replay) and by readers in other processes. The layout stands in docs/journal-format.md. A record's
- * checksum covers the segment's salt and generation, its sequence and the checksum of the record before it: what an
- * earlier life of the file, or a tail that was cut, has left behind never reads as live, and bytes chosen by a peer
- * inside a payload never pass for a record, since it does not know the salt.
+ * Used by the writer (replay) and by readers in other processes. The layout stands in docs/journal-format.md. A
+ * record's checksum covers the segment's salt and generation, its sequence and the checksum of the record before it:
+ * what an earlier life of the file, or a tail that was cut, has left behind never reads as live, and bytes chosen by a
+ * peer inside a payload never pass for a record, since it does not know the salt.
  */
 #pragma once
 

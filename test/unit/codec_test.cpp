@@ -1,12 +1,13 @@
 /*
  * codec_test.cpp: every message survives the wire; what is no message is refused.
  */
+#include "../../src/net/codec.h"
+
 #include <gtest/gtest.h>
 
 #include <random>
 #include <set>
 
-#include "../../src/net/codec.h"
 #include "../../src/net/send_queue.h"
 #include "dadbs/net/transport.h"
 
@@ -173,7 +174,8 @@ TEST(CodecTest, MemoryIsBoundedByTheFrame) {
     batch.push_back(0);
   }
   Bytes envelope{0x52};
-  for (uint64_t n = batch.size(); n > 0; n >>= 7) envelope.push_back(static_cast<uint8_t>((n & 0x7f) | (n > 0x7f ? 0x80 : 0)));
+  for (uint64_t n = batch.size(); n > 0; n >>= 7)
+    envelope.push_back(static_cast<uint8_t>((n & 0x7f) | (n > 0x7f ? 0x80 : 0)));
   envelope.insert(envelope.end(), batch.begin(), batch.end());
   Message back;
   std::string why;
@@ -221,10 +223,10 @@ TEST(SendQueueTest, TheLeastPreciousGoesFirst) {
   queue.Push(FrameOf(1), Worth::kAskedFor, max);
   queue.Push(FrameOf(2), Worth::kRepeated, max);
   queue.Push(FrameOf(3), Worth::kOrder, max);
-  EXPECT_EQ(queue.Push(FrameOf(4), Worth::kOrder, max), 1u);   // for 2
-  EXPECT_EQ(queue.Push(FrameOf(5), Worth::kOrder, max), 1u);   // for 1
+  EXPECT_EQ(queue.Push(FrameOf(4), Worth::kOrder, max), 1u);     // for 2
+  EXPECT_EQ(queue.Push(FrameOf(5), Worth::kOrder, max), 1u);     // for 1
   EXPECT_EQ(queue.Push(FrameOf(6), Worth::kRepeated, max), 1u);  // itself
-  EXPECT_EQ(queue.Push(FrameOf(7), Worth::kOrder, max), 1u);   // for 3
+  EXPECT_EQ(queue.Push(FrameOf(7), Worth::kOrder, max), 1u);     // for 3
   EXPECT_LE(queue.bytes(), max);
   for (uint8_t expected : {4, 5, 7}) EXPECT_EQ(queue.Pop()->front(), expected);
 }

@@ -3,8 +3,9 @@
  *
  * Every call that changes something has a number. At `fail_at` it fails once (kError), or it and all later ones fail
  * (kCrash). LosePower() then brings the files to what a power failure may leave: of each write that no successful sync
- * followed, any 512-byte sector may be the old one; of the directory's changes, any number of the last unsynced ones are
- * undone. Writes in front of a failed sync are lost for good, as on Linux, where the pages are called clean after it.
+ * followed, any 512-byte sector may be the old one; of the directory's changes, any number of the last unsynced ones
+ * are undone. Writes in front of a failed sync are lost for good, as on Linux, where the pages are called clean after
+ * it.
  */
 #pragma once
 
@@ -141,8 +142,10 @@ class FaultyFiles final : public UnsyncedFiles {
   }
   static void Refresh(int fd, const UnsyncedWrite& durable, UnsyncedWrite& lost) {
     off_t from = std::max(durable.offset, lost.offset);
-    off_t to = std::min(durable.offset + static_cast<off_t>(durable.size), lost.offset + static_cast<off_t>(lost.old.size()));
-    if (from < to && pread(fd, &lost.old[static_cast<size_t>(from - lost.offset)], static_cast<size_t>(to - from), from) < 0)
+    off_t to =
+        std::min(durable.offset + static_cast<off_t>(durable.size), lost.offset + static_cast<off_t>(lost.old.size()));
+    if (from < to &&
+        pread(fd, &lost.old[static_cast<size_t>(from - lost.offset)], static_cast<size_t>(to - from), from) < 0)
       std::abort();
   }
   static void Restore(const std::string& path, const UnsyncedWrite& w, std::mt19937& random) {

@@ -1,6 +1,8 @@
 /*
  * transport_test.cpp: several transports in one process, over loopback, and strangers who knock.
  */
+#include "dadbs/net/transport.h"
+
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -16,7 +18,6 @@
 
 #include "../../src/net/codec.h"
 #include "../../src/net/tls.h"
-#include "dadbs/net/transport.h"
 
 namespace dadbs::net {
 namespace {
@@ -34,7 +35,8 @@ Digest Chain(uint8_t which = 1) {
 }
 
 int64_t NowUs() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 // One member: a transport, the events that it has given, and what a test counts.
@@ -91,7 +93,8 @@ class TransportTest : public testing::Test {
   }
   static PeerInfo Info(const Node& node) {
     auto id = node.options.self;
-    return {id, "m" + std::to_string(id.value), "127.0.0.1", node.options.listen_port, KeyOf(static_cast<uint8_t>(id.value))};
+    return {id, "m" + std::to_string(id.value), "127.0.0.1", node.options.listen_port,
+            KeyOf(static_cast<uint8_t>(id.value))};
   }
   void Start(Node& node) {
     std::string error;
@@ -168,13 +171,13 @@ TEST_F(TransportTest, FourMembersConnectAndTalk) {
   ASSERT_TRUE(Until([&] { return AllConnected(); }));
   for (Node& node : nodes_) node.transport->Send(kNobody, Status(node.options.self.value));
   for (Node& node : nodes_) node.transport->Flush();
-  ASSERT_TRUE(Until([&] {
-    return std::all_of(nodes_.begin(), nodes_.end(), [](Node& n) { return n.Count<Received>() == 3; });
-  }));
+  ASSERT_TRUE(Until(
+      [&] { return std::all_of(nodes_.begin(), nodes_.end(), [](Node& n) { return n.Count<Received>() == 3; }); }));
   for (Node& node : nodes_) {
     EXPECT_EQ(node.Count<Received>([](const Received& r) {
       return std::get<StatusMessage>(r.message).journal_sequence == r.from.value;
-    }), 3);
+    }),
+              3);
     EXPECT_EQ(node.Count<Connected>(), 3);
     EXPECT_EQ(node.transport->refused_count(), 0u) << node.Refusals();
   }
@@ -253,7 +256,8 @@ TEST_F(TransportTest, AMemberThatComesBackIsConnectedAgain) {
   ASSERT_TRUE(Until([&] { return AllConnected(); }));
   for (int round = 1; round <= 3; round++) {
     nodes_[2].transport.reset();
-    ASSERT_TRUE(Until([&] { return nodes_[0].Count<Disconnected>() >= round && nodes_[1].Count<Disconnected>() >= round; }));
+    ASSERT_TRUE(
+        Until([&] { return nodes_[0].Count<Disconnected>() >= round && nodes_[1].Count<Disconnected>() >= round; }));
     nodes_[0].transport->Send(kNobody, Status(1));  // to one that is there and one that isn't
     For(300);
     Start(nodes_[2]);
@@ -312,7 +316,8 @@ TEST_F(TransportTest, AQueueIsBoundedWhenThePeerDoesNotRead) {
   EXPECT_GT(nodes_[0].transport->stats()[0].dropped, 500u);
   // It reads again: what matters is there.
   ASSERT_TRUE(Until([&] {
-    return nodes_[1].Count<Received>([](const Received& r) { return std::holds_alternative<VoteMessage>(r.message); }) == 100;
+    return nodes_[1].Count<Received>(
+               [](const Received& r) { return std::holds_alternative<VoteMessage>(r.message); }) == 100;
   }));
   EXPECT_EQ(nodes_[0].Count<Disconnected>(), 0);
 }
@@ -348,9 +353,9 @@ TEST_F(TransportTest, APortInUseIsAnError) {
 class RefusalTest : public TransportTest {
  protected:
   void ExpectRefusal(const std::vector<std::string>& words, bool by_both = true) {
-    ASSERT_TRUE(Until([&] {
-      return nodes_[0].Count<Refused>() > 0 && (!by_both || nodes_[1].Count<Refused>() > 0);
-    })) << nodes_[0].Refusals() << "--\n" << nodes_[1].Refusals();
+    ASSERT_TRUE(Until([&] { return nodes_[0].Count<Refused>() > 0 && (!by_both || nodes_[1].Count<Refused>() > 0); }))
+        << nodes_[0].Refusals() << "--\n"
+        << nodes_[1].Refusals();
     For(200);
     for (size_t i = 0; i < (by_both ? 2 : 1); i++) {
       for (const std::string& word : words)
@@ -448,7 +453,8 @@ class StrangerTest : public TransportTest {
     auto client = std::make_unique<Client>();
     std::string error;
     client->identity = TlsIdentity::Create(Seed(seed), &error);
-    client->session.Start(*client->identity, false, [](const PublicKey&) { return true; }, &error);
+    client->session.Start(
+        *client->identity, false, [](const PublicKey&) { return true; }, &error);
     client->fd = Knock();
     Until([&] { return Drive(*client) || IsDone(*client); }, 3000);
     return client;
@@ -647,7 +653,8 @@ TEST_F(TransportTest, RoundTripsPerSecond) {
       for (Event& e : node.transport->Poll(NowUs()))
         if (auto* r = std::get_if<Received>(&e)) on_received(*r);
       node.transport->Flush();
-      if (int next = node.transport->NextTimeoutMs(); next != 0) epoll_wait(epoll, &event, 1, next < 0 ? 100 : std::min(next, 100));
+      if (int next = node.transport->NextTimeoutMs(); next != 0)
+        epoll_wait(epoll, &event, 1, next < 0 ? 100 : std::min(next, 100));
     }
     close(epoll);
   };

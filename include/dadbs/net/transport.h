@@ -4,11 +4,11 @@
  * One thread, driven by its owner, in a loop:
  *     events = Poll(now); handle them, Send(...); Poll again while NextTimeoutMs() is 0;
  *     wait for backend_fd() to be readable, at most NextTimeoutMs().
- * Poll is safe to call at any time and must run before each wait (libuv registers its watchers in it). Send only queues:
+ * Poll is safe to call at any time and must run before each wait (libuv registers its watchers in it). Send queues:
  * Flush, or the next Poll, encrypts what is queued for a peer together and writes it at once.
  *
- * TLS 1.3 through OpenSSL memory BIOs; both sides show certificates self-signed with their node's Ed25519 key, pinned to
- * the membership. Per peer two TCP connections may exist for a moment (both dial): the one dialled by the smaller id
+ * TLS 1.3 through OpenSSL memory BIOs; both sides show certificates self-signed with their node's Ed25519 key, pinned
+ * to the membership. Per peer two TCP connections may exist for a moment (both dial): the one dialled by the smaller id
  * stays. Frames: u32 length (checked before memory is taken), protobuf envelope. Per-peer send queues are bounded:
  * beyond the bound the oldest message that the protocol sends again anyway goes. Messages to a peer that isn't
  * connected are dropped: the replica sends what matters again when it hears Connected. Callbacks only append to bounded
@@ -72,8 +72,9 @@ class Transport {
   static std::unique_ptr<Transport> Create(const TransportOptions& options, std::vector<PeerInfo> peers,
                                            std::vector<std::pair<std::string, std::string>> environment,
                                            core::Bytes genesis, std::string* error);
-  // A joiner: dials the founder only, pinned by `founder.key`, asks for the genesis (GenesisReceived), then is destroyed.
-  static std::unique_ptr<Transport> CreateJoining(const TransportOptions& options, PeerInfo founder, std::string* error);
+  // A joiner: dials the founder only, pinned by `founder.key`, asks for the genesis (GenesisReceived) and is destroyed.
+  static std::unique_ptr<Transport> CreateJoining(const TransportOptions& options, PeerInfo founder,
+                                                  std::string* error);
   virtual ~Transport() = default;
   virtual int backend_fd() const = 0;
   virtual int NextTimeoutMs() const = 0;                     // 0: Poll again first; -1: no limit

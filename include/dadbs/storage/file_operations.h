@@ -18,9 +18,9 @@ class FileOperations {
   virtual int Close(int fd);
   virtual ssize_t Read(int fd, void* to, size_t bytes, off_t offset);
   virtual ssize_t Write(int fd, const iovec* parts, int count, off_t offset);
-  virtual int Allocate(int fd, off_t bytes);                          // posix_fallocate from 0
-  virtual int SyncData(int fd);                                       // fdatasync
-  virtual int SyncFile(int fd);                                       // fsync
+  virtual int Allocate(int fd, off_t bytes);  // posix_fallocate from 0
+  virtual int SyncData(int fd);               // fdatasync
+  virtual int SyncFile(int fd);               // fsync
   virtual int SyncDirectory(const std::string& path);
   virtual int Rename(const std::string& from, const std::string& to);
   virtual int Remove(const std::string& path);

@@ -9,7 +9,7 @@
  * own. Replay and readers show it only at the head of the oldest segment, with the sequence of the record before.
  *
  * What a crash does: a torn tail is cut when the writer opens the journal; damage in front of anything known to have
- * been durable is an error that names file and offset. After a failed write or fsync, whatever isn't known to be durable
+ * been durable is an error that names file and offset. After a failed write or fsync, what isn't known to be durable
  * is written again, from memory, into a new segment: the page cache is not believed.
  */
 #pragma once
