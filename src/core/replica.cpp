@@ -332,6 +332,11 @@ Effects Replica::OnDisconnected(NodeId peer, int64_t now_us) {
 Effects Replica::OnSubmit(uint64_t ticket, Bytes write_set, int64_t now_us) {
   s_->SetTime(now_us);
   s_->Submit(ticket, std::move(write_set));
+  return std::exchange(s_->out, {});  // more may follow: see OnSubmitsEnd
+}
+
+Effects Replica::OnSubmitsEnd(int64_t now_us) {
+  s_->SetTime(now_us);
   return s_->Finish();
 }
 

@@ -40,6 +40,7 @@ void Replica::State::Submit(uint64_t ticket, Bytes write_set) {
   own_bytes += bytes + kWriteSetCostBytes;
   own_count++;
   if (gathering_bytes >= limits.batch_bytes_max || gathering.size() >= limits.batch_transactions_max) CloseBatch();
+  // Otherwise Progress closes it, with what else is at hand.
 }
 
 bool Replica::State::MayCloseBatch() const {

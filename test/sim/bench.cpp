@@ -84,6 +84,7 @@ void Bench::Submit(size_t node) {
     ticket_++;
     Carry(node, replicas_[node]->OnSubmit(ticket_, MakeWriteSet(NodeId{1}, ticket_, 100, &random_), now_));
   }
+  Carry(node, replicas_[node]->OnSubmitsEnd(now_));
 }
 
 void Bench::Run(double seconds) {

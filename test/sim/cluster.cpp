@@ -347,6 +347,7 @@ void Cluster::Submit(Node& node, size_t count) {
     node.identities[ticket] = WriteSetIdentity(write_set);
     Carry(node, node.replica->OnSubmit(ticket, std::move(write_set), WallOf(node)));
   }
+  if (node.replica && random_.Chance(0.9)) Carry(node, node.replica->OnSubmitsEnd(WallOf(node)));
 }
 
 void Cluster::ClientLoop(Node& node) {

@@ -129,7 +129,10 @@ class Harness {
     return true;
   }
   void Give(size_t i, NodeId from, Message message) { Take(i, members[i].replica->OnMessage(from, std::move(message), now)); }
-  void Submit(size_t i, const std::string& text) { Take(i, members[i].replica->OnSubmit(7, WriteSet(text), now)); }
+  void Submit(size_t i, const std::string& text) {
+    Take(i, members[i].replica->OnSubmit(7, WriteSet(text), now));
+    Take(i, members[i].replica->OnSubmitsEnd(now));
+  }
   // One round of messages; those for which `lost` says so never arrive.
   bool Step() {
     std::deque<Letter> round;
@@ -440,6 +443,16 @@ TEST(Replica, OwnBatchesGatherWhileOneIsOnItsWay) {
   for (const auto& d : h.at(0).delivered)
     for (const auto& b : d.batches) counts.push_back(b->header.count);
   EXPECT_EQ(counts, (std::vector<uint32_t>{1, 4}));
+}
+
+TEST(Replica, WriteSetsAtHandGoIntoOneBatch) {
+  Harness h(4);
+  h.Open();
+  for (int i = 0; i < 3; i++) h.Take(2, h.at(2).replica->OnSubmit(7, WriteSet("w"), h.now));
+  EXPECT_TRUE(h.letters.empty());
+  h.Take(2, h.at(2).replica->OnSubmitsEnd(h.now));
+  h.Run();
+  EXPECT_EQ(h.at(0).delivered.back().batches.at(0)->header.count, 3u);
 }
 
 TEST(Replica, ALargeBatchIsNamedOnlyWhenAQuorumHoldsIt) {

@@ -111,8 +111,10 @@ class Replica {
   Effects OnConnected(NodeId peer, int64_t now_us);
   Effects OnDisconnected(NodeId peer, int64_t now_us);
   // A local write set, to be numbered and batched. Only when CanSubmit(); its frame was checked by the caller
-  // (TransactionHash gives true) and it is not larger than kWriteSetBytesMax.
+  // (TransactionHash gives true) and it is not larger than kWriteSetBytesMax. OnSubmitsEnd after the last one at hand:
+  // they go into one batch.
   Effects OnSubmit(uint64_t ticket, Bytes write_set, int64_t now_us);
+  Effects OnSubmitsEnd(int64_t now_us);
   // The own incarnation is open on the chain, and there is room. Back-pressure: the owner keeps the write set.
   bool CanSubmit() const;
   Effects OnJournalDone(uint64_t sequence, int64_t now_us);  // everything up to `sequence` is durable

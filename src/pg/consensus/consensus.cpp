@@ -27,6 +27,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 #include <variant>
 
 #include "dadbs/core/write_set.h"
@@ -139,6 +140,7 @@ class ConsensusWorker {
   uint64_t appended_ = 0;         // highest sequence appended
   uint64_t delivered_ = 0;        // to be published when durable
   bool more_submissions_ = false;  // the queue may hold more than this round has taken
+  bool submitted_ = false;         // write sets since the last OnSubmitsEnd
   std::deque<Submission> gathered_;  // under dadbs.batch_delay
   int64_t gathering_since_us_ = 0;
   uint64_t applied_height_ = 0, cut_height_ = 0;
@@ -220,6 +222,7 @@ void ConsensusWorker::Round() {
   if (transport_) TakeEvents();
   if (journal_problem_.empty()) {
     TakeSubmissions();
+    if (std::exchange(submitted_, false)) Carry(replica_->OnSubmitsEnd(now_us_));
     TakeTime();
   }
   MakeDurable();
@@ -262,6 +265,7 @@ void ConsensusWorker::Submit(Submission&& submission) {
     return;
   }
   Carry(replica_->OnSubmit(submission.ticket.Pack(), std::move(submission.write_set), now_us_));
+  submitted_ = true;
 }
 
 // Write sets at hand, up to a bound per round so that votes do not wait behind them.
