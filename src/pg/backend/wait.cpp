@@ -224,21 +224,18 @@ void ThrowUnknown(const char* why) {
 }
 
 void RequireWritable() {
-  if (pg_atomic_read_u32(&shared->can_write) != 0 && pg_atomic_read_u64(&shared->capture_from_xid) != 0) return;
+  bool const agrees = pg_atomic_read_u32(&shared->can_write) != 0;
+  bool const captures = pg_atomic_read_u64(&shared->capture_from_xid) != 0;
+  if (agrees && captures) return;
   MemberState const state = GetMemberState();
   std::string const reason = WaitingFor();
-  switch (state) {
-    case MemberState::kHalted:
-      throw PgError(kErrHalted, "this member is halted and takes no writes", reason, "Look at dadbs.status.");
-    case MemberState::kReady:
-    case MemberState::kWaitingForQuorum:
-      if (pg_atomic_read_u32(&shared->can_write) == 0)
-        throw PgError(kErrNoQuorum, "cannot write: too few members can be reached to agree on a commit", reason,
-                      "Nothing was changed. Look at dadbs.status and dadbs.nodes, and retry later.");
-      break;
-    default: break;
-  }
-  throw PgError(kErrNotReady, std::string("cannot write yet: this member is ") + MemberStateName(state), reason,
+  if (state == MemberState::kHalted)
+    throw PgError(kErrHalted, "this member is halted and takes no writes", reason, "Look at dadbs.status.");
+  if (!agrees && (state == MemberState::kReady || state == MemberState::kWaitingForQuorum))
+    throw PgError(kErrNoQuorum, "cannot write: too few members can be reached to agree on a commit", reason,
+                  "Nothing was changed. Look at dadbs.status and dadbs.nodes, and retry later.");
+  const char* const what = state == MemberState::kReady ? "starting its workers again" : MemberStateName(state);
+  throw PgError(kErrNotReady, std::string("cannot write yet: this member is ") + what, reason,
                 "Nothing was changed. Look at dadbs.status, and retry later.");
 }
 
