@@ -2,7 +2,8 @@
  * keys.h: the keys of a write set, as certification compares them. Each member derives them in its own catalogs at the
  * position: a list that the origin sends could leave one out. src/pg/apply/row_keys.cpp says which and why.
  *
- * Key hashes are the same on all members: names and canonical values go in, never OIDs (SipHash-128 keyed by the chain).
+ * Key hashes are the same on all members: names and canonical values go in, never OIDs (SipHash-128 keyed by the
+ * chain).
  */
 #pragma once
 
@@ -18,10 +19,11 @@ core::KeyHash RelationDefinitionKey(std::string_view schema, std::string_view na
 // What rows refer to (row_keys) and TRUNCATE writes (kExistence): compared with the base, not with the schema base.
 core::KeyHash RelationContentKey(std::string_view schema, std::string_view name);
 
-// In a transaction, before anything of the write set is applied. Appends to both lists, normalized. 'Q' and 'S' changes give
-// nothing here (DdlKeys, by DDL's owner). What names an unknown relation or does not fit its columns gives its definition
-// key only: either that conflicts, or applying it fails. Values that cannot be read throw PgError (class 22): an honest
-// origin sends none, so the verdict is `invalid`; unless the definition keys, which are appended first, conflict.
+// In a transaction, before anything of the write set is applied. Appends to both lists, normalized. 'Q' and 'S'
+// changes give nothing here (DdlKeys, by DDL's owner). What names an unknown relation or does not fit its columns
+// gives its definition key only: either that conflicts, or applying it fails. Values that cannot be read throw
+// PgError (class 22): an honest origin sends none, so the verdict is `invalid`; unless the definition keys, which are
+// appended first, conflict.
 void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys);
 
 }  // namespace dadbs::pg

@@ -1,10 +1,10 @@
 /*
- * row_apply.h: applies row changes and TRUNCATEs of a write set inside the caller's open transaction, with every check that
- * the origin's session has passed: nobody believes the origin. src/pg/apply/row_apply.cpp says how.
+ * row_apply.h: applies row changes and TRUNCATEs of a write set inside the caller's open transaction, with every
+ * check that the origin's session has passed: nobody believes the origin. src/pg/apply/row_apply.cpp says how.
  *
- * Per write set: Begin(), Apply() for each change in order, End(). After anything thrown: Abort(), and the caller rolls back
- * its (sub)transaction, which must have begun before Begin(). All of it runs as the tables' owners; the caller's user is
- * back after each call. now() and the settings of the environment are the caller's.
+ * Per write set: Begin(), Apply() for each change in order, End(). After anything thrown: Abort(), and the caller
+ * rolls back its (sub)transaction, which must have begun before Begin(). All of it runs as the tables' owners; the
+ * caller's user is back after each call. now() and the settings of the environment are the caller's.
  */
 #pragma once
 
@@ -14,7 +14,8 @@
 
 namespace dadbs::pg {
 
-// Something that no honest origin sends: a relation that is not shared, columns that don't fit, a key that is not there.
+// Something that no honest origin sends: a relation that is not shared, columns that don't fit, a key that is not
+// there.
 class InvalidWriteSet : public PgError {
  public:
   using PgError::PgError;
@@ -38,10 +39,11 @@ class RowApplier {
   void Apply(const core::RowChange& change);
   void Apply(const core::TruncateChange& change);
   void Apply(const core::SequenceChange& change);
-  // Before DDL of the same write set: closes what is open. What is to be checked at the end is checked as far as it passes.
+  // Before DDL of the same write set: closes what is open. What is to be checked at the end is checked as far as it
+  // passes.
   void CloseRelations();
-  // What is deferred to the end: foreign keys, deferrable unique and exclusion constraints. Moves the sequences of columns
-  // past the values that came. A constraint's own error is thrown (class 23).
+  // What is deferred to the end: foreign keys, deferrable unique and exclusion constraints. Moves the sequences of
+  // columns past the values that came. A constraint's own error is thrown (class 23).
   void End();
   void Abort() noexcept;
 

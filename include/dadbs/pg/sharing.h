@@ -1,13 +1,13 @@
 /*
  * sharing.h: what is shared with the group, and what identifies its rows.
  *
- * Shared is what stands in a shared schema: a user schema (not pg_*, information_schema, dadbs, dadbs_internal) that the
- * genesis names, or any one if it names none. Of its tables: ordinary and partitioned ones that are permanent and that
- * dadbs_internal.local_relation doesn't name. Everything is false on a member that is not configured, and in any other
- * database of the server.
+ * Shared is what stands in a shared schema: a user schema (not pg_*, information_schema, dadbs, dadbs_internal) that
+ * the genesis names, or any one if it names none. Of its tables: ordinary and partitioned ones that are permanent and
+ * that dadbs_internal.local_relation doesn't name. Everything is false on a member that is not configured, and in any
+ * other database of the server.
  *
- * All of these are Postgres code: they may ereport(ERROR), so C++ with live destructors calls them in Call(). They need a
- * transaction (without one: false); capture calls them under a historic snapshot. A hit is one hash probe.
+ * All of these are Postgres code: they may ereport(ERROR), so C++ with live destructors calls them in Call(). They
+ * need a transaction (without one: false); capture calls them under a historic snapshot. A hit is one hash probe.
  * dadbs.set_local() and what else writes dadbs_internal.local_relation sends a relcache invalidation of the table.
  */
 #pragma once
@@ -32,14 +32,15 @@ bool IsSharedRelation(Oid relation);
 // False for what is in no schema (roles, casts, ...) and for what does not exist.
 bool IsSharedObject(const ObjectAddress& object);
 
-// The index that identifies the rows of UPDATE and DELETE, as WAL names them: the relation's replica identity now. Invalid
-// if there is none: then it takes INSERTs and TRUNCATEs only.
+// The index that identifies the rows of UPDATE and DELETE, as WAL names them: the relation's replica identity now.
+// Invalid if there is none: then it takes INSERTs and TRUNCATEs only.
 Oid KeyIndexOf(Relation relation);
 // Cached KeyIndexOf() != InvalidOid.
 bool HasKey(Oid relation);
 
-// What ALTER TABLE ... REPLICA IDENTITY should say about this table: DEFAULT where there is a primary key; else USING INDEX
-// with the first by name of the unique, immediate, complete indexes over NOT NULL columns. DDL sets it at the position.
+// What ALTER TABLE ... REPLICA IDENTITY should say about this table: DEFAULT where there is a primary key; else USING
+// INDEX with the first by name of the unique, immediate, complete indexes over NOT NULL columns. DDL sets it at the
+// position.
 struct ReplicaIdentity {
   char type;  // REPLICA_IDENTITY_DEFAULT, REPLICA_IDENTITY_INDEX
   Oid index;  // of REPLICA_IDENTITY_INDEX
@@ -52,10 +53,10 @@ bool IsObjectReference(Oid type);
 // The type is one of them, or made of them (arrays, composites, ranges, domains).
 bool HoldsObjectReference(Oid type);
 
-// Whether a transaction that writes this relation must be replayed from the block at its origin too (no fast path): its
-// CHECKs, domains, generated columns or indexes call something that is not known to give the same in the session and
-// in the apply worker (user-defined functions), or let values in that the apply worker would refuse (domains that are NOT
-// NULL or NOT VALID, references to objects that the others don't have). Cached.
+// Whether a transaction that writes this relation must be replayed from the block at its origin too (no fast path):
+// its CHECKs, domains, generated columns or indexes call something that is not known to give the same in the session
+// and in the apply worker (user-defined functions), or let values in that the apply worker would refuse (domains that
+// are NOT NULL or NOT VALID, references to objects that the others don't have). Cached.
 bool RelationNeedsReplay(Oid relation);
 
 // While an expression of a shared table is evaluated by the apply worker: a query in it that reads or writes tables is
@@ -64,7 +65,8 @@ void EnterExpression();
 void LeaveExpression();
 void ResetExpressions();
 
-// ExecutorStart: refuses UPDATE, DELETE and MERGE on shared relations without a key (55000), and queries in expressions.
+// ExecutorStart: refuses UPDATE, DELETE and MERGE on shared relations without a key (55000), and queries in
+// expressions.
 void InitSharingHooks();
 
 }  // namespace dadbs::pg

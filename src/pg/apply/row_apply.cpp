@@ -1,18 +1,19 @@
 /*
  * row_apply.cpp: applies row changes (row_apply.h), with executor functions instead of SPI. Process: the apply worker.
  *
- * A row is read by the types' own receive and input functions, the old version is found by the replica identity's index in
- * a snapshot that is fresh for the write set, and the change is made as the executor makes it: generated columns, domains,
- * NOT NULL, CHECKs, the partition's constraint, the row, its index entries. No trigger fires: what the origin's triggers
- * did is in the write set. Foreign keys are checked by probing indexes (row_fk.cpp). What Postgres would not check is not
- * checked either: domains, foreign keys and generated columns of what an update left as it was (hazard H37).
+ * A row is read by the types' own receive and input functions, the old version is found by the replica identity's
+ * index in a snapshot that is fresh for the write set, and the change is made as the executor makes it: generated
+ * columns, domains, NOT NULL, CHECKs, the partition's constraint, the row, its index entries. No trigger fires: what
+ * the origin's triggers did is in the write set. Foreign keys are checked by probing indexes (row_fk.cpp). What
+ * Postgres would not check is not checked either: domains, foreign keys and generated columns of what an update left
+ * as it was (hazard H37).
  *
- * Everything is done as the table's owner, restricted to it, without row security; a query that reads or writes tables from
- * inside an expression is refused (sharing.h), since it could give another answer on another member.
+ * Everything is done as the table's owner, restricted to it, without row security; a query that reads or writes
+ * tables from inside an expression is refused (sharing.h), since it could give another answer on another member.
  *
- * Order and waits. Nobody else writes shared rows that stay while a position is applied: a concurrent change that the applier
- * waits for is rolled back by its backend, or is of an earlier position and commits; then the row is looked up again.
- * A row that is still missing is RowMissing: this member's own loss shows in its effects digest, not here.
+ * Order and waits. Nobody else writes shared rows that stay while a position is applied: a concurrent change that the
+ * applier waits for is rolled back by its backend, or is of an earlier position and commits; then the row is looked
+ * up again. A row that is still missing is RowMissing: this member's own loss shows in its effects digest, not here.
  *
  * State: of one write set, in a memory context of its own; relations stay open from change to change. On an error the
  * caller's (sub)transaction abort closes them and pops the snapshot; Abort() only forgets. A crash leaves nothing.
@@ -46,8 +47,8 @@ namespace {
 bool row_missing = false;  // the error that is being thrown is RowMissing
 
 [[noreturn]] void RaiseInvalid(const RelationPlan* plan, const char* what) {
-  ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("invalid change of \"%s.%s\": %s", NameStr(plan->schema),
-                                                       NameStr(plan->name), what)));
+  ereport(ERROR, (errcode(kErrInvalidWriteSet),
+                  errmsg("invalid change of \"%s.%s\": %s", NameStr(plan->schema), NameStr(plan->name), what)));
   pg_unreachable();
 }
 
@@ -99,8 +100,8 @@ OpenRelation* Open(RowApplierState* state, const core::RelationName& name) {
   RelationPlan* const plan = FindPlan(name);
   if (plan == nullptr || plan->kind != RELKIND_RELATION)
     ereport(ERROR, (errcode(kErrInvalidWriteSet),
-                    errmsg("\"%.*s.%.*s\" is not a shared table", static_cast<int>(name.schema.size()), name.schema.data(),
-                           static_cast<int>(name.name.size()), name.name.data())));
+                    errmsg("\"%.*s.%.*s\" is not a shared table", static_cast<int>(name.schema.size()),
+                           name.schema.data(), static_cast<int>(name.name.size()), name.name.data())));
   return state->last = OpenPlan(state, plan);
 }
 
@@ -225,9 +226,7 @@ bool IsDone(TM_Result result, const RelationPlan* plan) {
   switch (result) {
     case TM_Ok: return true;
     case TM_Updated:
-    case TM_Deleted:
-      RefreshSnapshot();
-      return false;
+    case TM_Deleted: RefreshSnapshot(); return false;
     default: elog(ERROR, "unexpected result %d of changing a row of \"%s\"", result, NameStr(plan->name));
   }
 }
@@ -314,7 +313,8 @@ void Truncate(RowApplierState* state, const core::TruncateChange& change) {
   List* ids = NIL;
   for (const core::RelationName& name : change.relations) {
     RelationPlan* const plan = FindPlan(name);
-    if (plan == nullptr) ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("TRUNCATE of what is not a shared table")));
+    if (plan == nullptr)
+      ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("TRUNCATE of what is not a shared table")));
     if (list_member_oid(ids, plan->relation)) continue;
     relations = lappend(relations, table_open(plan->relation, AccessExclusiveLock));
     ids = lappend_oid(ids, plan->relation);
@@ -327,9 +327,7 @@ void Truncate(RowApplierState* state, const core::TruncateChange& change) {
     ExecuteTruncateGuts(relations, ids, NIL, DROP_RESTRICT, change.restart_identity);
   }
   PG_FINALLY();
-  {
-    HideTruncateTriggers(relations, saved, false);
-  }
+  { HideTruncateTriggers(relations, saved, false); }
   PG_END_TRY();
   ListCell* cell;
   foreach (cell, relations) table_close(static_cast<Relation>(lfirst(cell)), NoLock);
@@ -390,8 +388,7 @@ void RestrictTo(Relation relation) {
   Oid user;
   int security;
   GetUserIdAndSecContext(&user, &security);
-  SetUserIdAndSecContext(relation->rd_rel->relowner,
-                         security | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+  SetUserIdAndSecContext(relation->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
 }
 
 void RefreshSnapshot() {

@@ -1,13 +1,15 @@
 /*
- * row_check.cpp: what is checked of a row besides its constraints and foreign keys: domains, generated columns, unique and
- * exclusion constraints that are deferrable; and the sequences that rows have overtaken. Part of row_apply.cpp.
+ * row_check.cpp: what is checked of a row besides its constraints and foreign keys: domains, generated columns,
+ * unique and exclusion constraints that are deferrable; and the sequences that rows have overtaken. Part of
+ * row_apply.cpp.
  *
- * A generated column holds what its expression gives, or what it held before if neither it nor what it is made of has changed:
- * an UPDATE of another column keeps a stale value (hazard H37). The origin's value is compared, not believed.
+ * A generated column holds what its expression gives, or what it held before if neither it nor what it is made of has
+ * changed: an UPDATE of another column keeps a stale value (hazard H37). The origin's value is compared, not
+ * believed.
  *
  * A deferrable unique constraint is checked at the end for each row version that met a possible duplicate, whatever
- * SET CONSTRAINTS said at the origin: id = id + 1 passes, a duplicate that stays does not (H12). The recheck waits for an
- * uncommitted duplicate of a local backend, which lets go.
+ * SET CONSTRAINTS said at the origin: id = id + 1 passes, a duplicate that stays does not (H12). The recheck waits
+ * for an uncommitted duplicate of a local backend, which lets go.
  */
 #include "dadbs/core/types.h"
 #include "dadbs/core/write_set.h"
@@ -82,7 +84,8 @@ bool MayExist(Relation relation, ItemPointer tid) {
   return ItemPointerGetBlockNumber(tid) < RelationGetNumberOfBlocks(relation);
 }
 
-void RecheckUnique(RowApplierState* state, Relation relation, Relation index, TupleTableSlot* slot, ItemPointerData tid) {
+void RecheckUnique(RowApplierState* state, Relation relation, Relation index, TupleTableSlot* slot,
+                   ItemPointerData tid) {
   ItemPointerData found = tid;
   bool call_again = false;
   IndexFetchTableData* const fetch = table_index_fetch_begin(relation);
@@ -133,7 +136,8 @@ void CheckGenerated(RowApplierState* state, OpenRelation* rel, bool is_update) {
 
 void NoteUniques(RowApplierState* state, OpenRelation* rel, List* indexes, ItemPointer tid) {
   ListCell* cell;
-  foreach (cell, indexes) Append(state->context, &state->uniques, PendingUnique{rel->plan->relation, lfirst_oid(cell), *tid});
+  foreach (cell, indexes)
+    Append(state->context, &state->uniques, PendingUnique{rel->plan->relation, lfirst_oid(cell), *tid});
 }
 
 void CheckUniques(RowApplierState* state) {

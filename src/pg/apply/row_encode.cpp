@@ -1,9 +1,9 @@
 /*
  * row_encode.cpp: see row_encode.h. Every encoding starts with a tag byte; what has no fixed length carries it.
  *
- * The encodings follow the equality of the built-in operator classes. One that is stricter (record_image_ops) only makes
- * more conflicts than needed. A type or an operator class that is not built in is hashed by its own extended hash function,
- * if that belongs to the same equality.
+ * The encodings follow the equality of the built-in operator classes. One that is stricter (record_image_ops) only
+ * makes more conflicts than needed. A type or an operator class that is not built in is hashed by its own extended
+ * hash function, if that belongs to the same equality.
  */
 #include "row_encode.h"
 
@@ -71,40 +71,33 @@ EncodeKind KindOfBuiltIn(Oid type, Oid collation) {
     case MONEYOID:
     case TIMEOID:
     case PG_LSNOID:
-    case XID8OID:
-      return EncodeKind::kInteger;
+    case XID8OID: return EncodeKind::kInteger;
     case FLOAT4OID:
-    case FLOAT8OID:
-      return EncodeKind::kFloat;
+    case FLOAT8OID: return EncodeKind::kFloat;
     case NUMERICOID: return EncodeKind::kNumeric;
     case TEXTOID:
     case VARCHAROID:
     case NAMEOID:
       return !OidIsValid(collation) || get_collation_isdeterministic(collation) ? EncodeKind::kText : EncodeKind::kHash;
     case BPCHAROID:
-      return !OidIsValid(collation) || get_collation_isdeterministic(collation) ? EncodeKind::kBpchar : EncodeKind::kHash;
+      return !OidIsValid(collation) || get_collation_isdeterministic(collation) ? EncodeKind::kBpchar
+                                                                                : EncodeKind::kHash;
     case BYTEAOID: return EncodeKind::kBytes;
     case UUIDOID:
     case MACADDROID:
-    case MACADDR8OID:
-      return EncodeKind::kFixed;
+    case MACADDR8OID: return EncodeKind::kFixed;
     case BOOLOID:
-    case CHAROID:
-      return EncodeKind::kByte;
+    case CHAROID: return EncodeKind::kByte;
     case DATEOID:
     case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-      return EncodeKind::kTimestamp;
+    case TIMESTAMPTZOID: return EncodeKind::kTimestamp;
     case TIMETZOID: return EncodeKind::kTimeTz;
     case INTERVALOID: return EncodeKind::kInterval;
     case INETOID:
-    case CIDROID:
-      return EncodeKind::kInet;
+    case CIDROID: return EncodeKind::kInet;
     case BITOID:
-    case VARBITOID:
-      return EncodeKind::kBit;
-    default:
-      return EncodeKind::kHash;
+    case VARBITOID: return EncodeKind::kBit;
+    default: return EncodeKind::kHash;
   }
 }
 
@@ -158,8 +151,7 @@ EncodeKind InitKind(ValueEncoder* encoder, Oid equality) {
   switch (get_typtype(type)) {
     case TYPTYPE_ENUM: return EncodeKind::kEnum;
     case TYPTYPE_COMPOSITE: return InitRecord(encoder);
-    case TYPTYPE_RANGE:
-      return InitOne(encoder, EncodeKind::kRange, get_range_subtype(type), get_range_collation(type));
+    case TYPTYPE_RANGE: return InitOne(encoder, EncodeKind::kRange, get_range_subtype(type), get_range_collation(type));
     case TYPTYPE_MULTIRANGE: return InitOne(encoder, EncodeKind::kMultirange, get_multirange_range(type), InvalidOid);
     case TYPTYPE_PSEUDO: return EncodeKind::kNone;
     default: break;
@@ -282,7 +274,8 @@ void EncodeMultirange(const ValueEncoder& encoder, Datum value, StringInfo out) 
 void EncodeEnum(Datum value, StringInfo out) {
   HeapTuple const tuple = SearchSysCache1(ENUMOID, value);
   if (!HeapTupleIsValid(tuple))
-    ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("unknown enum value %u", DatumGetObjectId(value))));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("unknown enum value %u", DatumGetObjectId(value))));
   const char* const label = NameStr(reinterpret_cast<Form_pg_enum>(GETSTRUCT(tuple))->enumlabel);
   PutBytes(out, label, static_cast<int>(strlen(label)));
   ReleaseSysCache(tuple);
@@ -332,8 +325,7 @@ void EncodeValue(const ValueEncoder& encoder, Datum value, StringInfo out) {
     }
     case EncodeKind::kText:
     case EncodeKind::kBpchar:
-    case EncodeKind::kBytes:
-      return EncodeText(encoder, value, out);
+    case EncodeKind::kBytes: return EncodeText(encoder, value, out);
     case EncodeKind::kFixed: return PutBytes(out, DatumGetPointer(value), encoder.length);
     case EncodeKind::kByte: return appendStringInfoChar(out, DatumGetChar(value));
     case EncodeKind::kTimestamp: return EncodeTimestamp(encoder.type, value, out);

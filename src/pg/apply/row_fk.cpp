@@ -1,17 +1,18 @@
 /*
  * row_fk.cpp: foreign keys when rows are applied, by probing indexes. Part of row_apply.cpp.
  *
- * The child's side: each inserted row, and each updated one whose referencing columns are not equal to the old ones, must
- * have its parent; the parent row is locked FOR KEY SHARE, as the writer's session has locked it. Without that lock a local
- * backend could delete the parent while a remote child arrives (design.md section 4). A parent that is not there yet
- * may come later in the write set: the child waits for the end and is checked if that row version still lives.
+ * The child's side: each inserted row, and each updated one whose referencing columns are not equal to the old ones,
+ * must have its parent; the parent row is locked FOR KEY SHARE, as the writer's session has locked it. Without that
+ * lock a local backend could delete the parent while a remote child arrives (design.md section 4). A parent that is
+ * not there yet may come later in the write set: the child waits for the end and is checked if that row version still
+ * lives.
  *
  * The parent's side: a key that is deleted or changed must not leave children behind. Checked at the end, as NO ACTION:
  * what cascades did at the origin comes by itself as rows. If some parent row has the key again, nothing is wrong.
  *
- * Which foreign keys are checked, the relation's own triggers say: one that the chain has disabled is not. The table to look
- * in is the one that the constraint names; where it is partitioned, all its leaves are. Comparison is the constraint's own
- * operator under the referenced index's collation, after the implicit cast that RI uses.
+ * Which foreign keys are checked, the relation's own triggers say: one that the chain has disabled is not. The table
+ * to look in is the one that the constraint names; where it is partitioned, all its leaves are. Comparison is the
+ * constraint's own operator under the referenced index's collation, after the implicit cast that RI uses.
  */
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/errors.h"
@@ -117,16 +118,16 @@ Locked ProbeAndLock(OpenParent* open, int leaf, ScanKey keys, int count) {
   if (!ProbeIndex(open->tables[leaf], open->indexes[leaf], keys, count, slot)) return Locked::kNotFound;
   ItemPointerData tid = slot->tts_tid;
   TM_FailureData failure;
-  TM_Result const result = table_tuple_lock(open->tables[leaf], &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
-                                            LockTupleKeyShare, LockWaitBlock, 0, &failure);
+  TM_Result const result = table_tuple_lock(open->tables[leaf], &tid, GetActiveSnapshot(), slot,
+                                            GetCurrentCommandId(false), LockTupleKeyShare, LockWaitBlock, 0, &failure);
   ExecClearTuple(slot);
   switch (result) {
     case TM_Ok: return Locked::kYes;
     case TM_Updated:
-    case TM_Deleted:
-      return Locked::kChanged;
-    default: elog(ERROR, "unexpected result %d of locking a row of \"%s\"", result,
-                  RelationGetRelationName(open->tables[leaf]));
+    case TM_Deleted: return Locked::kChanged;
+    default:
+      elog(ERROR, "unexpected result %d of locking a row of \"%s\"", result,
+           RelationGetRelationName(open->tables[leaf]));
   }
 }
 
@@ -195,8 +196,8 @@ void RaiseNoParent(const ForeignKeyPlan* key, Relation relation, TupleTableSlot*
                   errtableconstraint(relation, NameStr(key->name))));
 }
 
-// The check waits for the end: another version of the row takes it over. (xmin would not tell: a local transaction may hold
-// several write sets, and others hold other ones.)
+// The check waits for the end: another version of the row takes it over. (xmin would not tell: a local transaction
+// may hold several write sets, and others hold other ones.)
 void Wait(RowApplierState* state, ForeignKeyPlan* key, Oid relation, ItemPointerData tid) {
   PendingReference const item{key, relation, tid};
   Append(state->context, &state->references, item);
@@ -205,7 +206,8 @@ void Wait(RowApplierState* state, ForeignKeyPlan* key, Oid relation, ItemPointer
     control.keysize = sizeof(PendingReference);
     control.entrysize = sizeof(PendingReference);
     control.hcxt = state->context;
-    state->waiting_references = hash_create("dadbs waiting references", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    state->waiting_references =
+        hash_create("dadbs waiting references", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
   }
   PendingReference lookup;
   memset(static_cast<void*>(&lookup), 0, sizeof(lookup));  // padding
@@ -266,7 +268,7 @@ struct ChildMatch {
   AttrNumber attnos[INDEX_MAX_KEYS];  // in the leaf
   bool has_cast[INDEX_MAX_KEYS];
   FmgrInfo cast[INDEX_MAX_KEYS];
-  FmgrInfo equal[INDEX_MAX_KEYS];     // parent = child
+  FmgrInfo equal[INDEX_MAX_KEYS];  // parent = child
 };
 
 void InitMatch(ChildMatch* match, const ParentPlan* plan, Relation leaf) {
@@ -278,8 +280,9 @@ void InitMatch(ChildMatch* match, const ParentPlan* plan, Relation leaf) {
     Oid left, right, function = InvalidOid;
     op_input_types(plan->child_equal[i], &left, &right);
     Oid const type = getBaseType(TupleDescAttr(RelationGetDescr(leaf), attno - 1)->atttypid);
-    match->has_cast[i] = type != right && find_coercion_pathway(right, type, COERCION_IMPLICIT, &function) ==
-                                              COERCION_PATH_FUNC && OidIsValid(function);
+    match->has_cast[i] = type != right &&
+                         find_coercion_pathway(right, type, COERCION_IMPLICIT, &function) == COERCION_PATH_FUNC &&
+                         OidIsValid(function);
     if (match->has_cast[i]) fmgr_info(function, &match->cast[i]);
     fmgr_info(get_opcode(plan->child_equal[i]), &match->equal[i]);
   }

@@ -1,35 +1,37 @@
 /*
- * row_keys.cpp: which keys a write set has (keys.h). Runs in the apply worker, for each transaction at its position, before
- * anything of it is applied: catalogs and rows are those of the prefix before it, on every member.
+ * row_keys.cpp: which keys a write set has (keys.h). Runs in the apply worker, for each transaction at its position,
+ * before anything of it is applied: catalogs and rows are those of the prefix before it, on every member.
  *
  * A key hash is SipHash-128, keyed by the chain's id, over a domain letter and
  *   'd' schema, name            a relation's definition
  *   'c' schema, name            a relation's content as a whole
- *   'k' identity, values        a value of a unique index; identity = hash of 'u', schema, name of the topmost index that
- *                               it is a partition of, so that leaf and root meet. Values: row_encode.h.
+ *   'k' identity, values        a value of a unique index; identity = hash of 'u', schema, name of the topmost index
+ *                               that it is a partition of, so that leaf and root meet. Values: row_encode.h.
  *
  * Rows give:
- *   schema list  the definition of the relation, of its partition ancestors and of the tables that its foreign keys refer to
- *                (kReference): their names and types decide the other hashes
+ *   schema list  the definition of the relation, of its partition ancestors and of the tables that its foreign keys
+ *                refer to (kReference): their names and types decide the other hashes
  *   row list     the relation's content (kReference; TRUNCATE writes it with kExistence)
  *                I  every unique index's value (kExistence)
- *                D  the key's, and every other unique index's value of the old row (kExistence): children may refer to them
- *                U  the key: kContent, or kExistence on old and new if it changes; other unique indexes' old and new value
- *                   only if it changes (kExistence)
- *                I, U  per foreign key the referenced index's value, as its parent hashes it (kReference). Also where U did
- *                   not change it: then no parent that others may delete is concerned, so it costs nothing
+ *                D  the key's, and every other unique index's value of the old row (kExistence): children may refer
+ *                   to them
+ *                U  the key: kContent, or kExistence on old and new if it changes; other unique indexes' old and new
+ *                   value only if it changes (kExistence)
+ *                I, U  per foreign key the referenced index's value, as its parent hashes it (kReference). Also where
+ *                   U did not change it: then no parent that others may delete is concerned, so it costs nothing
  *
- * The old row is looked up only where there are more unique indexes than the key; changes of the same write set are followed
- * by their key. A row that is found nowhere gives what its new version says; it will not be applied.
+ * The old row is looked up only where there are more unique indexes than the key; changes of the same write set are
+ * followed by their key. A row that is found nowhere gives what its new version says; it will not be applied.
  *
- * Unique indexes that are partial, over expressions or deferrable, and exclusion constraints give no key, and could do
- * without: uniqueness is settled by the index itself when the row is applied, alike on every member, and the backend that
- * holds the other entry is made to let go. What needs keys is what no lock covers: foreign keys, whose referenced index is
- * always of the kind that gives keys. So a type that can't be hashed may use one constant per index, and a foreign key whose
- * values can't be hashed as its parent's writes the parent's content (kExistence): too many conflicts, never one too few. The
- * same holds for a part of a foreign key that is marked unchanged (over 2 kB).
+ * Unique indexes that are partial, over expressions or deferrable, and exclusion constraints give no key, and could
+ * do without: uniqueness is settled by the index itself when the row is applied, alike on every member, and the
+ * backend that holds the other entry is made to let go. What needs keys is what no lock covers: foreign keys, whose
+ * referenced index is always of the kind that gives keys. So a type that can't be hashed may use one constant per
+ * index, and a foreign key whose values can't be hashed as its parent's writes the parent's content (kExistence): too
+ * many conflicts, never one too few. The same holds for a part of a foreign key that is marked unchanged (over 2 kB).
  *
- * NULLs: no key, as they are not equal to anything; unless NULLS NOT DISTINCT. MATCH FULL with some NULLs fails when applied.
+ * NULLs: no key, as they are not equal to anything; unless NULLS NOT DISTINCT. MATCH FULL with some NULLs fails when
+ * applied.
  */
 #include "dadbs/pg/keys.h"
 
@@ -261,7 +263,8 @@ RelationPlan* Deriver::PlanOf(const core::RelationName& name) {
 }
 
 // What the change itself says: keys of the old version as far as it names it, of the new one, and what it refers to.
-void Deriver::ReadChange(const core::RowChange& change, RowKeys* old_keys, RowKeys* new_keys, core::KeyList* references) {
+void Deriver::ReadChange(const core::RowChange& change, RowKeys* old_keys, RowKeys* new_keys,
+                         core::KeyList* references) {
   RelationPlan* const plan = plan_;
   bool const has_new = change.op != 'D';
   bool const has_old = change.op == 'D' || change.has_old_key;
@@ -371,7 +374,9 @@ core::KeyHash NameKey(char domain, std::string_view schema, std::string_view nam
   return core::SipHash128(HashKey(), core::AsBytes(bytes));
 }
 
-core::KeyHash RelationDefinitionKey(std::string_view schema, std::string_view name) { return NameKey('d', schema, name); }
+core::KeyHash RelationDefinitionKey(std::string_view schema, std::string_view name) {
+  return NameKey('d', schema, name);
+}
 
 core::KeyHash RelationContentKey(std::string_view schema, std::string_view name) { return NameKey('c', schema, name); }
 

@@ -2,8 +2,8 @@
  * row_relation.cpp: builds and keeps the plans of row_relation.h.
  *
  * State: one plan per qualified name in a hash table, each in a memory context of its own under CacheMemoryContext.
- * Callbacks only clear `valid` (they must not fail); a stale plan leaves the table when its name is asked for again and is
- * freed by ForgetStalePlans(). One process, no locks; a crash leaves nothing.
+ * Callbacks only clear `valid` (they must not fail); a stale plan leaves the table when its name is asked for again
+ * and is freed by ForgetStalePlans(). One process, no locks; a crash leaves nothing.
  */
 #include "row_relation.h"
 
@@ -119,7 +119,8 @@ void BuildColumn(ColumnPlan* column, Form_pg_attribute attribute) {
   getTypeInputInfo(column->base, &function, &column->input_param);
   fmgr_info(function, &column->input);
   HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(column->base));
-  column->receivable = HeapTupleIsValid(tuple) && OidIsValid(reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typreceive);
+  column->receivable =
+      HeapTupleIsValid(tuple) && OidIsValid(reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typreceive);
   if (HeapTupleIsValid(tuple)) ReleaseSysCache(tuple);
   if (column->receivable) {
     getTypeBinaryInputInfo(column->base, &function, &column->receive_param);
@@ -233,14 +234,13 @@ bool SameEncoding(const ValueEncoder& a, const ValueEncoder& b) {
     case EncodeKind::kRecord:
     case EncodeKind::kRange:
     case EncodeKind::kMultirange:
-    case EncodeKind::kFixed:
-      return a.type == b.type;
-    default:
-      return true;
+    case EncodeKind::kFixed: return a.type == b.type;
+    default: return true;
   }
 }
 
-void BuildForeignKeyColumn(ForeignKeyPlan* key, int i, const ConstraintRow& row, int j, Relation relation, Relation index) {
+void BuildForeignKeyColumn(ForeignKeyPlan* key, int i, const ConstraintRow& row, int j, Relation relation,
+                           Relation index) {
   Oid const type = getBaseType(TypeOfColumn(relation, row.child[j]));
   Oid compared, left;
   key->attnos[i] = row.child[j];
@@ -324,7 +324,8 @@ void BuildForeignKeys(RelationPlan* plan, Relation relation) {
     if (kind == RI_TRIGGER_FK) {
       int at = 0;
       while (at < plan->foreign_key_count && plan->foreign_keys[at].constraint != trigger.tgconstraint) at++;
-      if (at == plan->foreign_key_count) BuildForeignKey(&plan->foreign_keys[plan->foreign_key_count++], trigger, relation);
+      if (at == plan->foreign_key_count)
+        BuildForeignKey(&plan->foreign_keys[plan->foreign_key_count++], trigger, relation);
       if (TRIGGER_FOR_INSERT(trigger.tgtype)) plan->foreign_keys[at].on_insert = IsOn(trigger);
       if (TRIGGER_FOR_UPDATE(trigger.tgtype)) plan->foreign_keys[at].on_update = IsOn(trigger);
     } else if (kind == RI_TRIGGER_PK) {
@@ -409,7 +410,8 @@ void BuildDependencies(RelationPlan* plan) {
 }
 
 RelationPlan* BuildPlan(Oid relation_id, const PlanName& name) {
-  MemoryContext const context = AllocSetContextCreate(CurrentMemoryContext, "dadbs relation plan", ALLOCSET_SMALL_SIZES);
+  MemoryContext const context =
+      AllocSetContextCreate(CurrentMemoryContext, "dadbs relation plan", ALLOCSET_SMALL_SIZES);
   MemoryContext const before = MemoryContextSwitchTo(context);
   auto* const plan = static_cast<RelationPlan*>(palloc0(sizeof(RelationPlan)));
   plan->context = context;

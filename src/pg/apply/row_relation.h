@@ -2,8 +2,8 @@
  * row_relation.h: what key derivation and the row applier know of a relation, kept from transaction to transaction.
  *
  * A plan is found by qualified name, is valid as long as no invalidation of the relation or of what it depends on has
- * come, and is handed out only under RowExclusiveLock. It stays readable until ForgetStalePlans(), even if it turns invalid:
- * callers call that where they hold none. Postgres code: palloc, ereport.
+ * come, and is handed out only under RowExclusiveLock. It stays readable until ForgetStalePlans(), even if it turns
+ * invalid: callers call that where they hold none. Postgres code: palloc, ereport.
  */
 #pragma once
 
@@ -25,13 +25,13 @@ namespace dadbs::pg {
 // A live column, in attnum order: how its values are read.
 struct ColumnPlan {
   AttrNumber attno;
-  Oid type;        // declared
-  Oid base;        // without domains: values are read as this
-  int32 typmod;    // of the base
+  Oid type;              // declared
+  Oid base;              // without domains: values are read as this
+  int32 typmod;          // of the base
   bool has_constraints;  // a domain with some
   bool generated;
-  bool is_reference;     // regclass and its kin
-  bool holds_references; // inside of arrays or rows
+  bool is_reference;      // regclass and its kin
+  bool holds_references;  // inside of arrays or rows
   FmgrInfo input;
   Oid input_param;
   bool receivable;
@@ -69,7 +69,7 @@ struct ForeignKeyPlan {
   AttrNumber attnos[INDEX_MAX_KEYS];         // here
   AttrNumber parent_attnos[INDEX_MAX_KEYS];  // there
   bool has_cast[INDEX_MAX_KEYS];
-  FmgrInfo cast[INDEX_MAX_KEYS];       // to what the operator compares
+  FmgrInfo cast[INDEX_MAX_KEYS];  // to what the operator compares
   Oid subtypes[INDEX_MAX_KEYS];
   FmgrInfo equal[INDEX_MAX_KEYS];      // parent = child
   FmgrInfo own_equal[INDEX_MAX_KEYS];  // child = child
@@ -80,7 +80,7 @@ struct ForeignKeyPlan {
 
 // A foreign key that refers to this relation.
 struct ParentPlan {
-  Oid constraint;     // the topmost one
+  Oid constraint;  // the topmost one
   NameData name;
   bool on_delete, on_update;
   Oid parent, child;  // the topmost constraint's: may be partitioned
@@ -111,7 +111,7 @@ struct RelationPlan {
   ColumnPlan* columns;
   int unique_count;
   UniquePlan* uniques;
-  int key;              // of the replica identity in uniques; -1: none
+  int key;  // of the replica identity in uniques; -1: none
   int foreign_key_count;
   ForeignKeyPlan* foreign_keys;
   int parent_count;
@@ -123,7 +123,7 @@ struct RelationPlan {
   int schema_key_count;
   core::KeyHash* schema_keys;  // own definition first
   int dependency_count;
-  Oid* dependencies;    // relations whose invalidation ends the plan; itself first
+  Oid* dependencies;  // relations whose invalidation ends the plan; itself first
 };
 
 // Locked RowExclusive until the end of the (sub)transaction. Null: no such shared relation.

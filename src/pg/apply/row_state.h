@@ -1,6 +1,6 @@
 /*
- * row_state.h: what the parts of the row applier share: row_apply.cpp (changes), row_check.cpp (columns, deferred unique
- * constraints, sequences), row_fk.cpp (foreign keys). Postgres code: palloc, ereport; one write set at a time.
+ * row_state.h: what the parts of the row applier share: row_apply.cpp (changes), row_check.cpp (columns, deferred
+ * unique constraints, sequences), row_fk.cpp (foreign keys). Postgres code: palloc, ereport; one write set at a time.
  */
 #pragma once
 
@@ -22,17 +22,17 @@ struct OpenRelation {
   RelationPlan* plan;
   Relation relation;
   ResultRelInfo* info;
-  Relation key_index;         // null: no key
-  ScanKeyData* key_scan;      // room for FillScanKeys
+  Relation key_index;     // null: no key
+  ScanKeyData* key_scan;  // room for FillScanKeys
   TupleTableSlot* old_slot;
   TupleTableSlot* new_slot;
-  bool* unchanged;            // by attno - 1: marked so, or found so (UPDATE)
-  ExprState** generated;      // by attno - 1
-  void** domain_cache;        // by column, for domain_check
+  bool* unchanged;        // by attno - 1: marked so, or found so (UPDATE)
+  ExprState** generated;  // by attno - 1
+  void** domain_cache;    // by column, for domain_check
   struct SequenceSeen {
     bool any;
-    int64 extreme;            // the highest value, or the lowest of a descending sequence
-  }* sequences;               // as plan->sequences
+    int64 extreme;  // the highest value, or the lowest of a descending sequence
+  } * sequences;    // as plan->sequences
   OpenRelation* next;
 };
 
@@ -46,7 +46,8 @@ struct OpenParent {
   OpenParent* next;
 };
 
-// Checks that wait for the end. Rows are found again by tid: one that is gone or replaced is not checked, as in Postgres.
+// Checks that wait for the end. Rows are found again by tid: one that is gone or replaced is not checked, as in
+// Postgres.
 struct PendingReference {
   ForeignKeyPlan* key;
   Oid relation;
@@ -68,15 +69,15 @@ struct Pending {
 };
 
 struct RowApplierState {
-  MemoryContext context;      // of the write set; null: none is begun
+  MemoryContext context;  // of the write set; null: none is begun
   EState* estate;
   bool snapshot_pushed;
   int guc_level;
   OpenRelation* relations;
-  OpenRelation* last;         // most changes follow one of the same relation
+  OpenRelation* last;  // most changes follow one of the same relation
   OpenParent* parents;
   Pending<PendingReference> references;
-  HTAB* waiting_references;   // the same as a set; null: none ever
+  HTAB* waiting_references;  // the same as a set; null: none ever
   Pending<PendingParent> parents_gone;
   Pending<PendingUnique> uniques;
 };
@@ -86,9 +87,8 @@ void Append(MemoryContext context, Pending<T>* pending, const T& item) {
   if (pending->count == pending->capacity) {
     int const capacity = Max(64, pending->capacity * 2);
     MemoryContext const before = MemoryContextSwitchTo(context);
-    pending->items = static_cast<T*>(pending->items == nullptr
-                                         ? palloc_extended(sizeof(T) * capacity, MCXT_ALLOC_HUGE)
-                                         : repalloc_huge(pending->items, sizeof(T) * capacity));
+    pending->items = static_cast<T*>(pending->items == nullptr ? palloc_extended(sizeof(T) * capacity, MCXT_ALLOC_HUGE)
+                                                               : repalloc_huge(pending->items, sizeof(T) * capacity));
     MemoryContextSwitchTo(before);
     pending->capacity = capacity;
   }
@@ -114,7 +114,8 @@ void MoveSequences(RowApplierState* state);
 
 // -- row_fk.cpp. After the change is visible to the active snapshot.
 void CheckReferences(RowApplierState* state, OpenRelation* rel, bool is_update);
-void NoteParentGone(RowApplierState* state, OpenRelation* rel, bool is_update);  // before the change: reads the old slot
+void NoteParentGone(RowApplierState* state, OpenRelation* rel,
+                    bool is_update);  // before the change: reads the old slot
 // All that waited. `last`: what fails is an error; else it goes on waiting.
 void CheckPendingReferences(RowApplierState* state, bool last);
 void CheckPendingParents(RowApplierState* state, bool last);

@@ -1,6 +1,6 @@
 /*
- * row_values.cpp: see row_values.h. The bytes come from a peer: the types' receive functions check them, and text is checked
- * for its encoding, which input functions take for granted.
+ * row_values.cpp: see row_values.h. The bytes come from a peer: the types' receive functions check them, and text is
+ * checked for its encoding, which input functions take for granted.
  */
 #include "row_values.h"
 

@@ -1,13 +1,13 @@
 /*
  * sharing.cpp: which relations are shared (sharing.h), answered by a cache of each process.
  *
- * State: one entry per relation and per schema asked about, in TopMemoryContext. Relcache and syscache callbacks remove
- * entries; `cache_changes` counts these, so that an answer found while the catalogs changed is not kept. A change of the
- * member's configuration (configure_requests, database) empties everything. Nothing here is shared between
- * processes and nothing survives one, so a crash leaves nothing.
+ * State: one entry per relation and per schema asked about, in TopMemoryContext. Relcache and syscache callbacks
+ * remove entries; `cache_changes` counts these, so that an answer found while the catalogs changed is not kept. A
+ * change of the member's configuration (configure_requests, database) empties everything. Nothing here is shared
+ * between processes and nothing survives one, so a crash leaves nothing.
  *
- * All of it is Postgres code: no C++ object with a destructor lives across a call that may ereport, but for the one place
- * that asks member.h, behind Enter().
+ * All of it is Postgres code: no C++ object with a destructor lives across a call that may ereport, but for the one
+ * place that asks member.h, behind Enter().
  */
 #include "dadbs/pg/member.h"
 
@@ -75,16 +75,17 @@ uint32 cached_configuration = 0;
 
 // The schemas of the genesis; kept as plain memory because Postgres code reads them.
 struct SchemaList {
-  bool everything;      // all user schemas
+  bool everything;  // all user schemas
   int count;
   char (*names)[NAMEDATALEN];
-  int excluded_count;   // while joining: what cannot be shared because it holds something of this member's
+  int excluded_count;  // while joining: what cannot be shared because it holds something of this member's
   char (*excluded)[NAMEDATALEN];
 };
 SchemaList schema_list = {};
 
 char (*CopyNames(const std::vector<std::string>& names))[NAMEDATALEN] {
-  auto* copy = static_cast<char(*)[NAMEDATALEN]>(MemoryContextAllocZero(TopMemoryContext, (names.size() + 1) * NAMEDATALEN));
+  auto* copy =
+      static_cast<char(*)[NAMEDATALEN]>(MemoryContextAllocZero(TopMemoryContext, (names.size() + 1) * NAMEDATALEN));
   for (size_t i = 0; i < names.size(); i++) strlcpy(copy[i], names[i].c_str(), NAMEDATALEN);
   return copy;
 }
@@ -200,7 +201,8 @@ bool LookUpRelation(Oid relation) {
   return !local;
 }
 
-// The entry of a relation whose sharing is known; null where it can't be asked. It may be gone after the next catalog access.
+// The entry of a relation whose sharing is known; null where it can't be asked. It may be gone after the next catalog
+// access.
 RelationEntry* EntryOf(Oid relation) {
   if (!SharingActive()) return nullptr;
   PrepareCaches();
@@ -219,7 +221,8 @@ RelationEntry* EntryOf(Oid relation) {
   return entry;
 }
 
-// A question about an open relation, asked once: `ask` opens it without a lock of its own (the caller has one, or decodes).
+// A question about an open relation, asked once: `ask` opens it without a lock of its own (the caller has one, or
+// decodes).
 bool Ask(Oid relation, Answer RelationEntry::*field, bool (*ask)(Relation)) {
   RelationEntry* entry = EntryOf(relation);
   if (entry == nullptr) return false;
@@ -263,11 +266,9 @@ bool IsSharedClass(Oid relation) {
   ReleaseSysCache(tuple);
   switch (form.relkind) {
     case RELKIND_RELATION:
-    case RELKIND_PARTITIONED_TABLE:
-      return IsSharedRelation(relation);
+    case RELKIND_PARTITIONED_TABLE: return IsSharedRelation(relation);
     case RELKIND_INDEX:
-    case RELKIND_PARTITIONED_INDEX:
-      return IsSharedRelation(IndexGetRelation(relation, true));
+    case RELKIND_PARTITIONED_INDEX: return IsSharedRelation(IndexGetRelation(relation, true));
     case RELKIND_SEQUENCE: {
       Oid table;
       int32 column;
@@ -276,8 +277,7 @@ bool IsSharedClass(Oid relation) {
         return IsSharedRelation(table);
       break;
     }
-    default:
-      break;
+    default: break;
   }
   return form.relpersistence == RELPERSISTENCE_PERMANENT && IsSharedSchema(form.relnamespace);
 }
@@ -349,13 +349,14 @@ void RefuseWithoutKey(Oid relation, CmdType command) {
   Relation const open = RelationIdGetRelation(relation);
   bool const full = open->rd_rel->relreplident == REPLICA_IDENTITY_FULL;
   RelationClose(open);
-  ereport(ERROR,
-          (errcode(kErrState), errmsg("cannot %s shared table \"%s\": it has no key", what, get_rel_name(relation)),
-           full ? errdetail("REPLICA IDENTITY FULL does not identify rows: equal values need not be the same.")
-                : errdetail("The members find rows by a primary key, or by a unique, immediate, complete index "
-                            "over NOT NULL columns."),
-           errhint("Add a primary key: ALTER TABLE %s ADD PRIMARY KEY (...).",
-                   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation)))));
+  ereport(
+      ERROR,
+      (errcode(kErrState), errmsg("cannot %s shared table \"%s\": it has no key", what, get_rel_name(relation)),
+       full ? errdetail("REPLICA IDENTITY FULL does not identify rows: equal values need not be the same.")
+            : errdetail("The members find rows by a primary key, or by a unique, immediate, complete index "
+                        "over NOT NULL columns."),
+       errhint("Add a primary key: ALTER TABLE %s ADD PRIMARY KEY (...).",
+               quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation)))));
 }
 
 void CheckTargets(PlannedStmt* statement, Plan* plan) {
@@ -442,19 +443,18 @@ bool IsSharedObject(const ObjectAddress& object) {
     case TypeRelationId: return IsSharedType(id);
     case ConstraintRelationId: return IsSharedConstraint(id);
     case TriggerRelationId:
-      return IsSharedClass(OwnerInCatalog(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid,
-                                          Anum_pg_trigger_tgrelid, id));
+      return IsSharedClass(
+          OwnerInCatalog(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgrelid, id));
     case RewriteRelationId:
-      return IsSharedClass(OwnerInCatalog(RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid,
-                                          Anum_pg_rewrite_ev_class, id));
+      return IsSharedClass(
+          OwnerInCatalog(RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class, id));
     case PolicyRelationId:
-      return IsSharedClass(OwnerInCatalog(PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid,
-                                          Anum_pg_policy_polrelid, id));
+      return IsSharedClass(
+          OwnerInCatalog(PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, Anum_pg_policy_polrelid, id));
     case AttrDefaultRelationId:
       return IsSharedClass(OwnerInCatalog(AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid,
                                           Anum_pg_attrdef_adrelid, id));
-    default:
-      break;
+    default: break;
   }
   if (!is_objectclass_supported(object.classId)) return false;
   AttrNumber const column = get_object_attnum_namespace(object.classId);
@@ -484,9 +484,7 @@ bool HasWantedReplicaIdentity(Relation relation) {
   return wanted.type != REPLICA_IDENTITY_INDEX || RelationGetReplicaIndex(relation) == wanted.index;
 }
 
-bool RelationNeedsReplay(Oid relation) {
-  return Ask(relation, &RelationEntry::needs_replay, HasUnsafeExpressions);
-}
+bool RelationNeedsReplay(Oid relation) { return Ask(relation, &RelationEntry::needs_replay, HasUnsafeExpressions); }
 
 void EnterExpression() { expression_depth++; }
 void LeaveExpression() {

@@ -1,15 +1,16 @@
 /*
  * sharing_expressions.cpp: may the origin's session decide about rows of this table, or only the apply worker?
  *
- * On the fast path the session's own checks stand for everybody's. That holds only if an expression gives the same in the
- * session (its settings, its snapshot, its role) and in the apply worker. Known to be so: the functions of core that are
- * declared immutable and don't depend on a setting in truth. For anything else (user-defined functions, extensions)
- * the transaction is replayed at the origin too, so that there is one way to its verdict (hazards H1, H17, H38).
+ * On the fast path the session's own checks stand for everybody's. That holds only if an expression gives the same in
+ * the session (its settings, its snapshot, its role) and in the apply worker. Known to be so: the functions of core
+ * that are declared immutable and don't depend on a setting in truth. For anything else (user-defined functions,
+ * extensions) the transaction is replayed at the origin too, so that there is one way to its verdict (hazards H1,
+ * H17, H38).
  *
- * Domains have two more doors (H37): Postgres doesn't check a value that already has the domain's type. A NULL of a NOT
- * NULL domain (from an outer join) or an old value under a NOT VALID check passes in the session and would fail when
- * applied. Such tables are replayed as well. So are tables with columns of regclass and its kin: what such a value names may be
- * known here only, and the apply worker takes built-in objects alone (row_values.cpp).
+ * Domains have two more doors (H37): Postgres doesn't check a value that already has the domain's type. A NULL of a
+ * NOT NULL domain (from an outer join) or an old value under a NOT VALID check passes in the session and would fail
+ * when applied. Such tables are replayed as well. So are tables with columns of regclass and its kin: what such a
+ * value names may be known here only, and the apply worker takes built-in objects alone (row_values.cpp).
  */
 #include "sharing_expressions.h"
 
@@ -55,10 +56,8 @@ bool DependsOnSettings(Oid function) {
     case F_BOX_OUT:
     case F_POLY_OUT:
     case F_LINE_OUT:
-    case F_CIRCLE_OUT:
-      return true;
-    default:
-      return false;
+    case F_CIRCLE_OUT: return true;
+    default: return false;
   }
 }
 
@@ -75,8 +74,7 @@ bool IsUnsafe(Node* node, void* context) {
     case T_XmlExpr:
     case T_SubLink:
     case T_SubPlan:
-    case T_Query:
-      return true;
+    case T_Query: return true;
     case T_CoerceToDomain:
       if (HasUnsafeDomain(reinterpret_cast<CoerceToDomain*>(node)->resulttype)) return true;
       break;
@@ -149,7 +147,8 @@ bool IsUnsafeType(Oid type) { return IsObjectReference(type) || IsUnsafeDomain(t
 bool HasUnsafeColumn(Relation relation) {
   TupleDesc const columns = RelationGetDescr(relation);
   for (int i = 0; i < columns->natts; i++)
-    if (!TupleDescAttr(columns, i)->attisdropped && AnyPart(TupleDescAttr(columns, i)->atttypid, IsUnsafeType)) return true;
+    if (!TupleDescAttr(columns, i)->attisdropped && AnyPart(TupleDescAttr(columns, i)->atttypid, IsUnsafeType))
+      return true;
   const TupleConstr* const constraints = columns->constr;
   if (constraints == nullptr) return false;
   for (int i = 0; i < constraints->num_check; i++)
@@ -174,8 +173,8 @@ bool HasUnsafeIndex(Relation relation) {
   foreach (cell, indexes) {
     HeapTuple const tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
     if (!HeapTupleIsValid(tuple)) continue;
-    found = found || HasUnsafeIndexText(tuple, Anum_pg_index_indexprs) ||
-            HasUnsafeIndexText(tuple, Anum_pg_index_indpred);
+    found =
+        found || HasUnsafeIndexText(tuple, Anum_pg_index_indexprs) || HasUnsafeIndexText(tuple, Anum_pg_index_indpred);
     ReleaseSysCache(tuple);
   }
   list_free(indexes);
@@ -196,10 +195,8 @@ bool IsObjectReference(Oid type) {
     case REGNAMESPACEOID:
     case REGCONFIGOID:
     case REGDICTIONARYOID:
-    case REGCOLLATIONOID:
-      return true;
-    default:
-      return false;
+    case REGCOLLATIONOID: return true;
+    default: return false;
   }
 }
 

@@ -1,6 +1,7 @@
 /*
- * row_apply_test.cpp: a test-only module that applies hand-made changes on a single server, without a cluster: the row
- * applier, key derivation and sharing are linked into it, with stand-ins for what they ask of the rest of the extension.
+ * row_apply_test.cpp: a test-only module that applies hand-made changes on a single server, without a cluster: the
+ * row applier, key derivation and sharing are linked into it, with stand-ins for what they ask of the rest of the
+ * extension.
  *
  *   rt.log_change()              AFTER ROW trigger: notes each change in rt.log as canonical bytes, as capture would
  *   rt.change(op, old, new, unchanged, target_schema)    one change as bytes
@@ -125,7 +126,8 @@ void AddValue(TupleMaker* maker, Oid declared, Datum value) {
   maker->tuple.push_back({text ? 't' : 'b', {}});
 }
 
-void MakeTuple(TupleMaker* maker, HeapTuple row, TupleDesc columns, const Bitmapset* only, const std::vector<bool>& unchanged) {
+void MakeTuple(TupleMaker* maker, HeapTuple row, TupleDesc columns, const Bitmapset* only,
+               const std::vector<bool>& unchanged) {
   for (int i = 0; i < columns->natts; i++) {
     Form_pg_attribute const column = TupleDescAttr(columns, i);
     if (column->attisdropped) continue;
@@ -154,8 +156,8 @@ Bitmapset* KeyColumns(Relation relation) {
   return columns;
 }
 
-core::Bytes MakeChange(char op, Oid relation_id, HeapTuple old_row, HeapTuple new_row, const std::vector<bool>& unchanged,
-                       const std::string& target) {
+core::Bytes MakeChange(char op, Oid relation_id, HeapTuple old_row, HeapTuple new_row,
+                       const std::vector<bool>& unchanged, const std::string& target) {
   Relation relation = nullptr;
   Bitmapset* key = nullptr;
   pg::Call([&] {
@@ -176,7 +178,8 @@ core::Bytes MakeChange(char op, Oid relation_id, HeapTuple old_row, HeapTuple ne
   if (op == 'U') {
     TupleMaker new_key;
     MakeTuple(&new_key, new_row, columns, key ? key : bms_make_singleton(0), {});
-    for (size_t i = 0; i < new_key.storage.size(); i++) change.has_old_key |= new_key.storage[i] != old_tuple.storage[i];
+    for (size_t i = 0; i < new_key.storage.size(); i++)
+      change.has_old_key |= new_key.storage[i] != old_tuple.storage[i];
     if (change.has_old_key) change.old_key = old_tuple.tuple;
   }
   core::Bytes const bytes = core::EncodeChange(change);
@@ -217,7 +220,9 @@ Changes ReadChanges(Datum argument) {
   Datum* items = nullptr;
   bool* nulls = nullptr;
   int count = 0;
-  pg::Call([&] { deconstruct_array(DatumGetArrayTypeP(argument), BYTEAOID, -1, false, TYPALIGN_INT, &items, &nulls, &count); });
+  pg::Call([&] {
+    deconstruct_array(DatumGetArrayTypeP(argument), BYTEAOID, -1, false, TYPALIGN_INT, &items, &nulls, &count);
+  });
   Changes changes;
   for (int i = 0; i < count; i++) {
     if (nulls[i]) continue;
@@ -252,7 +257,8 @@ Datum rt_change(PG_FUNCTION_ARGS) {
       AttrNumber const attno = get_attnum(relation, name.c_str());
       if (attno > 0) unchanged.resize(attno), unchanged[attno - 1] = true;
     }
-    return ToBytea(MakeChange(op, relation, old_row, new_row, unchanged, PG_ARGISNULL(4) ? "" : Text(PG_GETARG_DATUM(4))));
+    return ToBytea(
+        MakeChange(op, relation, old_row, new_row, unchanged, PG_ARGISNULL(4) ? "" : Text(PG_GETARG_DATUM(4))));
   });
 }
 
@@ -262,13 +268,14 @@ Datum rt_log_change(PG_FUNCTION_ARGS) {
     auto* const data = reinterpret_cast<TriggerData*>(fcinfo->context);
     char const op = TRIGGER_FIRED_BY_INSERT(data->tg_event) ? 'I' : TRIGGER_FIRED_BY_DELETE(data->tg_event) ? 'D' : 'U';
     HeapTuple const new_row = op == 'U' ? data->tg_newtuple : data->tg_trigtuple;
-    Datum const bytes = ToBytea(MakeChange(op, RelationGetRelid(data->tg_relation), data->tg_trigtuple, new_row, {}, "dst"));
+    Datum const bytes =
+        ToBytea(MakeChange(op, RelationGetRelid(data->tg_relation), data->tg_trigtuple, new_row, {}, "dst"));
     pg::Call([&] {
       Oid const types[] = {BYTEAOID};
       Datum const values[] = {bytes};
       SPI_connect();
-      SPI_execute_with_args("INSERT INTO rt.log (change) VALUES ($1)", 1, const_cast<Oid*>(types), const_cast<Datum*>(values),
-                            nullptr, false, 0);
+      SPI_execute_with_args("INSERT INTO rt.log (change) VALUES ($1)", 1, const_cast<Oid*>(types),
+                            const_cast<Datum*>(values), nullptr, false, 0);
       SPI_finish();
     });
     return PointerGetDatum(nullptr);
