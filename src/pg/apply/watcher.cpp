@@ -120,7 +120,7 @@ std::vector<Blocker> BlockersOf(int pid) {
 
 // Whether the signal may be sent: the process is still where it was.
 bool StillThere(const PGPROC* proc, const Ladder& ladder) {
-  return proc->pid == ladder.pid && proc->lxid == ladder.lxid;
+  return ladder.pid > 0 && proc->pid == ladder.pid && proc->lxid == ladder.lxid;
 }
 
 void ClimbLadder(PGPROC* proc, bool autovacuum) {

@@ -277,4 +277,5 @@ extern "C" void dadbs_launcher_main(Datum) {
     Launcher launcher;
     launcher.Run();
   });
+  proc_exit(1);  // 0 would mean "never start it again", which only the end of the server may mean
 }
