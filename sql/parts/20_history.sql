@@ -56,5 +56,6 @@ CREATE TABLE dadbs_internal.local_relation (
 CREATE TABLE dadbs_internal.role (
     role_name   text PRIMARY KEY,
     local_name  text NOT NULL,        -- the role that stands for it here: itself, but where the name was taken
-    adopted     boolean NOT NULL      -- it was here before
+    adopted     boolean NOT NULL,     -- it was here before
+    may_create_schemas boolean NOT NULL
 );

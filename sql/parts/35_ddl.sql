@@ -72,7 +72,8 @@ BEGIN
         JOIN pg_roles o ON o.oid = owners.owner
         WHERE NOT o.rolsuper AND o.rolname <> 'dadbs_owner' AND o.rolname !~ '^pg_'
     LOOP
-        INSERT INTO dadbs_internal.role VALUES (r.rolname, r.rolname, true) ON CONFLICT DO NOTHING;
+        INSERT INTO dadbs_internal.role VALUES
+            (r.rolname, r.rolname, true, has_database_privilege(r.rolname, current_database(), 'CREATE')) ON CONFLICT DO NOTHING;
         EXECUTE format('GRANT %I TO dadbs_owner WITH ADMIN OPTION', r.rolname);
     END LOOP;
 END

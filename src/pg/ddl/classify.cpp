@@ -179,8 +179,8 @@ void CountGrant(Targets* t, GrantStmt* grant) {
       case OBJECT_SEQUENCE:
         CountRelation(t, castNode(RangeVar, object));
         break;
-      case OBJECT_DATABASE:
-        CountScope(t, false, strVal(object));
+      case OBJECT_LANGUAGE:
+        CountScope(t, true, strVal(object));  // who may use it must not differ: rules.cpp refuses it
         break;
       case OBJECT_SCHEMA:
       case OBJECT_FUNCTION:

@@ -22,6 +22,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
@@ -530,8 +531,9 @@ void WriteRelationVersion(Oid oid, const RelName* name, core::Position position)
     Form_pg_attribute const column = TupleDescAttr(descriptor, i);
     if (column->attisdropped) continue;
     columns = lappend(columns, pstrdup(NameStr(column->attname)));
-    types = lappend(types, format_type_extended(column->atttypid, column->atttypmod,
-                                                FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+    // Built-in ones as everybody writes them, others with their schema, whatever search_path says.
+    bits16 const qualify = column->atttypid < FirstNormalObjectId ? 0 : FORMAT_TYPE_FORCE_QUALIFY;
+    types = lappend(types, format_type_extended(column->atttypid, column->atttypmod, FORMAT_TYPE_TYPEMOD_GIVEN | qualify));
   }
   Oid const key = KeyIndexOf(relation);
   if (OidIsValid(key)) {

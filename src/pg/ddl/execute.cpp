@@ -224,6 +224,7 @@ void Execute(const Statement& statement, const core::Position* position, List** 
     ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("%s is not a shared definition", CreateCommandName(node))));
   MapRoles(node, statement);
   CheckTargets(node);
+  CheckSchemaCreation(node, statement, position != nullptr);
   DropConcurrently(node);
   if (IsA(node, AlterTableStmt)) CheckFilling(reinterpret_cast<AlterTableStmt*>(node));
   if (position != nullptr) DropLocalDependents(node);

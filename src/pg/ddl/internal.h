@@ -135,6 +135,8 @@ char* AuthorRole();
 List* SuperusersNamed(Node* statement);
 // Rewrites role names in the parse tree to this member's, superusers to dadbs_owner.
 void MapRoles(Node* statement, const Statement& source);
+// CREATE SCHEMA and its like: allowed by the chain, not by this member's grants.
+void CheckSchemaCreation(Node* statement, const Statement& source, bool at_position);
 bool IsRoleStatement(Node* statement);
 Targets ClassifyRoles(Node* statement);
 // GRANT and REVOKE of privileges on shared objects for roles of this member are its own.

@@ -7,6 +7,9 @@
  * lends it; where the name belongs to a role with privileges of its own (a superuser, say), the group's role is another
  * one here, dadbs_NAME, and names in shared statements are translated: nobody can order himself a superuser.
  *
+ * CREATE on the database, which decides who may make schemas, is kept in dadbs_internal.role as well: this member's
+ * pg_database (its owner, its grants) differs from the others'.
+ *
  * Only plain attributes travel: LOGIN, INHERIT, CONNECTION LIMIT, VALID UNTIL. A password is set on the member that was
  * told it, and never ordered. Roles with privileges (SUPERUSER, CREATEROLE, CREATEDB, REPLICATION, BYPASSRLS) are this
  * member's own. A member may grant a role of the group to its own roles, never the reverse.
@@ -23,12 +26,14 @@ extern "C" {
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_default_acl.h"
 #include "catalog/pg_shdepend.h"
+#include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/user.h"
 #include "miscadmin.h"
@@ -46,12 +51,13 @@ extern "C" {
 namespace dadbs::pg::ddl {
 namespace {
 
-enum RoleColumn { kRoleName = 1, kLocalName = 2, kAdopted = 3, kRoleColumns = 3 };
+enum RoleColumn { kRoleName = 1, kLocalName, kAdopted, kMayCreateSchemas, kRoleColumns = kMayCreateSchemas };
 
 struct RoleRow {
   char* role_name;
   char* local_name;
   bool adopted;
+  bool may_create_schemas;
   ItemPointerData tid;
 };
 
@@ -74,6 +80,7 @@ bool FindRole(const char* name, bool by_local, RoleRow* out) {
     row.local_name = TextColumn(tuple, kLocalName, RelationGetDescr(relation));
     bool is_null;
     row.adopted = DatumGetBool(heap_getattr(tuple, kAdopted, RelationGetDescr(relation), &is_null));
+    row.may_create_schemas = DatumGetBool(heap_getattr(tuple, kMayCreateSchemas, RelationGetDescr(relation), &is_null));
     row.tid = tuple->t_self;
     found = strcmp(by_local ? row.local_name : row.role_name, name) == 0;
     if (found && out != nullptr) *out = row;
@@ -240,6 +247,34 @@ void CountGrantRole(Targets* t, const GrantRoleStmt* grant) {
   if (t->missing > 0) t->shared = t->local = 0;
 }
 
+// CREATE on this database: who may make schemas, which no member's own grants may decide.
+bool GrantsSchemaCreation(const GrantStmt* grant) {
+  if (grant->objtype != OBJECT_DATABASE || grant->targtype != ACL_TARGET_OBJECT) return false;
+  ListCell* cell;
+  bool create = grant->privileges == NIL;
+  foreach (cell, grant->privileges) {
+    const char* name = lfirst_node(AccessPriv, cell)->priv_name;
+    create |= name == nullptr || strcmp(name, "create") == 0;
+  }
+  if (!create) return false;
+  foreach (cell, grant->objects)
+    if (strcmp(strVal(lfirst(cell)), get_database_name(MyDatabaseId)) == 0) return true;
+  return false;
+}
+
+void CountGrantOnDatabase(Targets* t, const GrantStmt* grant) {
+  bool const create = GrantsSchemaCreation(grant);
+  ListCell* cell;
+  foreach (cell, grant->grantees) {
+    const char* name = NameOf(lfirst_node(RoleSpec, cell));
+    if (name == nullptr && create && grant->is_grant)
+      RaiseNotTaken("CREATE on the database for PUBLIC", "Grant it to roles of the group.");
+    bool const shared = create && name != nullptr && IsGroupRole(name);
+    (shared ? t->shared : t->local)++;
+    (shared ? t->shared_name : t->local_name) = name ? name : "public";
+  }
+}
+
 void RefuseForGroup(const Targets& t, const char* what, const char* hint) {
   if (t.shared > 0) RaiseNotTaken(what, hint);
 }
@@ -390,7 +425,8 @@ void ExecuteCreateRole(CreateRoleStmt* create) {
     CreateRole(make_parsestate(nullptr), plain);
     CommandCounterIncrement();
   }
-  Datum values[] = {CStringGetTextDatum(create->role), CStringGetTextDatum(local_name), BoolGetDatum(adopt)};
+  Datum values[] = {CStringGetTextDatum(create->role), CStringGetTextDatum(local_name), BoolGetDatum(adopt),
+                    BoolGetDatum(false)};
   bool nulls[kRoleColumns] = {};
   InsertInternalRow("role", values, nulls);
   CommandCounterIncrement();
@@ -398,25 +434,64 @@ void ExecuteCreateRole(CreateRoleStmt* create) {
   GrantListed(create, local_name);
 }
 
-// Does anything shared in this database belong to the role, or name it in its privileges?
-bool OwnsShared(Oid role) {
-  Relation relation = table_open(SharedDependRelationId, AccessShareLock);
+void GrantCreateHere(const char* local_name, bool is_grant) {
+  auto* privilege = makeNode(AccessPriv);
+  privilege->priv_name = pstrdup("create");
+  auto* grant = makeNode(GrantStmt);
+  grant->is_grant = is_grant;
+  grant->targtype = ACL_TARGET_OBJECT;
+  grant->objtype = OBJECT_DATABASE;
+  grant->objects = list_make1(makeString(get_database_name(MyDatabaseId)));
+  grant->privileges = list_make1(privilege);
+  grant->grantees = list_make1(Spec(local_name));
+  ExecuteGrantStmt(grant);
+  CommandCounterIncrement();
+}
+
+void ExecuteGrantOnDatabase(const GrantStmt* grant) {
+  ListCell* cell;
+  foreach (cell, grant->grantees) {
+    auto* spec = lfirst_node(RoleSpec, cell);
+    RoleRow row;
+    if (spec->roletype != ROLESPEC_CSTRING || !FindRole(spec->rolename, false, &row))
+      RaiseUnknownRole(spec->rolename ? spec->rolename : "public");
+    Relation relation = table_open(InternalTable("role"), RowExclusiveLock);
+    Datum values[] = {CStringGetTextDatum(row.role_name), CStringGetTextDatum(row.local_name), BoolGetDatum(row.adopted),
+                      BoolGetDatum(grant->is_grant)};
+    bool nulls[kRoleColumns] = {};
+    HeapTuple tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
+    CatalogTupleUpdate(relation, &row.tid, tuple);
+    table_close(relation, RowExclusiveLock);
+    GrantCreateHere(row.local_name, grant->is_grant);
+  }
+}
+
+// What stands in the way of dropping a role must be alike on all members: what it owns, and policies that name it. Its
+// privileges are not (a member may have granted some before the role was one of the group) and go with it.
+void DetachFromShared(Oid role, const char* name) {
+  Relation relation = table_open(SharedDependRelationId, RowExclusiveLock);
   ScanKeyData keys[2];
   ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
   ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
   SysScanDesc scan = systable_beginscan(relation, SharedDependReferenceIndexId, true, nullptr, 2, keys);
-  bool found = false;
   HeapTuple tuple;
-  while (!found && HeapTupleIsValid(tuple = systable_getnext(scan))) {
+  while (HeapTupleIsValid(tuple = systable_getnext(scan))) {
     auto* form = reinterpret_cast<Form_pg_shdepend>(GETSTRUCT(tuple));
-    if (form->dbid != MyDatabaseId) continue;
     ObjectAddress object;
     ObjectAddressSet(object, form->classid, form->objid);
-    found = form->classid == DefaultAclRelationId || IsSharedObject(object);
+    if (form->dbid != MyDatabaseId || (form->classid != DefaultAclRelationId && !IsSharedObject(object))) continue;
+    if (form->deptype == SHARED_DEPENDENCY_ACL)
+      RemoveRoleFromObjectACL(role, form->classid, form->objid);
+    else if (form->classid == DefaultAclRelationId)
+      performDeletion(&object, DROP_RESTRICT, 0);
+    else
+      ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+                      errmsg("role \"%s\" cannot be dropped because some shared objects depend on it", name),
+                      errhint("Drop them, or give them to another role by ALTER ... OWNER TO.")));
   }
   systable_endscan(scan);
-  table_close(relation, AccessShareLock);
-  return found;
+  table_close(relation, RowExclusiveLock);
+  CommandCounterIncrement();
 }
 
 // Other objects of this member may still need the role: then it stays, as this member's own.
@@ -455,13 +530,12 @@ void ExecuteDropRole(const DropRoleStmt* drop) {
       if (drop->missing_ok) continue;
       RaiseUnknownRole(name ? name : "");
     }
-    if (OwnsShared(get_role_oid(row.local_name, false)))
-      ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-                      errmsg("role \"%s\" cannot be dropped because some shared objects depend on it", name)));
+    DetachFromShared(get_role_oid(row.local_name, false), name);
     Relation relation = table_open(InternalTable("role"), RowExclusiveLock);
     CatalogTupleDelete(relation, &row.tid);
     table_close(relation, RowExclusiveLock);
     GrantHere(row.local_name, kOwnerRole, false, false, DROP_CASCADE);
+    if (row.may_create_schemas) GrantCreateHere(row.local_name, false);
     if (!row.adopted) TryDropHere(row.local_name);
   }
 }
@@ -558,6 +632,8 @@ bool IsRoleStatement(Node* node) {
       return true;
     case T_RenameStmt:
       return reinterpret_cast<RenameStmt*>(node)->renameType == OBJECT_ROLE;
+    case T_GrantStmt:
+      return reinterpret_cast<GrantStmt*>(node)->objtype == OBJECT_DATABASE;
     default:
       return false;
   }
@@ -600,6 +676,9 @@ Targets ClassifyRoles(Node* node) {
     case T_GrantRoleStmt:
       CountGrantRole(&t, reinterpret_cast<GrantRoleStmt*>(node));
       break;
+    case T_GrantStmt:
+      CountGrantOnDatabase(&t, reinterpret_cast<GrantStmt*>(node));
+      break;
     case T_DropOwnedStmt:
       CountOwned(&t, reinterpret_cast<DropOwnedStmt*>(node)->roles, "DROP OWNED by a role of the group");
       break;
@@ -617,7 +696,7 @@ Targets ClassifyRoles(Node* node) {
 }
 
 void LocalGrantees(GrantStmt* grant, Targets* t) {
-  if (t->shared == 0) return;
+  if (t->shared == 0 || grant->objtype == OBJECT_DATABASE) return;
   int local = 0;
   ListCell* cell;
   foreach (cell, grant->grantees) {
@@ -634,6 +713,24 @@ void LocalGrantees(GrantStmt* grant, Targets* t) {
   if (local == list_length(grant->grantees) && superuser()) t->shared = 0;
 }
 
+void CheckSchemaCreation(Node* node, const Statement& source, bool at_position) {
+  bool const creates = IsA(node, CreateSchemaStmt) ||
+                       (IsA(node, RenameStmt) && reinterpret_cast<RenameStmt*>(node)->renameType == OBJECT_SCHEMA) ||
+                       (IsA(node, AlterOwnerStmt) && reinterpret_cast<AlterOwnerStmt*>(node)->objectType == OBJECT_SCHEMA);
+  if (!creates) return;
+  RoleRow row;
+  char* local_name = pstrdup(kOwnerRole);
+  if (source.role[0] != '\0') {
+    if (!FindRole(source.role, false, &row) || !row.may_create_schemas)
+      ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                      errmsg("role \"%s\" may not create schemas in the shared database", source.role),
+                      errhint("A superuser allows it by GRANT CREATE ON DATABASE ... TO %s.", quote_identifier(source.role))));
+    local_name = row.local_name;
+  }
+  Oid const role = get_role_oid(local_name, false);
+  if (at_position && pg_database_aclcheck(MyDatabaseId, role, ACL_CREATE) != ACLCHECK_OK) GrantCreateHere(local_name, true);
+}
+
 void ExecuteRoleStatement(Node* node, const Statement& source) {
   if (source.role[0] != '\0' || !superuser())
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only superusers can change roles of the group")));
@@ -646,6 +743,9 @@ void ExecuteRoleStatement(Node* node, const Statement& source) {
       break;
     case T_DropRoleStmt:
       ExecuteDropRole(reinterpret_cast<DropRoleStmt*>(node));
+      break;
+    case T_GrantStmt:
+      ExecuteGrantOnDatabase(reinterpret_cast<GrantStmt*>(node));
       break;
     case T_GrantRoleStmt:
       ExecuteGrantRole(reinterpret_cast<GrantRoleStmt*>(node));

@@ -277,6 +277,10 @@ bool CheckDetailed(Node* node, bool inside) {
     case T_CreateSchemaStmt:
       CheckCreateSchema(reinterpret_cast<CreateSchemaStmt*>(node), inside);
       return true;
+    case T_GrantStmt:
+      if (reinterpret_cast<GrantStmt*>(node)->objtype == OBJECT_LANGUAGE)
+        RaiseNotTaken("a privilege on a language", "All roles may use SQL and PL/pgSQL, no others are shared.");
+      return true;
     default:
       return false;
   }
@@ -394,7 +398,6 @@ void CheckTaken(Node* node, bool inside) {
     case T_RenameStmt:
     case T_AlterObjectSchemaStmt:
     case T_AlterOwnerStmt:
-    case T_GrantStmt:
     case T_AlterDefaultPrivilegesStmt:
       return;
     default:

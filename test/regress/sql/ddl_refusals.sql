@@ -9,6 +9,8 @@ CREATE FUNCTION vol() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT random()::int
 SELECT dadbs.block_count() AS before \gset
 
 -- by the parse tree: nothing is ordered
+GRANT USAGE ON LANGUAGE plpgsql TO dadbs_owner;
+GRANT CREATE ON DATABASE shared TO PUBLIC;
 CREATE TABLE ctas AS SELECT * FROM t;
 SELECT * INTO ctas FROM t;
 CREATE MATERIALIZED VIEW mv AS SELECT 1;
@@ -48,9 +50,10 @@ ROLLBACK;
 SET default_transaction_read_only = on;
 CREATE TABLE ro (a int);
 RESET default_transaction_read_only;
-CREATE TABLE p1 (a int) PARTITION BY RANGE (a) \g
+CREATE TABLE p1 (a int) PARTITION BY RANGE (a);
 ALTER TABLE p1 DETACH PARTITION p2 CONCURRENTLY;
 DROP TABLE p1;
+SELECT dadbs.block_count() - :before AS blocks;  -- p1 came and went
 
 -- local and shared in one statement; local objects that stand on shared ones
 CREATE TEMPORARY TABLE mine (a int);

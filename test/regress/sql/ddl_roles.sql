@@ -12,7 +12,16 @@ ALTER ROLE ddl_app CONNECTION LIMIT 20;
 ALTER ROLE ddl_app RENAME TO ddl_app2;
 SELECT rolconnlimit FROM pg_authid WHERE rolname = 'ddl_app';
 
-CREATE SCHEMA roles AUTHORIZATION ddl_app;
+SET SESSION AUTHORIZATION ddl_app;
+CREATE SCHEMA roles;
+RESET SESSION AUTHORIZATION;
+GRANT CREATE ON DATABASE shared TO ddl_app;
+SET SESSION AUTHORIZATION ddl_app;
+CREATE SCHEMA roles;
+ALTER SCHEMA roles RENAME TO roles2;
+ALTER SCHEMA roles2 RENAME TO roles;
+RESET SESSION AUTHORIZATION;
+REVOKE CREATE ON DATABASE shared FROM ddl_app;
 SET SESSION AUTHORIZATION ddl_app;
 CREATE TABLE roles.mine (id int PRIMARY KEY);
 INSERT INTO roles.mine VALUES (1);
@@ -46,7 +55,10 @@ GRANT pg_read_all_data TO ddl_other;
 -- a role of this member: rows yes, definitions no
 \c postgres
 CREATE ROLE ddl_local;
+CREATE ROLE ddl_powerful CREATEDB;
 \c shared
+CREATE ROLE ddl_powerful;
+DROP ROLE ddl_powerful;
 GRANT SELECT, INSERT ON roles.mine TO ddl_local;
 GRANT SELECT ON roles.mine TO ddl_local, ddl_reader;
 GRANT USAGE ON SCHEMA roles TO ddl_local;
@@ -63,7 +75,6 @@ RESET SESSION AUTHORIZATION;
 -- it becomes one of the group
 CREATE ROLE ddl_local;
 SELECT role_name, local_name, adopted FROM dadbs_internal.role WHERE role_name = 'ddl_local';
-REVOKE ddl_app FROM ddl_local;
 ALTER DEFAULT PRIVILEGES IN SCHEMA roles GRANT SELECT ON TABLES TO ddl_reader;
 CREATE TABLE roles.defaulted (a int);
 SELECT has_table_privilege('ddl_reader', 'roles.defaulted', 'SELECT');
@@ -71,9 +82,10 @@ SELECT has_table_privilege('ddl_reader', 'roles.defaulted', 'SELECT');
 DROP ROLE ddl_app;
 DROP OWNED BY ddl_app;
 DROP SCHEMA roles CASCADE;
-REVOKE ALL ON SCHEMA public FROM ddl_app;
-DROP ROLE ddl_app, ddl_other, ddl_reader, ddl_local;
+DROP ROLE ddl_app, ddl_other, ddl_reader;
 DROP ROLE IF EXISTS ddl_app;
 SELECT count(*) FROM dadbs_internal.role WHERE role_name LIKE 'ddl_%';
 SELECT rolname FROM pg_roles WHERE rolname LIKE 'ddl_%' ORDER BY 1;
-DROP ROLE ddl_admin;
+DROP ROLE ddl_local;
+SELECT count(*) FROM dadbs_internal.role WHERE role_name LIKE 'ddl_%';
+DROP ROLE ddl_admin, ddl_local;

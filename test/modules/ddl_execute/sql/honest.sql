@@ -1,0 +1,54 @@
+-- What members order, seen from member 2 of 4: keys, names, residues.
+\t
+SELECT dadbs_internal.execute($$CREATE SCHEMA app$$);
+SELECT dadbs_internal.execute($$CREATE TABLE app.a (id serial PRIMARY KEY, b bigint GENERATED ALWAYS AS IDENTITY (INCREMENT 10 START 100), c smallserial)$$);
+SELECT sequencename, start_value, increment_by FROM pg_sequences WHERE schemaname = 'app' ORDER BY 1;
+SELECT nextval('app.a_id_seq'), nextval('app.a_id_seq'), nextval('app.a_b_seq');
+SELECT dadbs_internal.execute($$ALTER SEQUENCE app.a_id_seq RESTART WITH 1000$$);
+SELECT nextval('app.a_id_seq');
+SELECT dadbs_internal.execute($$ALTER SEQUENCE app.a_id_seq INCREMENT BY 2$$);
+SELECT nextval('app.a_id_seq');
+SELECT dadbs_internal.execute($$ALTER TABLE app.a ALTER COLUMN b RESTART$$);
+SELECT nextval('app.a_b_seq');
+SELECT dadbs_internal.execute($$ALTER SEQUENCE app.a_id_seq MAXVALUE 500$$);
+SELECT dadbs_internal.execute($$CREATE SEQUENCE app.down INCREMENT -1 START -1$$);
+SELECT nextval('app.down'), nextval('app.down');
+SELECT dadbs_internal.execute($$CREATE SEQUENCE app.few MAXVALUE 3$$);
+SELECT dadbs_internal.execute($$CREATE SEQUENCE app.huge INCREMENT 4611686018427387904$$);
+TRUNCATE app.a RESTART IDENTITY;
+SELECT nextval('app.a_id_seq'), nextval('app.a_b_seq');
+SELECT dadbs_internal.execute($$ALTER SEQUENCE app.a_id_seq OWNED BY NONE$$);
+-- keys: what is written, and nothing where nothing is
+SELECT dadbs_internal.execute($$COMMENT ON TABLE app.a IS 'x'$$);
+SELECT dadbs_internal.execute($$GRANT SELECT ON app.a TO PUBLIC$$);
+SELECT dadbs_internal.execute($$CREATE TABLE IF NOT EXISTS app.a (x int)$$);
+SELECT dadbs_internal.execute($$DROP TABLE IF EXISTS app.none$$);
+SELECT dadbs_internal.execute($$CREATE TABLE app.child (a int REFERENCES app.a)$$);
+SELECT dadbs_internal.execute($$ALTER TABLE app.child RENAME TO kid$$);
+SELECT dadbs_internal.execute($$CREATE TYPE app.mood AS ENUM ('a')$$);
+SELECT dadbs_internal.execute($$CREATE FUNCTION app.good(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 0'$$);
+SELECT dadbs_internal.execute($$ALTER TABLE app.kid ADD m app.mood, ADD CHECK (app.good(a))$$);
+SELECT dadbs_internal.execute($$ALTER TYPE app.mood ADD VALUE 'b'$$);
+SELECT dadbs_internal.execute($$CREATE OR REPLACE FUNCTION app.good(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 >= 0'$$);
+SELECT dadbs_internal.execute($$DROP TYPE app.mood$$);
+SELECT dadbs_internal.execute($$DROP TYPE app.mood CASCADE$$);
+SELECT relation_name, columns, types, key_columns FROM dadbs_internal.relation_version ORDER BY 1, height, index;
+-- roles
+SELECT dadbs_internal.execute($$CREATE ROLE member LOGIN CONNECTION LIMIT 3$$);
+SELECT dadbs_internal.execute($$CREATE ROLE own_role$$);
+SELECT dadbs_internal.execute($$CREATE ROLE own_superuser LOGIN$$);
+SELECT * FROM dadbs_internal.role ORDER BY 1;
+SELECT dadbs_internal.execute($$CREATE SCHEMA mine$$, 'member');
+SELECT dadbs_internal.execute($$GRANT CREATE ON DATABASE anything TO member$$);
+SELECT dadbs_internal.execute($$CREATE SCHEMA mine$$, 'member');
+SELECT dadbs_internal.execute($$CREATE TABLE mine.t (a int)$$, 'member');
+SELECT dadbs_internal.execute($$ALTER TABLE mine.t OWNER TO own_superuser$$);
+SELECT dadbs_internal.execute($$DROP TABLE app.kid$$, 'member');
+SELECT dadbs_internal.execute($$DROP TABLE mine.t$$, 'own_role');
+SELECT tableowner FROM pg_tables WHERE schemaname = 'mine';
+SELECT rolname, rolsuper FROM pg_roles WHERE rolname LIKE 'dadbs%' ORDER BY 1;
+SELECT dadbs_internal.execute($$ALTER SCHEMA mine RENAME TO yours$$, 'own_role');
+SELECT dadbs_internal.execute($$DROP ROLE member$$);
+SELECT dadbs_internal.execute($$DROP SCHEMA mine CASCADE$$, 'member');
+SELECT dadbs_internal.execute($$DROP ROLE member, own_role, own_superuser$$);
+SELECT rolname FROM pg_roles WHERE rolname IN ('member', 'own_role', 'own_superuser', 'dadbs_own_superuser') ORDER BY 1;
