@@ -47,7 +47,6 @@ SELECT dadbs.table_digest('nowhere');
 
 -- verify_chain: a range, beyond the end, and damage
 SELECT * FROM dadbs.verify_chain(2, 3);
-SELECT problem FROM dadbs.verify_chain(1, 1000000) WHERE problem LIKE '%ends at%' AND false;
 BEGIN;
 UPDATE dadbs_internal.block SET hash = sha256('x') WHERE height = 2;
 SELECT * FROM dadbs.verify_chain(1, 3);
