@@ -169,8 +169,10 @@ void NoteSequences(OpenRelation* rel) {
     Datum const value = rel->new_slot->tts_values[at];
     int16 const length = TupleDescAttr(RelationGetDescr(rel->relation), at)->attlen;
     int64 const number = length == 2 ? DatumGetInt16(value) : length == 4 ? DatumGetInt32(value) : DatumGetInt64(value);
+    // Values of the other members' classes never meet this one's.
+    if (sequence.increment == 0 || (static_cast<__int128>(number) - sequence.start) % sequence.increment != 0) continue;
     OpenRelation::SequenceSeen& seen = rel->sequences[i];
-    if (!seen.any || (sequence.descending ? number < seen.extreme : number > seen.extreme)) seen = {true, number};
+    if (!seen.any || (sequence.increment < 0 ? number < seen.extreme : number > seen.extreme)) seen = {true, number};
   }
 }
 

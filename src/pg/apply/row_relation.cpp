@@ -354,12 +354,15 @@ bool FindNextval(Node* node, Oid* sequence) {
   return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(FindNextval)), sequence);
 }
 
-bool IsDescending(Oid sequence) {
+SequencePlan PlanSequence(AttrNumber attno, Oid sequence) {
+  SequencePlan plan{attno, sequence, 0, 0};
   HeapTuple const tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
-  if (!HeapTupleIsValid(tuple)) return false;
-  bool const descending = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(tuple))->seqincrement < 0;
+  if (!HeapTupleIsValid(tuple)) return plan;
+  auto const form = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(tuple));
+  plan.start = form->seqstart;
+  plan.increment = form->seqincrement;
   ReleaseSysCache(tuple);
-  return descending;
+  return plan;
 }
 
 bool IsInteger(Oid type) { return type == INT2OID || type == INT4OID || type == INT8OID; }
@@ -380,7 +383,7 @@ void BuildSequences(RelationPlan* plan, Relation relation) {
       if (constraints->defval[k].adnum == column.attno)
         FindNextval(static_cast<Node*>(stringToNode(constraints->defval[k].adbin)), &sequence);
     if (OidIsValid(sequence) && IsSharedObject({RelationRelationId, sequence, 0}))
-      plan->sequences[plan->sequence_count++] = {column.attno, sequence, IsDescending(sequence)};
+      plan->sequences[plan->sequence_count++] = PlanSequence(column.attno, sequence);
   }
 }
 

@@ -96,7 +96,7 @@ struct ParentPlan {
 struct SequencePlan {
   AttrNumber attno;
   Oid sequence;
-  bool descending;
+  int64 start, increment;  // this member's own: its class of values
 };
 
 struct RelationPlan {

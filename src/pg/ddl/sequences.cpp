@@ -23,6 +23,7 @@ extern "C" {
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xloginsert.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -34,6 +35,8 @@ extern "C" {
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
 #include "parser/parse_func.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -64,8 +67,8 @@ struct Numbers {
   bool in_bounds(Wide value) const { return value >= min && value <= max; }
 };
 
-Numbers Read(Oid sequence) {
-  Numbers n;
+Numbers ReadDefinition(Oid sequence) {
+  Numbers n = {};
   HeapTuple tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for sequence %u", sequence);
   auto* form = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(tuple));
@@ -74,6 +77,11 @@ Numbers Read(Oid sequence) {
   n.min = form->seqmin;
   n.max = form->seqmax;
   ReleaseSysCache(tuple);
+  return n;
+}
+
+Numbers Read(Oid sequence) {
+  Numbers n = ReadDefinition(sequence);
   Relation relation = relation_open(sequence, AccessShareLock);
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
   TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
@@ -227,11 +235,62 @@ PlannedStmt* OnPlan(Query* query, const char* text, int cursor_options, ParamLis
                           : standard_planner(query, text, cursor_options, params);
 }
 
-// Postgres code.
+// In one step: between two, a nextval of another session would get a value of another member's class, or one twice.
+// Postgres code. Permissions and bounds are setval's own.
 void SetvalHere(Oid sequence, int64 value, bool called) {
-  SetValue(sequence, value, called);  // permissions and bounds as ever
-  Numbers const n = Read(sequence);
-  GoTo(sequence, n, called ? static_cast<Wide>(value) + (n.ascending() ? 1 : -1) : static_cast<Wide>(value));
+  Numbers const n = ReadDefinition(sequence);
+  if (n.in_bounds(value))
+    GoTo(sequence, n, called ? static_cast<Wide>(value) + (n.ascending() ? 1 : -1) : static_cast<Wide>(value));
+  else
+    SetValue(sequence, value, called);
+}
+
+// Where nextval must go on so that it gives no value up to `value` again; with `called`, where there is none left.
+Wide Behind(const Numbers& n, int64 value, bool* called) {
+  Wide next = FirstInClass(n, static_cast<Wide>(value) + (n.ascending() ? 1 : -1));
+  if (n.ascending() && next < n.min) next = FirstInClass(n, n.min);
+  if (!n.ascending() && next > n.max) next = FirstInClass(n, n.max);
+  *called = !n.in_bounds(next);
+  if (*called) next = n.ascending() ? n.max : n.min;
+  return next;
+}
+
+// setval as core writes it, but compared and set under one lock of the page: a nextval of a local session in between
+// must not be undone.
+void MoveForward(Oid sequence, int64 value) {
+  Numbers n = ReadDefinition(sequence);
+  bool called;
+  int64 const target = static_cast<int64>(Behind(n, value, &called));
+  Relation const relation = relation_open(sequence, RowExclusiveLock);
+  Buffer const buffer = ReadBuffer(relation, 0);
+  LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+  Page const page = BufferGetPage(buffer);
+  ItemId const item = PageGetItemId(page, FirstOffsetNumber);
+  auto* const header = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+  auto* const data = reinterpret_cast<Form_pg_sequence_data>(reinterpret_cast<char*>(header) + header->t_hoff);
+  n.last = data->last_value;
+  n.called = data->is_called;
+  if (n.ascending() ? n.next() <= value : n.next() >= value) {
+    if (RelationNeedsWAL(relation)) GetTopTransactionId();
+    START_CRIT_SECTION();
+    data->last_value = target;
+    data->is_called = called;
+    data->log_cnt = 0;
+    MarkBufferDirty(buffer);
+    if (RelationNeedsWAL(relation)) {
+      xl_seq_rec record;
+      record.node = relation->rd_node;
+      XLogBeginInsert();
+      XLogRegisterBuffer(0, buffer, REGBUF_WILL_INIT);
+      XLogRegisterData(reinterpret_cast<char*>(&record), sizeof(record));
+      XLogRegisterData(reinterpret_cast<char*>(header), ItemIdGetLength(item));
+      XLogRecPtr const end = XLogInsert(RM_SEQ_ID, XLOG_SEQ_LOG);
+      PageSetLSN(page, end);  // a macro that evaluates it twice
+    }
+    END_CRIT_SECTION();
+  }
+  UnlockReleaseBuffer(buffer);
+  relation_close(relation, NoLock);
 }
 
 }  // namespace
@@ -256,18 +315,7 @@ bool ExecuteSequenceStatement(Node* node) {
 }  // namespace ddl
 
 void MoveSequencePast(Oid sequence, int64 value) {
-  Call([&] {
-    using namespace ddl;
-    Numbers const n = Read(sequence);
-    Wide const next = n.next();
-    if (n.ascending() ? next > value : next < value) return;
-    Oid user;
-    int context;
-    GetUserIdAndSecContext(&user, &context);
-    SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
-    GoTo(sequence, n, static_cast<Wide>(value) + (n.ascending() ? 1 : -1));
-    SetUserIdAndSecContext(user, context);
-  });
+  Call([&] { ddl::MoveForward(sequence, value); });
 }
 
 namespace ddl {
