@@ -33,7 +33,7 @@ void RunWorker(F&& body) {
       body();
     } catch (const PgError& e) {
       NoteWorkerError(e.what());
-      if (e.sqlstate() == kErrHalted) HaltMember(e.message());
+      if (e.sqlstate() == kErrHalted) HaltMember(e.message() + (e.detail().empty() ? "" : " (" + e.detail() + ")"));
       throw;
     } catch (const core::BrokenInvariant& e) {
       HaltMember(e.what());

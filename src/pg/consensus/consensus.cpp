@@ -245,7 +245,7 @@ void ConsensusWorker::TakeEvents() {
       Carry(replica_->OnDisconnected(lost->peer, now_us_));
       publish_now_ = true;
     } else if (auto* const refused = std::get_if<net::Refused>(&event)) {
-      refusals_.Log("refused a connection with " + refused->address + ": " + refused->why, now_us_);
+      refusals_.Log("refused a peer: " + refused->why, now_us_);
     }
   }
 }
