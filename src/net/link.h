@@ -61,6 +61,7 @@ class Link {
   }
   bool failed() const { return !failure_.empty(); }
   const std::string& failure() const { return failure_; }
+  bool sending() const { return writing_ || current_ || !control_.empty(); }
   bool misbehaved() const { return misbehaved_; }  // the peer did what no member does
   void Close();
 

@@ -91,7 +91,8 @@ int TlsSession::Verify(X509_STORE_CTX* store, void*) noexcept {
     return 0;
   }
   if (!self->accepts_(self->peer_key_)) {
-    self->refused_ = "it shows the key " + KeyText(self->peer_key_) + ", which is not the one expected";
+    self->refused_ = "it shows the key " + KeyText(self->peer_key_) +
+                     (SSL_is_server(ssl) ? ", which is no member's" : ", which is not the one expected");
     return 0;
   }
   X509_STORE_CTX_set_error(store, X509_V_OK);

@@ -591,7 +591,11 @@ void TransportImpl::CheckDeadlines() {
     if (link->state == Link::State::kClosing || link->state == Link::State::kClosed) continue;
     if (link->deadline_us != 0 && clock_us_ >= link->deadline_us) {
       if (link->state == Link::State::kDraining) {
-        link->Close();
+        // A replaced link may be in the middle of a large message, in either direction.
+        if (link->still_heard && (link->sending() || clock_us_ - link->heard_us < kReplacedLingerUs / 2))
+          link->deadline_us = clock_us_ + kReplacedLingerUs / 2;
+        else
+          link->Close();
         continue;
       }
       link->Fail(link->state == Link::State::kConnecting ? "could not connect: timed out"

@@ -235,9 +235,11 @@ SegmentFile::Outcome SegmentFile::FindProof(uint64_t offset, uint64_t sequence, 
     uint64_t available;
     if (!Fetch(at, kRecordHeaderBytes, header_.file_bytes, &data, &available, error)) return Outcome::kError;
     if (available < kRecordHeaderBytes) break;
+    const uint64_t maybe_sequence = core::Reader({data + 8, 8}).U64();  // most positions end here, and there are many
+    if (maybe_sequence <= sequence || maybe_sequence > sequence_max) continue;
     RecordHeader candidate = RecordHeader::Decode(data);
-    if (candidate.payload_bytes == 0 || candidate.sequence <= sequence || candidate.sequence > sequence_max ||
-        candidate.durable_sequence < sequence || candidate.durable_sequence >= candidate.sequence)
+    if (candidate.payload_bytes == 0 || candidate.durable_sequence < sequence ||
+        candidate.durable_sequence >= candidate.sequence)
       continue;
     core::ByteView payload;
     RecordHeader header;

@@ -223,7 +223,7 @@ TEST_F(TransportTest, TwentyMegabytesArriveWhole) {
 
 // Both dial; whoever comes first, one link is left, dialled by the smaller id, and nobody hears of the other.
 TEST_F(TransportTest, OfTwoLinksOneStays) {
-  for (int round = 0; round < 5; round++) {
+  for (int round = 0; round < 4; round++) {
     nodes_.clear();
     Make(2);
     if (round % 2 == 0) {
@@ -411,7 +411,7 @@ class StrangerTest : public TransportTest {
     Make(2, [](Node& node) { node.options.connect_timeout_us = 1'000'000; });
     StartAll();
     ASSERT_TRUE(Until([&] { return AllConnected(); }));
-    For(1200);
+    For(100);
   }
   void TearDown() override {
     for (int fd : sockets_) close(fd);
@@ -520,7 +520,9 @@ TEST_F(StrangerTest, AnEndlessHandshakeIsCut) {
 TEST_F(StrangerTest, AKeyThatNobodyKnows) {
   auto client = Shake(200);
   EXPECT_TRUE(RefusedAndClosed(client->fd));
-  EXPECT_NE(nodes_[0].Refusals().find(ToHex(KeyOf(200).view())), std::string::npos) << nodes_[0].Refusals();
+  EXPECT_NE(nodes_[0].Refusals().find("ed25519:l//Ig8gL7nI375XZubcD1K1j5goh5gWGdoK3W4s/QwM=, which is no member's"),
+            std::string::npos)
+      << nodes_[0].Refusals();
 }
 
 TEST_F(StrangerTest, AMemberThatSendsGarbageInsteadOfAHello) {
