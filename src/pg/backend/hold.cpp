@@ -122,9 +122,9 @@ void RefuseWhatReplayLoses(bool lossy) {
   RequireInternalAbort();
   if (lossy)
     throw PgError(kErrNotSupported,
-                  "cannot write temporary tables in a transaction that has to be applied from its block",
+                  "cannot write temporary tables or call pg_notify() in a transaction that is applied from its block",
                   "It holds DDL, TRUNCATE or rows of a table whose constraints the members check at the position.",
-                  "Write the temporary tables in a transaction of their own.");
+                  "Write temporary tables in a transaction of their own; use the command NOTIFY.");
 }
 
 // Half of what a transaction wrote before capture started is not in its view.
@@ -226,7 +226,7 @@ void HoldTransaction(FullTransactionId xid, TransactionChanges* changes) {
   if (Doomed()) ThrowLost();
   bool const replica = replica_role_was_set || SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN;
   bool const replay = replica || needs_replay || changes->needs_replay || EmittedChanges() != 0;
-  bool const lossy = changes->temporary || changes->local != InvalidOid;
+  bool const lossy = changes->temporary || changes->local != InvalidOid || CalledPgNotify();
   if (replay) RefuseWhatReplayLoses(lossy);
   if (IsolationIsSerializable()) Call([] { PreCommit_CheckForSerializationFailure(); });
   EnsureExitCallback();

@@ -92,6 +92,7 @@ std::string SessionUserName();
 void AbortInternally(bool turn_lost, bool lost_writes);
 void RequireInternalAbort();  // throws where it is not possible
 bool InInternalAbort();
+bool CalledPgNotify();  // as a function: it would not be given again
 void InstallSessionStateHooks();
 
 }  // namespace dadbs::pg

@@ -9,8 +9,8 @@
  * With the transaction goes session state that COMMIT would have kept: settings, LISTEN and NOTIFY. It is read before
  * and given back in a transaction of its own. Prepared statements, sequences, advisory locks and held cursors survive
  * by themselves. What was written to temporary (or, if allowed, local) tables is lost: such a transaction is refused
- * before the hand-over if it surely aborts internally, and one that is forced later reads 40003 and what was lost.
- * Gap: pg_notify() called as a function is not given again.
+ * before the hand-over if it surely aborts internally, and one that is forced later reads 40003 and what was lost. The
+ * same goes for calls of pg_notify() as a function, whose arguments no hook shows.
  */
 #include <optional>
 
@@ -22,11 +22,13 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "catalog/objectaccess.h"
 #include "commands/async.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "tcop/pquery.h"
 #include "tcop/utility.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 }
@@ -106,6 +108,13 @@ struct Notification {
 };
 std::vector<Notification> notifications;
 ProcessUtility_hook_type previous_process_utility = nullptr;
+object_access_hook_type previous_object_access = nullptr;
+bool called_pg_notify = false;  // in this transaction
+
+void NoteFunction(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void* argument) {
+  if (access == OAT_FUNCTION_EXECUTE && object == F_PG_NOTIFY) called_pg_notify = true;
+  if (previous_object_access) previous_object_access(access, class_id, object, sub_id, argument);
+}
 
 void Record(Node* statement) {
   int const level = GetCurrentTransactionNestLevel();
@@ -163,7 +172,9 @@ extern "C" void ForgetRolledBackNotifications(SubXactEvent event, SubTransaction
 }
 
 extern "C" void ForgetNotifications(XactEvent event, void*) {
-  if ((event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT) && !in_internal_abort) notifications.clear();
+  if ((event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT) || in_internal_abort) return;
+  notifications.clear();
+  called_pg_notify = false;
 }
 
 // ---- the session across the abort ---------------------------------------------------------------------------------
@@ -233,15 +244,19 @@ void AbortAndAwait(bool turn_lost, bool lost_writes) {
   TakeOutcome();
   RestoreSession(state);
   if (lost_writes)
-    throw PgError(kErrUnknown, "the transaction was committed, but its changes of temporary and local tables were lost",
+    throw PgError(kErrUnknown,
+                  "the transaction was committed, but its changes of temporary and local tables and its calls of "
+                  "pg_notify() were lost",
                   "Another transaction needed its locks, and the shared changes were applied from the block.",
-                  "Do not retry the transaction: repeat its temporary or local part only.");
+                  "Do not retry the transaction: repeat its local part only.");
   Call([] { StartTransactionCommand(); });
 }
 
 }  // namespace
 
 bool InInternalAbort() { return in_internal_abort; }
+
+bool CalledPgNotify() { return called_pg_notify; }
 
 void RequireInternalAbort() {
   if (CanAbortInternally()) return;
@@ -259,6 +274,7 @@ void AbortInternally(bool turn_lost, bool lost_writes) {
     if (MySlot()->state != SlotState::kIdle) AbandonHold();
     EndHeldTransaction();
     notifications.clear();
+    called_pg_notify = false;
     throw;
   }
   in_internal_abort = false;
@@ -267,6 +283,8 @@ void AbortInternally(bool turn_lost, bool lost_writes) {
 void InstallSessionStateHooks() {
   previous_process_utility = ProcessUtility_hook;
   ProcessUtility_hook = RunUtility;
+  previous_object_access = object_access_hook;
+  object_access_hook = NoteFunction;
   RegisterXactCallback(ForgetNotifications, nullptr);
   RegisterSubXactCallback(ForgetRolledBackNotifications, nullptr);
 }

@@ -17,6 +17,8 @@ check 'NOTIFY survives' 'Asynchronous notification "n1" with payload "p" receive
 check 'AND CHAIN' 'repeatable read' "$(sql -c 'BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO t VALUES (1); COMMIT AND CHAIN; SHOW transaction_isolation; COMMIT' | tail -1)"
 check 'COMMIT in a loop of a procedure' 'CALL' "$(sql -c "CREATE PROCEDURE loops() LANGUAGE plpgsql AS 'BEGIN FOR i IN 1..5 LOOP INSERT INTO t VALUES (i); COMMIT; END LOOP; END'" >/dev/null; "$("$pg_config" --bindir)/psql" -X -h "$dir" -p "$port" -U postgres -c 'CALL loops()')"
 check 'lost temporary rows are told' 'ERROR:  40003' "$(state 'BEGIN; CREATE TEMP TABLE x (a int); INSERT INTO x VALUES (1); INSERT INTO t VALUES (1); COMMIT')"
+check 'a lost pg_notify() is told' 'ERROR:  40003' "$(state "BEGIN; SELECT pg_notify('n', 'p'); INSERT INTO t VALUES (1); COMMIT" | tail -1)"
+check 'but not in the next transaction' '' "$(sql -c "SELECT pg_notify('n', 'p')" -c 'INSERT INTO t VALUES (1)')"
 mode $replay_refuse
 check 'internal abort, refused' 'ERROR:  23505' "$(state 'INSERT INTO t VALUES (1)')"
 check 'the session goes on' '1' "$(sql -c 'INSERT INTO t VALUES (1)' -c 'SELECT 1' | tail -1)"

@@ -10,6 +10,7 @@ check 'local and shared' 'ERROR:  0A000' "$(state 'BEGIN; INSERT INTO t VALUES (
 check 'large objects' 'ERROR:  0A000' "$(state "BEGIN; INSERT INTO t VALUES (1); DO 'BEGIN PERFORM lo_from_bytea(0, ''x''); END'; COMMIT")"
 check 'a locked catalog' 'ERROR:  0A000' "$(state 'BEGIN; LOCK pg_class; INSERT INTO t VALUES (1); COMMIT')"
 check 'temporary tables and a replay' 'ERROR:  0A000' "$(state "BEGIN; CREATE TEMP TABLE x (a int); INSERT INTO x VALUES (1); TRUNCATE t; COMMIT")"
+check 'pg_notify() and a replay' 'ERROR:  0A000' "$(state "BEGIN; SELECT pg_notify('n', 'p'); TRUNCATE t; COMMIT" | tail -1)"
 check 'nothing was left' '0' "$(sql -c 'SELECT count(*) FROM t')"
 check 'nothing but the one insert was sent' "$((before + 1))" "$(sql -c 'SELECT probe_count()')"
 check 'local alone' 'INSERT 0 1' "$($psql -t -c 'INSERT INTO loc VALUES (1)' >/dev/null; "$("$pg_config" --bindir)/psql" -X -h "$dir" -p "$port" -U postgres -c 'INSERT INTO loc VALUES (1)')"
