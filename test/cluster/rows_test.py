@@ -220,7 +220,7 @@ RARE_STATEMENTS = ["TRUNCATE lines", "DELETE FROM customer WHERE id % 2 = {a} % 
                    "CREATE INDEX IF NOT EXISTS orders_total ON orders (total)", "DROP INDEX IF EXISTS orders_total"]
 SESSIONS = [[], ["SET timezone = 'Asia/Kathmandu'", "SET datestyle = 'SQL, DMY'"], ["SET default_transaction_isolation = 'repeatable read'"],
             ["SET search_path = public, pg_temp", "CREATE TEMP TABLE scratch (i int)"], ["SET ROLE dadbs_owner"], ["SET plan_cache_mode = force_generic_plan"]]
-EXPECTED = ("23", "40001", "40P01")
+EXPECTED = ("23", "40001", "40P01", "55006")  # 55006: ALTER TABLE with deferred checks pending
 
 
 def random_statement(cursor, rng):
@@ -276,6 +276,69 @@ def everything_at_once(c):
     for i in c.members():
         equal(c.value(i, orphans), 0, f"orphans on member {i}")
         equal(c.run(i, "SELECT slot FROM lines GROUP BY 1 HAVING count(*) > 1"), [], f"duplicates on member {i}")
+
+
+TRIGGERS = """
+CREATE TABLE item (id int PRIMARY KEY, stock int NOT NULL CHECK (stock >= 0), touched int DEFAULT 0, label text UNIQUE DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE movement (id serial PRIMARY KEY, item int REFERENCES item ON DELETE CASCADE DEFERRABLE, amount int, at timestamptz DEFAULT now());
+CREATE TABLE daily (day date, item int, total int, PRIMARY KEY (day, item));
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.touched := NEW.touched + 1; RETURN NEW; END';
+CREATE FUNCTION book() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE item SET stock = stock + NEW.amount WHERE id = NEW.item; INSERT INTO daily VALUES (''2020-01-01''::date + NEW.item % 7, NEW.item, NEW.amount) ON CONFLICT (day, item) DO UPDATE SET total = daily.total + NEW.amount; RETURN NULL; END';
+CREATE TRIGGER touch BEFORE UPDATE ON item FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TRIGGER book AFTER INSERT ON movement FOR EACH ROW EXECUTE FUNCTION book();
+INSERT INTO item SELECT i, 100, 0, 'item ' || i FROM generate_series(1, 40) i;
+"""
+TRIGGER_STATEMENTS = [
+    "INSERT INTO movement (item, amount) VALUES ({a}, {d})", "INSERT INTO movement (item, amount) SELECT id, {d} FROM item WHERE id BETWEEN {a} AND {a} + 2",
+    "UPDATE item SET stock = stock + 1 WHERE id = {a}", "UPDATE item SET label = (SELECT label FROM item WHERE id = {b}) WHERE id = {a}",
+    "UPDATE item i SET label = o.label FROM item o WHERE (i.id, o.id) IN (({a}, {b}), ({b}, {a}))", "DELETE FROM item WHERE id = {a}",
+    "INSERT INTO item VALUES ({a}, 50, 0, 'new ' || {b}) ON CONFLICT (id) DO NOTHING", "DELETE FROM movement WHERE item = {a}",
+    "UPDATE item SET id = {b} WHERE id = {a}", "SET CONSTRAINTS ALL DEFERRED",
+]
+
+
+@suite.test
+def triggers_and_settings(c):
+    """Ordinary triggers fire where the statement runs, once; replica sessions and disabled triggers stay alike everywhere."""
+    for statement in TRIGGERS.strip().split(";\nCREATE"):
+        for part in (("" if statement.startswith("CREATE") else "CREATE") + statement).split(";\nINSERT"):
+            part = part if part.startswith("CREATE") else "INSERT" + part
+            c.run(1, part)
+    c.settle()
+    outcomes = {}
+
+    def client(stop, member, k):
+        rng = random.Random(int(os.environ.get("DADBS_SEED", "0")) + 10 * member + k)
+        connection = c.connect(member, autocommit=False)
+        with connection.cursor() as cursor:
+            cursor.execute("SET dadbs.run_shared_code = on")
+            if k == 1:
+                cursor.execute("SET session_replication_role = replica")
+        connection.commit()
+        while not stop.is_set():
+            try:
+                with connection.cursor() as cursor:
+                    for _ in range(rng.randint(1, 3)):
+                        if rng.random() < 0.01:
+                            cursor.execute(f"ALTER TABLE item {rng.choice(['ENABLE', 'DISABLE'])} TRIGGER touch")
+                        cursor.execute(rng.choice(TRIGGER_STATEMENTS).format(a=rng.randint(1, 45), b=rng.randint(1, 45), d=rng.randint(-30, 30)))
+                connection.commit()
+                code = None
+            except psycopg2.Error as e:
+                code = e.pgcode
+                check(code is not None and code.startswith(EXPECTED), f"unexpected on member {member}: {code} {e}")
+                connection.rollback()
+            outcomes[code] = outcomes.get(code, 0) + 1
+        connection.close()
+
+    workers = Workers()
+    for member in c.members():
+        for k in range(2):
+            workers.start(client, member, k)
+    threading.Event().wait(60 if LONG else 10)
+    workers.join()
+    print(f"# outcomes {outcomes}", flush=True)
+    check(outcomes.get(None, 0) > 100, f"hardly anything was committed: {outcomes}")
 
 
 suite.main()
