@@ -299,6 +299,29 @@ TEST_F(JournalTest, DamageInFrontOfWhatWasDurableIsAnError) {
   EXPECT_EQ(MustOpen().records.size(), written_.size() - 1);
 }
 
+// The record behind a torn one is intact, has the next sequence and stands at the right place: it must not come back.
+TEST_F(JournalTest, WhatStoodBehindATornRecordIsGone) {
+  Opened a = MustOpen();
+  Fill(*a.writer, 5, 1);
+  const uint64_t torn = a.writer->durable().offset;
+  auto vote = [](uint64_t height) {
+    VoteMessage v;
+    v.height = Height{height};
+    return JournalRecord(PrepareRecord{v});
+  };
+  Error error;
+  ASSERT_TRUE(a.writer->Append(6, vote(100), &error) && a.writer->Append(7, vote(101), &error));
+  MustSync(*a.writer);
+  a.writer.reset();
+  Flip(Segments().back(), torn + 40);
+  Opened b = MustOpen();
+  EXPECT_EQ(b.records, written_);
+  Add(*b.writer, vote(102));
+  MustSync(*b.writer);
+  b.writer.reset();
+  EXPECT_EQ(MustOpen().records, written_);
+}
+
 TEST_F(JournalTest, CutKeepsWhatIsNeededAndRecyclesTheRest) {
   Opened a = MustOpen();
   uint64_t most = 0;
