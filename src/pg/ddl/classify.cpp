@@ -105,6 +105,16 @@ bool IsPartOfRelation(ObjectType type) {
          type == OBJECT_COLUMN;
 }
 
+// COMMENT and DROP name a type by a TypeName, ALTER by a list of names.
+TypeName* AsTypeName(Node* object) {
+  return IsA(object, TypeName) ? reinterpret_cast<TypeName*>(object) : makeTypeNameFromNameList(castNode(List, object));
+}
+
+// A constraint of a domain: COMMENT has (type, name), ALTER DOMAIN the domain's names.
+TypeName* DomainOf(List* object) {
+  return IsA(linitial(object), TypeName) ? linitial_node(TypeName, object) : makeTypeNameFromNameList(object);
+}
+
 const char* NameOf(Node* object) {
   switch (nodeTag(object)) {
     case T_List:
@@ -140,7 +150,11 @@ void CountNamed(Targets* t, ObjectType type, Node* object) {
     return;
   }
   if (type == OBJECT_DOMCONSTRAINT) {
-    CountType(t, linitial_node(TypeName, castNode(List, object)));
+    CountType(t, DomainOf(castNode(List, object)));
+    return;
+  }
+  if (type == OBJECT_TYPE || type == OBJECT_DOMAIN) {
+    CountType(t, AsTypeName(object));
     return;
   }
   if (type == OBJECT_CAST) {
@@ -530,10 +544,9 @@ void AddNamed(List** names, ObjectType type, Node* object) {
     List* parts = list_copy(castNode(List, object));
     AddRelation(names, makeRangeVarFromNameList(list_truncate(parts, list_length(parts) - 1)));
   } else if (type == OBJECT_TYPE || type == OBJECT_DOMAIN) {
-    if (IsA(object, TypeName))
-      AddDependentsOfType(names, reinterpret_cast<TypeName*>(object));
-    else
-      AddDependentsOfType(names, makeTypeNameFromNameList(castNode(List, object)));
+    AddDependentsOfType(names, AsTypeName(object));
+  } else if (type == OBJECT_DOMCONSTRAINT) {
+    AddDependentsOfType(names, DomainOf(castNode(List, object)));
   } else if (type == OBJECT_FUNCTION || type == OBJECT_PROCEDURE || type == OBJECT_ROUTINE || type == OBJECT_AGGREGATE ||
              type == OBJECT_OPERATOR) {
     Relation relation = nullptr;

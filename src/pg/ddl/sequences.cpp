@@ -27,6 +27,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "fmgr.h"
@@ -34,7 +35,6 @@ extern "C" {
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
-#include "parser/parse_func.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "utils/builtins.h"
@@ -209,10 +209,12 @@ bool IsSharedSequence(Oid relation) {
   return get_rel_relkind(relation) == RELKIND_SEQUENCE && IsSharedObject(address);
 }
 
+// By the catalog alone: whoever plans this has no rights on our schema, and needs none.
 Oid OurSetval(Oid original) {
   Oid types[] = {REGCLASSOID, INT8OID, BOOLOID};
-  List* name = list_make2(makeString(pstrdup("dadbs_internal")), makeString(pstrdup("setval")));
-  return LookupFuncName(name, original == F_SETVAL_REGCLASS_INT8 ? 2 : 3, types, true);
+  oidvector* arguments = buildoidvector(types, original == F_SETVAL_REGCLASS_INT8 ? 2 : 3);
+  return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("setval"), PointerGetDatum(arguments),
+                         ObjectIdGetDatum(get_namespace_oid("dadbs_internal", true)));
 }
 
 bool ReplaceSetval(Node* node, void* context) {

@@ -82,7 +82,7 @@ SELECT count(*) FROM k;
 CREATE TYPE short_lived AS ENUM ('a');
 CREATE TEMPORARY TABLE uses (a int, s short_lived);
 DROP TYPE short_lived;
-\d uses
+SELECT attname FROM pg_attribute WHERE attrelid = 'uses'::regclass AND attnum > 0 AND NOT attisdropped;
 
 -- settings that change the meaning of the text travel with it
 SET standard_conforming_strings = off;
