@@ -15,6 +15,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/stratnum.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
@@ -71,6 +72,15 @@ void OnRelationChange(Datum, Oid relation) {
 
 void OnCatalogChange(Datum, int, uint32) { OnRelationChange(0, InvalidOid); }
 
+// Types and constraints: each temporary table has some. Those of foreign keys also change their tables.
+void OnTypeChange(Datum, int, uint32) {
+  invalidations++;
+  HASH_SEQ_STATUS scan;
+  hash_seq_init(&scan, plans);
+  while (auto* entry = static_cast<PlanEntry*>(hash_seq_search(&scan)))
+    if (entry->plan->has_user_types) entry->plan->valid = false;
+}
+
 void PreparePlans() {
   if (plans != nullptr) return;
   HASHCTL control = {};
@@ -79,8 +89,9 @@ void PreparePlans() {
   control.hcxt = TopMemoryContext;
   plans = hash_create("dadbs relation plans", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
   CacheRegisterRelcacheCallback(OnRelationChange, 0);
-  for (int cache : {NAMESPACEOID, TYPEOID, CONSTROID, OPFAMILYOID, CLAOID, CASTSOURCETARGET, OPEROID, SEQRELID})
+  for (int cache : {NAMESPACEOID, OPFAMILYOID, CLAOID, CASTSOURCETARGET, OPEROID, SEQRELID})
     CacheRegisterSyscacheCallback(cache, OnCatalogChange, 0);
+  for (int cache : {TYPEOID, CONSTROID}) CacheRegisterSyscacheCallback(cache, OnTypeChange, 0);
 }
 
 // ---- names
@@ -134,6 +145,7 @@ void BuildColumns(RelationPlan* plan, Relation relation) {
   plan->columns = static_cast<ColumnPlan*>(palloc0(sizeof(ColumnPlan) * Max(columns->natts, 1)));
   for (int i = 0; i < columns->natts; i++) {
     Form_pg_attribute const attribute = TupleDescAttr(columns, i);
+    if (attribute->atttypid >= FirstNormalObjectId) plan->has_user_types = true;
     if (!attribute->attisdropped) BuildColumn(&plan->columns[plan->column_count++], attribute);
   }
   plan->has_generated = columns->constr != nullptr && columns->constr->has_generated_stored;

@@ -21,6 +21,7 @@ extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -58,6 +59,7 @@ struct RelationEntry {
   Answer shared;
   Answer has_key;
   Answer needs_replay;
+  bool watches_types;  // some column's type is not built in: needs_replay may change with it
 };
 
 struct SchemaEntry {
@@ -125,11 +127,19 @@ void OnRelationChange(Datum, Oid relation) {
     hash_search(relations, &relation, HASH_REMOVE, nullptr);
 }
 
-// Schemas, functions and types: they change seldom.
-void OnCatalogChange(Datum, int, uint32) {
+void OnSchemaChange(Datum, int, uint32) {
   cache_changes++;
   Empty(relations);
   Empty(schemas);
+}
+
+// Types and constraints (each temporary table has some): what a domain lets in may have changed.
+void OnTypeChange(Datum, int, uint32) {
+  cache_changes++;
+  HASH_SEQ_STATUS scan;
+  hash_seq_init(&scan, relations);
+  while (auto* entry = static_cast<RelationEntry*>(hash_seq_search(&scan)))
+    if (entry->watches_types) entry->needs_replay = Answer::kNotAsked;
 }
 
 HTAB* MakeTable(const char* name, Size entry_size) {
@@ -145,16 +155,15 @@ void PrepareCaches() {
     HTAB* const made = MakeTable("dadbs shared relations", sizeof(RelationEntry));
     schemas = MakeTable("dadbs shared schemas", sizeof(SchemaEntry));
     CacheRegisterRelcacheCallback(OnRelationChange, 0);
-    CacheRegisterSyscacheCallback(NAMESPACEOID, OnCatalogChange, 0);
-    CacheRegisterSyscacheCallback(PROCOID, OnCatalogChange, 0);
-    CacheRegisterSyscacheCallback(TYPEOID, OnCatalogChange, 0);
-    CacheRegisterSyscacheCallback(CONSTROID, OnCatalogChange, 0);
     relations = made;
+    CacheRegisterSyscacheCallback(NAMESPACEOID, OnSchemaChange, 0);
+    CacheRegisterSyscacheCallback(TYPEOID, OnTypeChange, 0);
+    CacheRegisterSyscacheCallback(CONSTROID, OnTypeChange, 0);
   }
   uint32 const configuration = pg_atomic_read_u32(&shared->configure_requests);
   Oid const database = pg_atomic_read_u32(&shared->database);
   if (database == cached_database && configuration == cached_configuration) return;
-  OnCatalogChange(0, 0, 0);
+  OnSchemaChange(0, 0, 0);
   LoadSchemaList();
   cached_database = database;
   cached_configuration = configuration;
@@ -217,8 +226,14 @@ RelationEntry* EntryOf(Oid relation) {
   } while (before != cache_changes);
   bool found;
   entry = static_cast<RelationEntry*>(hash_search(relations, &relation, HASH_ENTER, &found));
-  *entry = RelationEntry{relation, ToAnswer(yes), Answer::kNotAsked, Answer::kNotAsked};
+  *entry = RelationEntry{relation, ToAnswer(yes), Answer::kNotAsked, Answer::kNotAsked, false};
   return entry;
+}
+
+bool HasUserType(Relation relation) {
+  for (int i = 0; i < RelationGetNumberOfAttributes(relation); i++)
+    if (TupleDescAttr(RelationGetDescr(relation), i)->atttypid >= FirstNormalObjectId) return true;
+  return false;
 }
 
 // A question about an open relation, asked once: `ask` opens it without a lock of its own (the caller has one, or
@@ -231,8 +246,12 @@ bool Ask(Oid relation, Answer RelationEntry::*field, bool (*ask)(Relation)) {
   Relation const open = RelationIdGetRelation(relation);
   if (!RelationIsValid(open)) return false;
   bool const yes = ask(open);
+  bool const watches = HasUserType(open);
   RelationClose(open);
-  if (before == cache_changes && (entry = EntryOf(relation)) != nullptr) entry->*field = ToAnswer(yes);
+  if (before == cache_changes && (entry = EntryOf(relation)) != nullptr) {
+    entry->*field = ToAnswer(yes);
+    entry->watches_types = watches;
+  }
   return yes;
 }
 
