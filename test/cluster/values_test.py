@@ -123,6 +123,7 @@ def toast_changed_and_unchanged(c):
 @suite.test
 def ten_megabytes(c):
     c.run(1, "CREATE TABLE large (id int PRIMARY KEY, v bytea)")
+    c.settle()
     c.run(2, "INSERT INTO large VALUES (1, (SELECT string_agg(sha256(g::text::bytea), '') FROM generate_series(1, 330000) g))")
     c.settle(60)
     for i in c.members():
