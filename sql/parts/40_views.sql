@@ -41,7 +41,9 @@ COMMENT ON VIEW dadbs.blocks IS 'the chain: one row per block, with the members 
 
 CREATE VIEW dadbs.transactions AS
 SELECT t.origin || '.' || t.incarnation || '.' || t.number AS id, t.height, t.index AS position, m.name AS origin,
-       d.sql_user, d.application_name, d.begun_at, t.applied_at AS committed_at,
+       d.sql_user, d.application_name, d.begun_at,
+       (SELECT k.time FROM dadbs_internal.block h CROSS JOIN LATERAL dadbs_internal.decode_block(h.body, h.certificate) k
+        WHERE h.height = b.height) AS committed_at, t.applied_at,
        dadbs_internal.verdict_name(t.verdict) AS verdict, t.sqlstate, t.message, d.change_count,
        octet_length(d.write_set) AS bytes, d.is_ddl, d.base_height, nullif(t.origin_xid, 0) AS origin_xid, d.hash
 FROM dadbs_internal.batch b
@@ -52,7 +54,8 @@ COMMENT ON VIEW dadbs.transactions IS 'every ordered transaction: who, when, whe
 
 CREATE VIEW dadbs.changes AS
 SELECT t.height, t.index AS position, c.ordinal, t.origin || '.' || t.incarnation || '.' || t.number AS transaction_id,
-       m.name AS origin, d.sql_user, d.application_name, t.applied_at AS committed_at,
+       m.name AS origin, d.sql_user, d.application_name, (SELECT k.time FROM dadbs_internal.block h CROSS JOIN LATERAL dadbs_internal.decode_block(h.body, h.certificate) k
+        WHERE h.height = b.height) AS committed_at, t.applied_at,
        CASE WHEN c.relation_name IS NOT NULL THEN format('%I.%I', c.schema_name, c.relation_name) END AS relation,
        c.operation, c.key, c.new_row, c.statement, c.leaf_hash
 FROM dadbs_internal.batch b
