@@ -6,7 +6,7 @@
  * due to conflict with recovery") is not what has happened: the hooks around the executor and utilities replace such
  * an error by SQLSTATE 40001 with our words, and end a doomed transaction at its next statement even when no signal
  * came. An error that arises outside of them (planning, a fastpath call) is rewritten where it is reported:
- * emit_log_hook.
+ * emit_log_hook (which Postgres calls only where log_min_messages lets errors through).
  *
  * The hooks also notice settings that must not change between a statement and COMMIT: track_counts and
  * session_replication_role.
@@ -36,6 +36,7 @@ constexpr char kLost[] = "could not complete the transaction: another member's t
                          "definitions first";
 constexpr char kLostDetail[] = "It held a lock that the next transaction of the chain needs.";
 constexpr char kLostHint[] = "Retry the transaction.";
+constexpr char kLostSessionHint[] = "Connect again and retry the transaction.";
 
 ExecutorStart_hook_type previous_executor_start = nullptr;
 ExecutorRun_hook_type previous_executor_run = nullptr;
@@ -142,7 +143,7 @@ void RewriteReport(ErrorData* error) {
       error->sqlerrcode = kErrConflict;
       Put(&error->message, error, kLost);
       Put(&error->detail, error, kLostDetail);
-      Put(&error->hint, error, kLostHint);
+      Put(&error->hint, error, error->elevel >= FATAL ? kLostSessionHint : kLostHint);
     }
   }
   if (previous_emit_log) previous_emit_log(error);

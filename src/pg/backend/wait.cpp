@@ -97,6 +97,17 @@ std::string WaitingFor() {
   return text;
 }
 
+// Its workers stay down: nobody is going to answer.
+void LeaveHaltedMember(const SlotView& seen) {
+  MemberState const state = GetMemberState();
+  if (state != MemberState::kHalted && state != MemberState::kUnconfigured) return;
+  std::string const why = std::string("this member is ") + MemberStateName(state);
+  if (HandedOver(seen.state)) ThrowUnknown(why.c_str());
+  if (LeaveBeforeHandOver())
+    throw PgError(state == MemberState::kHalted ? kErrHalted : kErrNotConfigured, "could not commit: " + why,
+                  WaitingFor(), "Nothing was changed. Look at dadbs.status.");
+}
+
 }  // namespace
 
 int64 UnixMicros(TimestampTz t) {
@@ -173,6 +184,7 @@ void AbandonHold() noexcept {
 
 void AwaitChange(const SlotView& seen) {
   ServeInterrupts(seen);
+  LeaveHaltedMember(seen);
   long const wait_ms = RemainingMs(MySlot()->held_since);
   if (wait_ms <= 0) StopWaiting(seen.state, "dadbs.commit_timeout");
   Call([&] {
