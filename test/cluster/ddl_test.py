@@ -34,7 +34,12 @@ def sequences_never_meet(c):
     insert_on_all(c, insert)
     c.run(2, "INSERT INTO seq.t (id, v) VALUES (1000, 'explicit')")
     c.settle()
-    check(min(insert_on_all(c, insert)) > 1000, "ids go on behind an explicit one")
+    insert_on_all(c, insert)
+    c.run(2, "INSERT INTO seq.t (id, v) SELECT i, 'explicit' FROM generate_series(2000, 2020) i")
+    c.settle()
+    ids = {i: c.run(i, insert)[0][0] for i in c.members()}
+    check(min(ids[i] for i in ids if i != 2) > 2000, f"the others go on behind explicit ids: {ids}")
+    check(ids[2] < 2000, f"where they were given, they move nothing, as in plain Postgres: {ids}")
     equal(c.value(3, "SELECT setval('seq.t_id_seq', 5000)"), 5000, "setval")
     c.settle()
     check(min(insert_on_all(c, insert)) > 5000, "ids go on behind setval")
