@@ -65,11 +65,23 @@ constexpr Setting kSettings[] = {
     {"statement_timeout", "0", false},
     {"lock_timeout", "0", false},
     {"quote_all_identifiers", "off", false},
+    {"backslash_quote", "safe_encoding", false},
+    {"escape_string_warning", "off", false},
+    {"lc_monetary", "C", false},
+    {"lc_numeric", "C", false},
+    {"lc_time", "C", false},
+    {"restrict_nonsystem_relation_kind", "", false},  // not in every minor release
+    {"plpgsql.extra_errors", "none", false},
+    {"plpgsql.extra_warnings", "none", false},
+    {"plpgsql.variable_conflict", "error", false},
+    {"plpgsql.check_asserts", "on", false},
 };
 
 bool executing = false;
 
 void Set(const char* name, const char* value) {
+  // A name with a dot may be set before its library is loaded; another may be unknown to this minor release.
+  if (strchr(name, '.') == nullptr && GetConfigOption(name, true, false) == nullptr) return;
   (void)set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 

@@ -290,7 +290,7 @@ bool CheckDetailed(Node* node, bool inside) {
   switch (nodeTag(node)) {
     case T_CreateExtensionStmt:
       RaiseNotTaken("CREATE EXTENSION in a shared schema",
-                    "Install it on each member into a schema that is not shared: create_cluster(schemas => ...).");
+                    "Install it on each member before create_cluster, or into a schema that is not shared.");
     case T_RuleStmt:
       RaiseNotTaken("CREATE RULE", "Use a trigger, or a view with an INSTEAD OF trigger.");
     case T_CreateEventTrigStmt:
