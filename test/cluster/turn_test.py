@@ -146,5 +146,18 @@ def worker_sets_come_and_go(c):
     check(len(w.acknowledged) > 50, f"only {len(w.acknowledged)} commits, {w.states}")
 
 
+@suite.test
+def reads_wait_for_the_replay(c):
+    """Local commits are asynchronous: after a crash no read is answered before the journal has been replayed."""
+    c.run(1, "CREATE TABLE seen (id int PRIMARY KEY)")
+    connection = c.connect(1)
+    for k in range(60):
+        connection.cursor().execute(f"INSERT INTO seen VALUES ({k})")
+    c.kill(1)
+    c.start_member(1)
+    equal(c.value(1, "SELECT count(*) FROM seen"), 60, "rows seen by the first read after a crash")
+    equal(c.run(1, "BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM seen")[0][0], 60, "under one snapshot")
+
+
 if __name__ == "__main__":
     suite.main()

@@ -11,6 +11,8 @@
 
 #include "dadbs/pg/history.h"
 
+#include "dadbs/pg/errors.h"
+
 extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -73,7 +75,7 @@ Oid InternalTable(const char* table) {
   Oid const space = get_namespace_oid("dadbs_internal", true);
   Oid const result = OidIsValid(space) ? get_relname_relid(table, space) : InvalidOid;
   if (!OidIsValid(result))
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table dadbs_internal.%s does not exist", table),
+    ereport(ERROR, (errcode(kErrHalted), errmsg("table dadbs_internal.%s does not exist", table),
                     errhint("Is the extension dadbs still there in this database?")));
   return result;
 }

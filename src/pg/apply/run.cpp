@@ -85,6 +85,7 @@ void Applier::Carry(const Item& item) {
     return;
   }
   Work* const work = item.work.get();
+  work->writing_row = false;
   bool const execute = work->verdict == core::Verdict::kUnknown || work->verdict == core::Verdict::kCommitted;
   if (execute) Execute(work);
   core::Bytes const keys = execute ? core::EncodeKeys(work->AllKeys()) : core::Bytes{};
@@ -96,7 +97,9 @@ void Applier::Carry(const Item& item) {
   row.sqlstate = work->refusal.sqlstate;
   row.message = work->refusal.message;
   row.keys = keys;
+  work->writing_row = true;
   WriteTransactionRow(row);
+  work->writing_row = false;
   Call([&] {
     CommandCounterIncrement();
     MemoryContextReset(context_);
@@ -236,7 +239,7 @@ void Applier::Alone(const Item& item) {
       if (IsHalt(e)) throw;
       bool const at_commit = !run_.empty();
       AbortRun();
-      if (work == nullptr || work->recorded || at_commit || IsOwnFailure(e))
+      if (work == nullptr || work->writing_row || work->recorded || at_commit || IsOwnFailure(e))
         BackOff(e, &attempt);
       else if (!work->certified)
         RefuseUnreadable(work, e);

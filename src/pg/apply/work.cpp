@@ -21,7 +21,18 @@ void Work::Refuse(core::Verdict v, int sqlstate, std::string message, std::strin
   refusal = {Outcome::kRefused, sqlstate, std::move(message), std::move(detail), std::move(hint)};
 }
 
+namespace {
+
+// An error that a function raised by itself, whatever SQLSTATE it claims: the innermost frame is a RAISE (lc_messages is C).
+bool IsRaised(const PgError& e) {
+  std::string_view const innermost = std::string_view(e.context).substr(0, e.context.find('\n'));
+  return innermost.starts_with("PL/pgSQL function ") && innermost.ends_with(" at RAISE");
+}
+
+}  // namespace
+
 bool IsOwnFailure(const PgError& e) {
+  if (IsRaised(e)) return false;
   switch (ERRCODE_TO_CATEGORY(e.sqlstate())) {
     case ERRCODE_INSUFFICIENT_RESOURCES:
     case ERRCODE_OPERATOR_INTERVENTION:

@@ -34,6 +34,7 @@ struct Work {
   bool certified = false;       // passed: not asked again when its execution is retried
   bool suspect = false;         // failed inside a run: goes alone
   bool recorded = false;        // its keys are in the index
+  bool writing_row = false;     // what fails now is this member's history, not the transaction
   core::KeyList row_keys;       // compared with the base
   core::KeyList schema_keys;    // with the schema base
   core::KeyList written_keys;   // by DDL as it ran

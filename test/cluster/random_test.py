@@ -1,0 +1,148 @@
+"""Random statements of many kinds from all members at once, a server killed in between; then everything is equal."""
+import os
+import random
+import time
+
+import psycopg2
+
+from harness import CONFLICT, LONG, UNKNOWN, Suite, Workers, check
+
+suite = Suite("random", port=7780)
+SEED = int(os.environ.get("DADBS_SEED", time.time_ns() % 1_000_000))
+
+SCHEMA = [
+    "CREATE TABLE a (id int PRIMARY KEY, u text UNIQUE, v numeric, w text)",
+    "CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a ON DELETE CASCADE ON UPDATE CASCADE, x int CHECK (x < 1000))",
+    "CREATE TABLE d (k1 int NOT NULL, k2 text NOT NULL, v int DEFAULT 7, UNIQUE (k1, k2))",
+    "CREATE TABLE e (id int PRIMARY KEY, p int UNIQUE DEFERRABLE INITIALLY DEFERRED, a int REFERENCES a DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY HASH (id)",
+    "CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+    "CREATE TABLE p1 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    "CREATE TABLE s (id bigserial PRIMARY KEY, v text)",
+    "CREATE TABLE g (id int PRIMARY KEY, v int, twice int GENERATED ALWAYS AS (v * 2) STORED)",
+    "INSERT INTO a SELECT g, 'u' || g, g, repeat('w', g * 20) FROM generate_series(1, 60) g",
+    "INSERT INTO b SELECT g, g, g FROM generate_series(1, 60) g",
+    "INSERT INTO e SELECT g, g, g FROM generate_series(1, 30) g",
+    "INSERT INTO p SELECT g, 'p' FROM generate_series(1, 30) g",
+    "INSERT INTO g SELECT g, g FROM generate_series(1, 30) g",
+]
+
+EXPECTED = {CONFLICT, UNKNOWN, "40P01", "23503", "23505", "23514", "57P01", "55000", "DA001", "DA002", None}
+
+
+def statement(rng):
+    k, m, n = rng.randrange(1, 61), rng.randrange(1, 61), rng.randrange(1, 10 ** 6)
+    return rng.choice([
+        f"INSERT INTO a VALUES ({rng.choice((k, n))}, 'u{n}', {n}, repeat('q', {n % 4000})) ON CONFLICT DO NOTHING",
+        f"UPDATE a SET v = v + 1, w = w || 'x' WHERE id = {k}",
+        f"UPDATE a SET u = 'u' || {n} WHERE id = {k}",
+        f"UPDATE a SET id = {n} WHERE id = {k}",
+        f"UPDATE a SET v = v * 1.01 WHERE id BETWEEN {k} AND {k + 3}",
+        f"DELETE FROM a WHERE id = {k}",
+        f"DELETE FROM a WHERE id > 100 AND id % 7 = {k % 7}",
+        f"INSERT INTO b VALUES ({rng.choice((k, n))}, {m}, {n % 1001}) ON CONFLICT (id) DO UPDATE SET x = excluded.x",
+        f"UPDATE b SET a = {m} WHERE id = {k}",
+        f"UPDATE b SET x = {n % 1001} WHERE a = {k}",
+        f"DELETE FROM b WHERE id = {k}",
+        f"INSERT INTO d VALUES ({k % 5}, '{m}') ON CONFLICT DO NOTHING",
+        f"UPDATE d SET v = v + 1 WHERE k1 = {k % 5}",
+        f"DELETE FROM d WHERE k1 = {k % 5} AND k2 = '{m}'",
+        "UPDATE e SET p = -p",
+        f"UPDATE e SET p = p + 1 WHERE p <= {k}",
+        f"INSERT INTO e VALUES ({n}, {n}, {m})",
+        f"DELETE FROM e WHERE id = {k}",
+        f"UPDATE p SET id = {n} WHERE id = {k}",
+        f"INSERT INTO p VALUES ({n}, 'n'), ({n + 1}, 'n1')",
+        f"UPDATE p SET v = v || '.' WHERE id % 5 = {k % 5}",
+        f"INSERT INTO s (v) VALUES ('{n}'), (NULL)",
+        f"DELETE FROM s WHERE v = '{n % 100}'",
+        f"UPDATE g SET v = {n % 100} WHERE id = {k}",
+        "SAVEPOINT x; UPDATE g SET v = v + 1 WHERE id = 3; ROLLBACK TO x",
+        "SAVEPOINT y; UPDATE g SET v = v + 1 WHERE id = 4; RELEASE y",
+    ])
+
+
+def retry(c, member, text):
+    """TRUNCATE is no definition: it may lose."""
+    while True:
+        try:
+            return c.run(member, text)
+        except psycopg2.Error as e:
+            check(e.pgcode == CONFLICT and text.startswith("TRUNCATE"), f"{text}: {e.pgcode} {e}")
+
+
+class Clients:
+    def __init__(self, c, per_member):
+        self.c, self.committed, self.states, self.workers = c, 0, {}, Workers()
+        for member in c.members():
+            for k in range(per_member):
+                self.workers.start(self.work, member, random.Random(f"{SEED} {member} {k}"))
+
+    def work(self, stop, member, rng):
+        connection = None
+        while not stop.is_set():
+            try:
+                if connection is None or connection.closed:
+                    connection = self.c.connect(member, autocommit=False)
+                cursor = connection.cursor()
+                for _ in range(rng.randrange(1, 5)):
+                    cursor.execute(statement(rng))
+                if rng.randrange(8) == 0:
+                    connection.rollback()
+                else:
+                    connection.commit()
+                    self.committed += 1
+            except psycopg2.Error as e:
+                check(e.pgcode in EXPECTED, f"member {member}: {e.pgcode} {e}")
+                self.states[e.pgcode] = self.states.get(e.pgcode, 0) + 1
+                if connection is None or connection.closed:
+                    connection = None
+                    time.sleep(0.1)
+                else:
+                    try:
+                        connection.rollback()
+                    except psycopg2.Error:
+                        connection.close()
+
+    def finish(self):
+        self.workers.join()
+        self.c.wait_ready()
+        print(f"# seed {SEED}: {self.committed} committed, {self.states}", flush=True)
+        check(self.committed > 30, f"only {self.committed} transactions were committed: {self.states}")
+
+
+@suite.test
+def statements_of_many_kinds(c):
+    c.run(1, *SCHEMA)
+    c.settle()
+    clients = Clients(c, 2)
+    time.sleep(10 if not LONG else 120)
+    clients.finish()
+
+
+@suite.test
+def with_definitions_changing(c):
+    clients = Clients(c, 1)
+    for k in range(6 if not LONG else 60):
+        time.sleep(1)
+        member = 1 + k % c.n
+        for ddl in (f"ALTER TABLE a ADD COLUMN extra{k} int DEFAULT {k}", f"CREATE INDEX ON b (x, a, id) WHERE x > {k}",
+                    "TRUNCATE d", f"ALTER TABLE a DROP COLUMN extra{k}"):
+            retry(c, member, ddl)
+    clients.finish()
+
+
+@suite.test
+def with_a_member_killed(c):
+    clients = Clients(c, 1)
+    for member in (2, 4):
+        time.sleep(2)
+        c.kill(member)
+        time.sleep(1)
+        c.start_member(member)
+    time.sleep(3)
+    clients.finish()
+
+
+if __name__ == "__main__":
+    suite.main()
