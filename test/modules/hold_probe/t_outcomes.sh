@@ -5,7 +5,7 @@ mode $refuse
 check 'refused by the chain' 'ERROR:  23505' "$(state 'INSERT INTO t VALUES (1)')"
 check 'rolled back' 0 "$(rows)"
 mode $replay
-check 'internal abort, committed' 'INSERT 0 1' "$("$("$pg_config" --bindir)/psql" -X -h "$dir" -p "$port" -U postgres -c 'INSERT INTO t VALUES (1)')"
+check 'internal abort, committed' 'INSERT 0 1' "$(tag 'INSERT INTO t VALUES (1)')"
 check 'the probe replays nothing' 0 "$(rows)"
 check 'session state survives' 'b|c2|x|UTC|1' "$(sql -c "
   SET application_name = 'a'; SET work_mem = '1MB'; CREATE TEMP TABLE q (a int)" -c "BEGIN; SET application_name = 'b'; SET LOCAL work_mem = '2MB'; SET TimeZone = 'Asia/Tokyo';
@@ -15,7 +15,7 @@ check 'SET LOCAL ends' '1MB' "$(sql -c "SET work_mem = '1MB'" -c "BEGIN; SET LOC
 check 'the role survives' 'pg_monitor' "$(sql -c 'GRANT ALL ON t TO pg_monitor' -c 'GRANT USAGE ON SCHEMA public TO pg_monitor' -c 'BEGIN; SET ROLE pg_monitor; INSERT INTO t VALUES (1); COMMIT' -c 'SELECT current_user' | tail -1)"
 check 'NOTIFY survives' 'Asynchronous notification "n1" with payload "p" received from server process with PID' "$(sql -c 'LISTEN n1' -c "BEGIN; NOTIFY n1, 'p'; INSERT INTO t VALUES (1); COMMIT" -c 'SELECT 1' | grep -o 'Async.*PID' | head -1)"
 check 'AND CHAIN' 'repeatable read' "$(sql -c 'BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO t VALUES (1); COMMIT AND CHAIN; SHOW transaction_isolation; COMMIT' | tail -1)"
-check 'COMMIT in a loop of a procedure' 'CALL' "$(sql -c "CREATE PROCEDURE loops() LANGUAGE plpgsql AS 'BEGIN FOR i IN 1..5 LOOP INSERT INTO t VALUES (i); COMMIT; END LOOP; END'" >/dev/null; "$("$pg_config" --bindir)/psql" -X -h "$dir" -p "$port" -U postgres -c 'CALL loops()')"
+check 'COMMIT in a loop of a procedure' 'CALL' "$(sql -c "CREATE PROCEDURE loops() LANGUAGE plpgsql AS 'BEGIN FOR i IN 1..5 LOOP INSERT INTO t VALUES (i); COMMIT; END LOOP; END'" >/dev/null; tag 'CALL loops()')"
 check 'lost temporary rows are told' 'ERROR:  40003' "$(state 'BEGIN; CREATE TEMP TABLE x (a int); INSERT INTO x VALUES (1); INSERT INTO t VALUES (1); COMMIT')"
 check 'a lost pg_notify() is told' 'ERROR:  40003' "$(state "BEGIN; SELECT pg_notify('n', 'p'); INSERT INTO t VALUES (1); COMMIT" | tail -1)"
 check 'but not in the next transaction' '' "$(sql -c "SELECT pg_notify('n', 'p')" -c 'INSERT INTO t VALUES (1)')"
@@ -24,7 +24,7 @@ check 'internal abort, refused' 'ERROR:  23505' "$(state 'INSERT INTO t VALUES (
 check 'the session goes on' '1' "$(sql -c 'INSERT INTO t VALUES (1)' -c 'SELECT 1' | tail -1)"
 check 'pipelined statements' '0' "$(rows)"
 mode $doom
-check 'a turn taken back, or kept' 'INSERT 0 1' "$("$("$pg_config" --bindir)/psql" -X -h "$dir" -p "$port" -U postgres -c 'INSERT INTO t VALUES (77)')"
+check 'a turn taken back, or kept' 'INSERT 0 1' "$(tag 'INSERT INTO t VALUES (77)')"
 sql -c "SELECT probe_mode($turn)" -c 'DELETE FROM t' >/dev/null
 
 # before the hand-over: capture is stopped
@@ -66,7 +66,7 @@ check 'terminate after the hand-over' 'FATAL:  40003' "$(head -1 <<<"$out")"
 handed "SET dadbs.commit_timeout = '300ms'; INSERT INTO t VALUES (2)"
 finish 1
 check 'timeout after the hand-over' 'ERROR:  40003' "$out"
-check 'text and hint' 'yes' "$(sql -c "SET dadbs.commit_timeout = '300ms'; INSERT INTO t VALUES (3)" | grep -q "transaction_status('1.1." && echo yes)"
+check 'text and hint' 'yes' "$(sql -c "SET dadbs.commit_timeout = '300ms'; INSERT INTO t VALUES (3)" | grep "transaction_status('1.1." >/dev/null && echo yes)"
 handed 'INSERT INTO t VALUES (2)'
 sql -c "SELECT probe_doom($(pid_of 1))" >/dev/null
 sleep 0.2
@@ -91,7 +91,7 @@ check 'terminate of a lone statement' 'FATAL:  40003' "$(head -1 <<<"$out")"
 mode $turn
 await 'SELECT true'
 
-check 'a lone statement' 'CREATE SCHEMA' "$("$("$pg_config" --bindir)/psql" -X -h "$dir" -p "$port" -U postgres -c 'CREATE SCHEMA lone')"
+check 'a lone statement' 'CREATE SCHEMA' "$(tag 'CREATE SCHEMA lone')"
 check 'as it was written' 'Q CREATE SCHEMA lone' "$(last)"
 mode $refuse
 check 'a lone statement, refused' 'ERROR:  23505' "$(state 'CREATE SCHEMA lone')"

@@ -13,7 +13,7 @@ check 'temporary tables and a replay' 'ERROR:  0A000' "$(state "BEGIN; CREATE TE
 check 'pg_notify() and a replay' 'ERROR:  0A000' "$(state "BEGIN; SELECT pg_notify('n', 'p'); TRUNCATE t; COMMIT" | tail -1)"
 check 'nothing was left' '0' "$(sql -c 'SELECT count(*) FROM t')"
 check 'nothing but the one insert was sent' "$((before + 1))" "$(sql -c 'SELECT probe_count()')"
-check 'local alone' 'INSERT 0 1' "$($psql -t -c 'INSERT INTO loc VALUES (1)' >/dev/null; "$("$pg_config" --bindir)/psql" -X -h "$dir" -p "$port" -U postgres -c 'INSERT INTO loc VALUES (1)')"
+check 'local alone' 'INSERT 0 1' "$(tag 'INSERT INTO loc VALUES (1)')"
 check 'accepted snapshot isolation' '' "$(state "SET dadbs.accept_snapshot_isolation = on; BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO t VALUES (1); COMMIT")"
 check 'mixed writes allowed' '' "$(state "SET dadbs.allow_mixed_writes = on; BEGIN; INSERT INTO t VALUES (2); INSERT INTO loc VALUES (1); COMMIT")"
 check 'temporary tables on the fast path' '1' "$(state "BEGIN; CREATE TEMP TABLE x (a int); INSERT INTO x VALUES (1); INSERT INTO t VALUES (3); COMMIT; SELECT count(*) FROM x")"

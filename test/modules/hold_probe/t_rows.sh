@@ -84,7 +84,7 @@ check 'ON CONFLICT' 'U public.t row (b:00000001, b:63)
 I public.t row (b:00000003, b:64)' "$(last)"
 sql -c 'CREATE TABLE race (id bigint PRIMARY KEY)' >/dev/null
 echo "INSERT INTO race VALUES ((extract(epoch FROM clock_timestamp()) * 200)::bigint) ON CONFLICT DO NOTHING" >"$dir/race.sql"
-check 'races of ON CONFLICT are lost without an error' 'number of failed transactions: 0 (0.000%)' "$("$("$pg_config" --bindir)/pgbench" -n -h "$dir" -p "$port" -U postgres -c 8 -T 2 -f "$dir/race.sql" postgres 2>&1 | grep -E 'failed|ERROR' | head -1)"
+check 'races of ON CONFLICT are lost without an error' 'number of failed transactions: 0 (0.000%)' "$("$bin/pgbench" -n -h "$dir" -p "$port" -U postgres -c 8 -T 2 -f "$dir/race.sql" postgres 2>&1 | grep -E 'failed|ERROR' | head -1)"
 sql -c "CREATE TABLE p (id int, r int, PRIMARY KEY (id, r)) PARTITION BY RANGE (r)" \
   -c "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)" -c "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20)" \
   -c 'INSERT INTO p VALUES (1, 5)' -c 'UPDATE p SET r = 15' >/dev/null
