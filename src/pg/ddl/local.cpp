@@ -43,7 +43,9 @@ void SetLocal(Oid relation) {
                             "make it in a schema that is not shared.")));
   Datum values[] = {CStringGetTextDatum(get_namespace_name(get_rel_namespace(relation))),
                     CStringGetTextDatum(get_rel_name(relation))};
-  Run("INSERT INTO dadbs_internal.local_relation VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, values);
+  Run("INSERT INTO dadbs_internal.local_relation SELECT $1, $2 "
+      "WHERE NOT EXISTS (SELECT FROM dadbs_internal.local_relation WHERE schema_name = $1 AND relation_name = $2)",
+      2, values);  // a user catalog table knows no ON CONFLICT
   CacheInvalidateRelcacheByRelid(relation);
 }
 
