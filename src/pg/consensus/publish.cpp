@@ -85,6 +85,9 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
   uint64_t const delivered = r.delivered.value;
   uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
   uint64_t const network = NetworkHeight();
+  if (r.fenced)
+    return {MemberState::kHalted, "another server runs with this member's key: it has begun an incarnation that this one did not",
+            "one of the two to be removed"};
   if (!in.journal_problem.empty())
     return {MemberState::kJournalFailing, in.journal_problem, "the journal to be writable again"};
   if (pg_atomic_read_u32(&shared->replay_done) == 0) {

@@ -99,7 +99,7 @@ const char* MemberStateName(MemberState state) {
     case MemberState::kWaitingForQuorum: return "waiting for quorum";
     case MemberState::kCatchingUp: return "catching up";
     case MemberState::kReady: return "ready";
-    case MemberState::kJournalFailing: return "journal failing";
+    case MemberState::kJournalFailing: return "unable to journal";
     case MemberState::kHalted: return "halted";
   }
   return "unknown";
