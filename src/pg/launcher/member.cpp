@@ -209,12 +209,38 @@ void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode) {
   SyncDirectoryOf(path);
 }
 
-core::Bytes LoadOrCreateSeed() {
-  std::string const path = KeyFile();
+namespace {
+
+std::optional<core::Bytes> LoadSeed(const std::string& path) {
   std::optional<core::Bytes> seed = ReadWhole(path);
-  if (seed && seed->size() != kSeedBytes)
+  if (!seed) return seed;
+  if (seed->size() != kSeedBytes)
     throw PgError(ERRCODE_CONFIG_FILE_ERROR, "file \"" + path + "\" is not a node key",
                   "It must hold exactly 32 bytes.", "Restore it; a new key is a new node.");
+  struct stat st;
+  if (stat(path.c_str(), &st) == 0 && (st.st_mode & S_IRWXO) != 0)
+    throw PgError(ERRCODE_CONFIG_FILE_ERROR, "node key \"" + path + "\" can be read by everybody on this machine", "",
+                  "chmod 0600 it. Who has read it can vote in this member's name.");
+  return seed;
+}
+
+// Two sessions that ask for the key first must get the same.
+class SharedLock {
+ public:
+  SharedLock() { LWLockAcquire(shared->lock, LW_EXCLUSIVE); }
+  SharedLock(const SharedLock&) = delete;
+  SharedLock& operator=(const SharedLock&) = delete;
+  ~SharedLock() { LWLockRelease(shared->lock); }
+};
+
+}  // namespace
+
+core::Bytes LoadOrCreateSeed() {
+  std::string const path = KeyFile();
+  std::optional<core::Bytes> seed = LoadSeed(path);
+  if (seed) return std::move(*seed);
+  SharedLock const lock;
+  seed = LoadSeed(path);
   if (seed) return std::move(*seed);
   // A member whose key is gone must not become somebody else by itself.
   if (ReadWhole(ConfigFile()))

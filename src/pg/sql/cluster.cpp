@@ -177,6 +177,8 @@ void RequireNoMembership() {
 
 void RequireCanBecomeMember(const char* function) {
   RequireSettings();
+  if (RecoveryInProgress())
+    throw PgError(ERRCODE_READ_ONLY_SQL_TRANSACTION, std::string(function) + " cannot run while this server is in recovery");
   Call([&] { PreventInTransactionBlock(true, function); });
   if (GetTopTransactionIdIfAny() != InvalidTransactionId)
     throw PgError(ERRCODE_ACTIVE_SQL_TRANSACTION, std::string(function) + " cannot run in a transaction that has written");
