@@ -66,7 +66,8 @@ check 'terminate after the hand-over' 'FATAL:  40003' "$(head -1 <<<"$out")"
 handed "SET dadbs.commit_timeout = '300ms'; INSERT INTO t VALUES (2)"
 finish 1
 check 'timeout after the hand-over' 'ERROR:  40003' "$out"
-check 'text and hint' 'yes' "$(sql -c "SET dadbs.commit_timeout = '300ms'; INSERT INTO t VALUES (3)" | grep "transaction_status('1.1." >/dev/null && echo yes)"
+out=$(sql -c "SET dadbs.commit_timeout = '300ms'; INSERT INTO t VALUES (3)")
+check 'text and hint' 1 "$(grep -c "transaction_status('1.1." <<<"$out")"
 handed 'INSERT INTO t VALUES (2)'
 sql -c "SELECT probe_doom($(pid_of 1))" >/dev/null
 sleep 0.2
