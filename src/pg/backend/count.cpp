@@ -47,8 +47,12 @@ bool Changed(const PgStat_TableXactStatus& t) {
   return t.tuples_inserted != 0 || t.tuples_updated != 0 || t.tuples_deleted != 0 || t.truncdropped;
 }
 
-const PgStat_TableXactStatus* FirstCounted() {
-  return pgstat_get_xact_stack_level(GetCurrentTransactionNestLevel())->first;
+// Of this subtransaction and those around it; one list at PRE_COMMIT. False from `visit` ends it.
+template <class Visit>
+void ForEachCounted(Visit&& visit) {
+  for (auto* level = pgstat_get_xact_stack_level(GetCurrentTransactionNestLevel()); level != nullptr; level = level->prev)
+    for (const PgStat_TableXactStatus* t = level->first; t != nullptr; t = t->next)
+      if (!visit(*t)) return;
 }
 
 // Postgres code: inside Call().
@@ -97,10 +101,12 @@ struct Raw {
 Raw CountRaw() {
   Raw raw;
   int length = 0;
-  for (const PgStat_TableXactStatus* t = FirstCounted(); t != nullptr; t = t->next) length++;
+  ForEachCounted([&](const PgStat_TableXactStatus&) { return ++length, true; });
   raw.rows = static_cast<Counted*>(palloc(sizeof(Counted) * Max(length, 1)));
-  for (const PgStat_TableXactStatus* t = FirstCounted(); t != nullptr; t = t->next)
-    if (Changed(*t)) raw.rows[raw.count++] = CountOne(*t);
+  ForEachCounted([&](const PgStat_TableXactStatus& t) {
+    if (Changed(t)) raw.rows[raw.count++] = CountOne(t);
+    return true;
+  });
   return raw;
 }
 
@@ -161,9 +167,12 @@ void CheckForeignWrites(const PlannedStmt* statement) {
 
 bool AnyRowsCounted() {
   return Call([] {
-    for (const PgStat_TableXactStatus* t = FirstCounted(); t != nullptr; t = t->next)
-      if (!IsCatalogRelationOid(t->parent->t_id) || t->parent->t_id == LargeObjectRelationId) return true;
-    return false;
+    bool any = false;
+    ForEachCounted([&](const PgStat_TableXactStatus& t) {
+      any = !IsCatalogRelationOid(t.parent->t_id) || t.parent->t_id == LargeObjectRelationId;
+      return !any;
+    });
+    return any;
   });
 }
 

@@ -92,7 +92,10 @@ long RemainingMs(TimestampTz since) {
 std::string WaitingFor() {
   char text[kReasonBytes];
   LWLockAcquire(shared->lock, LW_SHARED);
-  strlcpy(text, shared->member_reason[0] != '\0' ? shared->member_reason : shared->waiting_for, sizeof(text));
+  if (pg_atomic_read_u64(&shared->capture_from_xid) == 0 && shared->capture_reason[0] != '\0')
+    snprintf(text, sizeof(text), "It waits for %s.", shared->capture_reason);
+  else
+    strlcpy(text, shared->member_reason[0] != '\0' ? shared->member_reason : shared->waiting_for, sizeof(text));
   LWLockRelease(shared->lock);
   return text;
 }

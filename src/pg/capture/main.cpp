@@ -311,6 +311,11 @@ void Run() {
   PublishWorker(&shared->capture);
   FullTransactionId const from = Call([] { return ReadNextFullTransactionId(); });
   pg_atomic_write_u64(&shared->capture_from_xid, U64FromFullTransactionId(from));
+  Call([] {
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    shared->capture_reason[0] = '\0';
+    LWLockRelease(shared->lock);
+  });
   for (;;) {
     core::ByteView const message = DecodeNext();
     if (!message.empty()) capture.Handle(message);

@@ -28,3 +28,13 @@ check 'forged messages are ignored' 't' "$(sql -c "SELECT pg_logical_emit_messag
 sql -c "BEGIN; SELECT pg_logical_emit_message(true, 'dadbs', 'Cxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'); INSERT INTO t VALUES (80); COMMIT" >/dev/null
 check 'forged changes too' 'I public.t row (b:00000050, n)' "$(last)"
 sql -c "DELETE FROM dadbs_internal.local_relation" >/dev/null
+if sql -c 'CREATE EXTENSION postgres_fdw' >/dev/null; then
+  sql -c "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$dir', port '$port', dbname 'template1')" \
+    -c "CREATE USER MAPPING FOR postgres SERVER far OPTIONS (user 'postgres', password_required 'false')" \
+    -c "CREATE FOREIGN TABLE far_table (a int) SERVER far" >/dev/null
+  "${psql[@]}" -d template1 -c 'CREATE TABLE IF NOT EXISTS far_table (a int)'
+  check 'shared, then foreign' 'ERROR:  0A000' "$(state "BEGIN; INSERT INTO t VALUES (90); SAVEPOINT s; INSERT INTO far_table VALUES (1); COMMIT" | tail -1)"
+  check 'foreign, then shared' 'ERROR:  0A000' "$(state "BEGIN; INSERT INTO far_table VALUES (1); INSERT INTO t VALUES (91); COMMIT" | tail -1)"
+  check 'foreign alone' 'INSERT 0 1' "$(tag 'INSERT INTO far_table VALUES (1)')"
+  sql -c 'DROP EXTENSION postgres_fdw CASCADE' >/dev/null
+fi
