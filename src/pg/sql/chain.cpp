@@ -5,10 +5,12 @@
  * byte of the tables: damage gives an error or a row of verify_chain that says where, never a crash.
  */
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dadbs/core/chain.h"
+#include "dadbs/core/chain_state.h"
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
@@ -243,6 +245,7 @@ class ChainVerifier {
     std::vector<core::Digest> hashes;
     CheckBatches(height, block, &hashes);
     bool const first = height == 1;
+    CheckRules(height, block);
     if (first || have_parent_) {
       std::string const why = core::CheckBlock(block, first ? nullptr : &parent_, first ? member_.genesis.chain_id() : parent_hash_,
                                                certificate, hashes, member_.genesis, core::Ed25519Verifier());
@@ -252,6 +255,22 @@ class ChainVerifier {
     parent_ = block.header;
     parent_hash_ = own_hash;
     have_parent_ = true;
+  }
+
+  // What follows from all blocks before: numbers without gaps, incarnations. Only where the range begins at the beginning.
+  void CheckRules(int64 height, const Block& block) {
+    if (height == 1) state_ = core::ChainState::AtGenesis(member_.genesis);
+    if (!state_ || state_->height.value + 1 != static_cast<uint64_t>(height)) {
+      state_.reset();
+      return;
+    }
+    std::string const why = state_->Check(block, member_.genesis);
+    if (why.empty()) {
+      state_->Advance(block);
+    } else {
+      Report(height, why);
+      state_.reset();
+    }
   }
 
   // The bodies of the batches that the block names, and the hashes of their transactions.
@@ -323,6 +342,7 @@ class ChainVerifier {
   bool have_parent_ = false;
   int64 expected_ = 0;
   int64 highest_ = 0;  // in this snapshot
+  std::optional<core::ChainState> state_;
 };
 
 }  // namespace
