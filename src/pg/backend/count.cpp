@@ -50,7 +50,8 @@ bool Changed(const PgStat_TableXactStatus& t) {
 // Of this subtransaction and those around it; one list at PRE_COMMIT. False from `visit` ends it.
 template <class Visit>
 void ForEachCounted(Visit&& visit) {
-  for (auto* level = pgstat_get_xact_stack_level(GetCurrentTransactionNestLevel()); level != nullptr; level = level->prev)
+  const PgStat_SubXactStatus* level = pgstat_get_xact_stack_level(GetCurrentTransactionNestLevel());
+  for (; level != nullptr; level = level->prev)
     for (const PgStat_TableXactStatus* t = level->first; t != nullptr; t = t->next)
       if (!visit(*t)) return;
 }

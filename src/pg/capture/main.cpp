@@ -283,7 +283,8 @@ void NoteWhoIsWaitedFor() {
   shared->capture_reason[0] = '\0';
   if (oldest_pid != 0)
     snprintf(shared->capture_reason, sizeof(shared->capture_reason),
-             "the end of transactions that are older than the capture worker, the oldest one in process %d", oldest_pid);
+             "the end of transactions that are older than the capture worker, the oldest one in process %d",
+             oldest_pid);
   LWLockRelease(shared->lock);
 }
 
