@@ -38,6 +38,7 @@ class PgError : public std::exception {
   const std::string& detail() const { return detail_; }
   const std::string& hint() const { return hint_; }
   std::string context, schema, table, column, constraint;
+  std::string function;  // of Postgres that raised it, "exec_stmt_raise" for PL/pgSQL's RAISE
 
  private:
   int sqlstate_;
@@ -130,6 +131,7 @@ auto Call(F&& body) -> std::invoke_result_t<F> {
   if (edata->table_name) error.table = edata->table_name;
   if (edata->column_name) error.column = edata->column_name;
   if (edata->constraint_name) error.constraint = edata->constraint_name;
+  if (edata->funcname) error.function = edata->funcname;
   FreeErrorData(edata);
   throw error;
 }

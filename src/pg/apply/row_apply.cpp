@@ -198,15 +198,19 @@ void Step() {
 }
 
 void CheckRow(RowApplierState* state, OpenRelation* rel, bool is_update) {
+  doing = Doing::kEvaluating;
   CheckDomains(state, rel, is_update);
   if (rel->plan->has_generated) CheckGenerated(state, rel, is_update);
   if (RelationGetDescr(rel->relation)->constr) ExecConstraints(rel->info, rel->new_slot, state->estate);
   if (rel->relation->rd_rel->relispartition) ExecPartitionCheck(rel->info, rel->new_slot, state->estate, true);
+  doing = Doing::kOwn;
 }
 
 void InsertIndexEntries(RowApplierState* state, OpenRelation* rel, bool is_update) {
   if (rel->info->ri_NumIndices == 0) return;
+  if (rel->plan->has_index_expressions) doing = Doing::kEvaluating;
   List* const recheck = ExecInsertIndexTuples(rel->info, rel->new_slot, state->estate, is_update, false, nullptr, NIL);
+  doing = Doing::kOwn;
   if (recheck != NIL) NoteUniques(state, rel, recheck, &rel->new_slot->tts_tid);
 }
 
@@ -368,6 +372,7 @@ void Finish(RowApplierState* state, bool last) {
 template <class F>
 void Run(F&& body) {
   row_missing = false;
+  doing = Doing::kOwn;
   Oid user;
   int security;
   GetUserIdAndSecContext(&user, &security);
@@ -376,7 +381,7 @@ void Run(F&& body) {
   } catch (const PgError& e) {
     SetUserIdAndSecContext(user, security);
     ResetExpressions();
-    if (e.sqlstate() != kErrInvalidWriteSet) throw;
+    if (e.sqlstate() != kErrInvalidWriteSet) ThrowVerdict(e);
     if (row_missing) throw RowMissing(e.sqlstate(), e.message(), e.detail(), e.hint());
     throw InvalidWriteSet(e.sqlstate(), e.message(), e.detail(), e.hint());
   }

@@ -16,6 +16,7 @@
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/errors.h"
 #include "row_state.h"
+#include "row_values.h"
 
 extern "C" {
 #include "access/table.h"
@@ -97,7 +98,9 @@ void RecheckUnique(RowApplierState* state, Relation relation, Relation index, Tu
   context->ecxt_scantuple = slot;
   Datum values[INDEX_MAX_KEYS];
   bool nulls[INDEX_MAX_KEYS];
+  doing = Doing::kEvaluating;
   FormIndexDatum(info, slot, state->estate, values, nulls);
+  doing = Doing::kOwn;
   if (info->ii_ExclusionOps == nullptr)
     index_insert(index, values, nulls, &tid, relation, UNIQUE_CHECK_EXISTING, false, info);
   else

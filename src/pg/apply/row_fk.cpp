@@ -164,7 +164,7 @@ bool HasParent(RowApplierState* state, ForeignKeyPlan* key, TupleTableSlot* row)
   for (int i = 0; i < key->count; i++) {
     bool isnull;
     Datum value = slot_getattr(row, key->attnos[i], &isnull);
-    if (key->has_cast[i]) value = FunctionCall1(&key->cast[i], value);
+    if (key->has_cast[i]) value = Cast(&key->cast[i], value);
     ScanKeyEntryInitializeWithInfo(&keys[i], 0, static_cast<AttrNumber>(i + 1), BTEqualStrategyNumber, key->subtypes[i],
                                    key->collations[i], &key->equal[i], value);
   }
@@ -232,7 +232,7 @@ bool MustCheckUpdate(RowApplierState* state, ForeignKeyPlan* key, OpenRelation* 
     if (rel->new_slot->tts_isnull[at] || rel->old_slot->tts_isnull[at]) return true;
     Datum before = rel->old_slot->tts_values[at];
     Datum after = rel->new_slot->tts_values[at];
-    if (key->own_cast[i]) before = FunctionCall1(&key->cast[i], before), after = FunctionCall1(&key->cast[i], after);
+    if (key->own_cast[i]) before = Cast(&key->cast[i], before), after = Cast(&key->cast[i], after);
     Oid const collation = TupleDescAttr(RelationGetDescr(rel->relation), at)->attcollation;
     if (!DatumGetBool(FunctionCall2Coll(&key->own_equal[i], collation, before, after))) return true;
   }
@@ -293,7 +293,7 @@ bool Matches(ChildMatch* match, const ParentPlan* plan, const Datum* values, Tup
     bool isnull;
     Datum value = slot_getattr(row, match->attnos[i], &isnull);
     if (isnull) return false;
-    if (match->has_cast[i]) value = FunctionCall1(&match->cast[i], value);
+    if (match->has_cast[i]) value = Cast(&match->cast[i], value);
     if (!DatumGetBool(FunctionCall2Coll(&match->equal[i], plan->collations[i], values[i], value))) return false;
   }
   return true;

@@ -155,7 +155,7 @@ core::KeyEntry ReferenceOf(ForeignKeyPlan* key, RowReader* row) {
     if (row->nulls[attno - 1]) return {};
     if (key->constant || !key->comparable) continue;
     Datum value = row->values[attno - 1];
-    if (key->has_cast[i]) value = FunctionCall1(&key->cast[i], value);
+    if (key->has_cast[i]) value = Cast(&key->cast[i], value);
     EncodeValue(key->encoders[i], value, &bytes);
   }
   if (key->constant) return {HashOf(bytes), static_cast<uint8_t>(KeyUse::kReference)};
@@ -334,6 +334,7 @@ void Deriver::Derive(const core::RowChange& change) {
   RelationPlan* const plan = PlanOf(change.relation);
   if (plan == nullptr || !Fits(*plan, change)) return;
   AsOwner const as_owner(plan->owner);
+  doing = Doing::kOwn;
   MemoryContextReset(context_);
   MemoryContext const before = MemoryContextSwitchTo(context_);
   RowKeys named(plan->unique_count), after(plan->unique_count);
@@ -347,9 +348,9 @@ void Deriver::Derive(const core::RowChange& change) {
       for (size_t i = 0; i < after.size(); i++)
         if (after[i].state == IndexValue::kUnknown) after[i] = replaced[i];
     AddKeys(change.op, replaced, after);
-  } catch (...) {
+  } catch (const PgError& e) {
     MemoryContextSwitchTo(before);
-    throw;
+    ThrowVerdict(e);
   }
   MemoryContextSwitchTo(before);
   for (const core::KeyEntry& reference : references)

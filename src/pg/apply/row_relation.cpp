@@ -189,6 +189,8 @@ void BuildUniques(RelationPlan* plan, Relation relation) {
   ListCell* cell;
   foreach (cell, indexes) {
     Relation const index = index_open(lfirst_oid(cell), AccessShareLock);
+    if (RelationGetIndexExpressions(index) != NIL || RelationGetIndexPredicate(index) != NIL)
+      plan->has_index_expressions = true;
     if (MakesKey(index)) {
       if (lfirst_oid(cell) == key_index) plan->key = plan->unique_count;
       BuildUnique(&plan->uniques[plan->unique_count++], index, relation);

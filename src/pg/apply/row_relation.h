@@ -119,6 +119,7 @@ struct RelationPlan {
   int sequence_count;
   SequencePlan* sequences;
   bool has_generated;
+  bool has_index_expressions;  // or predicates
   bool has_user_types;  // some column's type is not built in
   core::KeyHash content_key;
   int schema_key_count;

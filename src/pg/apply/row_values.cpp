@@ -5,6 +5,7 @@
 #include "row_values.h"
 
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/row_apply.h"
 
 extern "C" {
 #include "access/stratnum.h"
@@ -46,6 +47,19 @@ Datum ReadText(ColumnPlan* column, core::ByteView bytes) {
   return InputFunctionCall(&column->input, text, column->input_param, column->typmod);
 }
 
+// Classes that nobody takes for a failure of this member.
+bool IsVerdictClass(int state) {
+  switch (ERRCODE_TO_CATEGORY(state)) {
+    case ERRCODE_DATA_EXCEPTION:
+    case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+    case ERRCODE_PLPGSQL_ERROR:
+    case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // What it names must be the same object everywhere: built-in ones are.
 void CheckReference(const ColumnPlan* column, Datum value) {
   if (column->is_reference && DatumGetObjectId(value) < FirstUnpinnedObjectId) return;
@@ -66,10 +80,34 @@ Datum Read(ColumnPlan* column, const core::ColumnValue& value) {
 
 }  // namespace
 
+Doing doing = Doing::kOwn;
+
+void ThrowVerdict(const PgError& error) {
+  Doing const was = doing;
+  doing = Doing::kOwn;
+  int const state = error.sqlstate();
+  bool const raised = error.function == "exec_stmt_raise";
+  bool const ambiguous = state == ERRCODE_INTERNAL_ERROR || state == ERRCODE_STATEMENT_TOO_COMPLEX;
+  if (was == Doing::kReadingValues && ambiguous)
+    throw InvalidWriteSet(kErrInvalidWriteSet, "a value cannot be read: " + error.message());
+  if (was != Doing::kOwn && (ambiguous || (raised && !IsVerdictClass(state))))
+    throw PgError(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, error.message(), error.detail(), error.hint());
+  throw error;
+}
+
+Datum Cast(FmgrInfo* cast, Datum value) {
+  doing = Doing::kEvaluating;
+  Datum const result = FunctionCall1(cast, value);
+  doing = Doing::kOwn;
+  return result;
+}
+
 Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull) {
   *isnull = value.tag == 'n';
   if (*isnull) return 0;
+  doing = Doing::kReadingValues;
   Datum const datum = Read(column, value);
+  doing = Doing::kOwn;
   if (column->is_reference || column->holds_references) CheckReference(column, datum);
   return datum;
 }

@@ -3,7 +3,19 @@
 
 #include "row_relation.h"
 
+#include "dadbs/pg/boundary.h"
+
 namespace dadbs::pg {
+
+// What is being done with data that somebody else chose. An error meanwhile is a verdict, whatever SQLSTATE it claims:
+// receive functions call bad bytes internal errors, PL/pgSQL raises what it likes, and a member that takes such an error
+// for its own failure retries for ever (hazard H25). Set by the code that does it; StartDoing() before each entry.
+enum class Doing : uint8 { kOwn, kReadingValues, kEvaluating };
+extern Doing doing;
+// Throws what `error` means: InvalidWriteSet, an error of class 38, or itself.
+[[noreturn]] void ThrowVerdict(const PgError& error);
+// An implicit cast of a foreign key's value: perhaps a user's function.
+Datum Cast(FmgrInfo* cast, Datum value);
 
 // Of a value that is not 'u'. In the current memory context. Class 22 for what is not a value of the type.
 Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull);

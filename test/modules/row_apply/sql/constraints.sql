@@ -76,6 +76,21 @@ CREATE FUNCTION twice(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RE
 CREATE TABLE reading (id int PRIMARY KEY CHECK (count_rows(id) < 100));
 CREATE TABLE calling (id int PRIMARY KEY CHECK (twice(id) < 100));
 SELECT rt.try(rt.ins(ROW(1)::reading)), rt.try(rt.ins(ROW(1)::calling)), rt.try(rt.ins(ROW(50)::calling));
+-- what claims to be this member's own failure is a verdict (H25)
+CREATE FUNCTION claims(code int) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    IF code = 1 THEN RAISE 'disk full' USING ERRCODE = '53100'; ELSIF code = 2 THEN RAISE 'conflict' USING ERRCODE = '40001';
+    ELSIF code = 3 THEN RETURN claims(code); ELSIF code = 4 THEN RAISE 'plain'; END IF;
+    RETURN true;
+END $$;
+CREATE TABLE claiming (id int PRIMARY KEY CHECK (claims(id)), k int);
+CREATE UNIQUE INDEX ON claiming ((claims(k)));
+SELECT left(rt.try(rt.ins(ROW(1, 0)::claiming)), 30), left(rt.try(rt.ins(ROW(2, 0)::claiming)), 30), left(rt.try(rt.ins(ROW(3, 0)::claiming)), 30),
+       left(rt.try(rt.ins(ROW(4, 0)::claiming)), 30), left(rt.try(rt.ins(ROW(5, 1)::claiming)), 30);
+CREATE TABLE wire (id int PRIMARY KEY, j jsonb, k jsonb UNIQUE);
+SELECT rt.try(set_byte(c, length(c) - 2, 9)), rt.try(set_byte(c, length(c) - 9, 9)) FROM (SELECT rt.ins(ROW(1, '1', '2')::wire)) x(c);
+DROP TABLE claiming, wire;
+DROP FUNCTION claims(int);
 CREATE TABLE zoned (ts timestamptz, d date, id int PRIMARY KEY, CHECK (ts::date = d));
 CREATE TABLE floating (f float8 PRIMARY KEY CHECK (length(f::text) < 5));
 CREATE TABLE named (t text PRIMARY KEY CHECK (t = upper(t) AND t <> current_user));
