@@ -14,6 +14,7 @@
 #include "dadbs/pg/history.h"
 
 extern "C" {
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/dsm.h"
@@ -34,6 +35,11 @@ core::Prefix PrefixBefore(core::Position position) {
 
 bool Waits(const BackendSlot& slot) {
   return slot.state == SlotState::kHandedOver || slot.state == SlotState::kReleased;
+}
+
+// As much as fits with its end, without a torn character.
+std::string Clip(const std::string& text, size_t size) {
+  return text.substr(0, pg_mbcliplen(text.c_str(), static_cast<int>(text.size()), static_cast<int>(size) - 1));
 }
 
 class SlotLock {  // no Postgres call and no throw while one lives
@@ -237,14 +243,17 @@ void Doom(const LocalWaiter& waiter) {
 
 void AnswerWaiter(const LocalWaiter& waiter, const Answer& answer) {
   BackendSlot* const slot = SlotOf(waiter.procno);
+  std::string const message = Clip(answer.message, sizeof(slot->message));
+  std::string const detail = Clip(answer.detail, sizeof(slot->detail));
+  std::string const hint = Clip(answer.hint, sizeof(slot->hint));
   {
     SlotLock lock(slot);
     if (slot->hold != waiter.hold || !Waits(*slot)) return;
     slot->outcome = answer.outcome;
     slot->sqlstate = answer.sqlstate;
-    strlcpy(slot->message, answer.message.c_str(), sizeof(slot->message));
-    strlcpy(slot->detail, answer.detail.c_str(), sizeof(slot->detail));
-    strlcpy(slot->hint, answer.hint.c_str(), sizeof(slot->hint));
+    strlcpy(slot->message, message.c_str(), sizeof(slot->message));
+    strlcpy(slot->detail, detail.c_str(), sizeof(slot->detail));
+    strlcpy(slot->hint, hint.c_str(), sizeof(slot->hint));
     slot->state = SlotState::kDone;
   }
   WakeSlot(waiter.procno);
