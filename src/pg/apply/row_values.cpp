@@ -26,6 +26,26 @@ char* Terminated(core::ByteView bytes) {
   return copy;
 }
 
+// Bytes that are no value of the type (an origin that lies, a type changed meanwhile) are the write set's fault, also where a
+// receive function calls it a protocol violation or, as of tsvector and jsonb, an internal error: that would be retried.
+Datum Receive(ColumnPlan* column, StringInfo buffer) {
+  MemoryContext const context = CurrentMemoryContext;
+  volatile Datum value = 0;
+  PG_TRY();
+  { value = ReceiveFunctionCall(&column->receive, buffer, column->receive_param, column->typmod); }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(context);
+    ErrorData* const error = CopyErrorData();
+    FlushErrorState();
+    if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR || error->sqlerrcode == ERRCODE_PROTOCOL_VIOLATION)
+      error->sqlerrcode = ERRCODE_INVALID_BINARY_REPRESENTATION;
+    ReThrowError(error);
+  }
+  PG_END_TRY();
+  return value;
+}
+
 Datum ReadBinary(ColumnPlan* column, core::ByteView bytes) {
   if (!column->receivable)
     ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
@@ -35,7 +55,7 @@ Datum ReadBinary(ColumnPlan* column, core::ByteView bytes) {
   buffer.len = static_cast<int>(bytes.size());
   buffer.maxlen = buffer.len + 1;
   buffer.cursor = 0;
-  Datum const value = ReceiveFunctionCall(&column->receive, &buffer, column->receive_param, column->typmod);
+  Datum const value = Receive(column, &buffer);
   if (buffer.cursor != buffer.len)
     ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("incorrect binary data format")));
   return value;

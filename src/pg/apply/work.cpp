@@ -39,9 +39,10 @@ bool IsOwnFailure(const PgError& e) {
     case ERRCODE_SYSTEM_ERROR:
     case ERRCODE_INTERNAL_ERROR:
     case ERRCODE_TRANSACTION_ROLLBACK:
-    case ERRCODE_CONNECTION_EXCEPTION:
     case ERRCODE_CONFIG_FILE_ERROR:
       return true;
+    case ERRCODE_CONNECTION_EXCEPTION:  // but for what a receive function says of bytes that are no value of its type
+      return e.sqlstate() != ERRCODE_PROTOCOL_VIOLATION;
     default:
       return e.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE || e.sqlstate() == ERRCODE_STATEMENT_TOO_COMPLEX;
   }
