@@ -18,7 +18,8 @@ std::string CheckBatch(const BatchHeader& batch, const OriginState& origin, cons
   if (batch.count == 0) return "a batch without transactions";
   if (batch.body_bytes > kBatchBytesMax) return "a batch larger than the limit";
   if (MUTATED(kIncarnationUnchecked)) return "";
-  if (batch.incarnation == 0 || batch.incarnation != origin.incarnation) return "a batch of an incarnation that is not open";
+  if (batch.incarnation == 0 || batch.incarnation != origin.incarnation)
+    return "a batch of an incarnation that is not open";
   if (batch.first_number != origin.last_number + 1) return "a batch that does not continue its origin's numbers";
   return "";
 }
@@ -28,7 +29,8 @@ std::string CheckEntry(const IncarnationEntry& entry, const OriginState& origin,
   if (!genesis.Find(entry.origin)) return "an incarnation of a node that is not a member";
   if (entry.incarnation <= origin.incarnation) return "an incarnation that is not newer than the open one";
   if (entry.recent_height > chain.height) return "an incarnation that names a block to come";
-  if (chain.height.value + 1 - entry.recent_height.value > kIncarnationLifetimeBlocks) return "an incarnation that has expired";
+  if (chain.height.value + 1 - entry.recent_height.value > kIncarnationLifetimeBlocks)
+    return "an incarnation that has expired";
   const Digest* recent = chain.HashAt(entry.recent_height);
   if (!recent || *recent != entry.recent_hash) return "an incarnation that names another chain's block";
   return "";

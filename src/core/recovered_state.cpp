@@ -2,7 +2,8 @@
  * recovered_state.cpp: what a restart knows, folded from the journal record by record.
  *
  * The journal is this member's own word, so it must be free of contradictions: two votes of one phase for one view and
- * height, a gap in the chain, another genesis mean damage or somebody else's files, and the member must not start on it.
+ * height, a gap in the chain, another genesis mean damage or somebody else's files, and the member must not start on
+ * it.
  */
 #include <algorithm>
 
@@ -27,7 +28,8 @@ using Why = std::string;
 Why Fold(RecoveredState& s, const GenesisRecord& r) {
   Genesis genesis;
   if (!Genesis::Decode(r.genesis, &genesis)) return "a genesis record that can't be read";
-  if (!s.genesis.members.empty()) return s.genesis.chain_id() == genesis.chain_id() ? "" : "two different genesis records";
+  if (!s.genesis.members.empty())
+    return s.genesis.chain_id() == genesis.chain_id() ? "" : "two different genesis records";
   if (!genesis.Find(r.self)) return "a genesis record of which this server is not a member";
   s.genesis = std::move(genesis);
   s.self = r.self;
@@ -39,7 +41,8 @@ Why Fold(RecoveredState& s, const GenesisRecord& r) {
 Why Fold(RecoveredState& s, const SegmentStateRecord& r) {
   if (!s.genesis.members.empty()) return s.chain.chain_id == r.chain.chain_id ? "" : "a segment of another chain";
   if (Why why = Fold(s, GenesisRecord{r.genesis, r.self}); !why.empty()) return why;
-  if (r.chain.chain_id != s.chain.chain_id || r.chain.recent_hashes.empty()) return "a segment state that contradicts itself";
+  if (r.chain.chain_id != s.chain.chain_id || r.chain.recent_hashes.empty())
+    return "a segment state that contradicts itself";
   s.chain = r.chain;
   s.view = r.view;
   s.incarnation = r.incarnation;
@@ -83,7 +86,8 @@ Why FoldVote(RecoveredState& s, const Record& r, std::shared_ptr<const Record>* 
   if (!Open(s, vote.height)) return "";
   if (vote.height != s.chain.height.next()) return "a vote that leaves out a height";
   if (vote.envelope.signer != s.self) return "a vote of another node";
-  if (*slot && (*slot)->vote.view == vote.view && (*slot)->vote.hash != vote.hash) return "two votes for one view and height";
+  if (*slot && (*slot)->vote.view == vote.view && (*slot)->vote.hash != vote.hash)
+    return "two votes for one view and height";
   Adopt(s, vote.view);
   *slot = std::make_shared<Record>(r);
   return "";
@@ -134,7 +138,8 @@ Why Fold(RecoveredState& s, const CommittedRecord& r) {
 }  // namespace
 
 std::string RecoveredState::Apply(const JournalRecord& record, uint64_t sequence) {
-  const bool begins = std::holds_alternative<GenesisRecord>(record) || std::holds_alternative<SegmentStateRecord>(record);
+  const bool begins =
+      std::holds_alternative<GenesisRecord>(record) || std::holds_alternative<SegmentStateRecord>(record);
   if (genesis.members.empty() && !begins) return "the journal does not begin with a genesis or a segment state";
   journal_sequence = std::max(journal_sequence, sequence);
   return std::visit([this](const auto& r) { return Fold(*this, r); }, record);

@@ -15,7 +15,8 @@ namespace {
 
 uint64_t EstimateBytes(const JournalRecord& record) {
   if (const auto* batch = std::get_if<BatchRecord>(&record)) return 256 + batch->batch->header.body_bytes;
-  if (const auto* proposal = std::get_if<ProposalRecord>(&record)) return 512 + 256 * proposal->proposal.block->items.size();
+  if (const auto* proposal = std::get_if<ProposalRecord>(&record))
+    return 512 + 256 * proposal->proposal.block->items.size();
   if (const auto* committed = std::get_if<CommittedRecord>(&record)) return 1024 + 256 * committed->block->items.size();
   return 1024;
 }
@@ -27,14 +28,25 @@ VoteMessage VoteOf(const Certificate& c, const Signed& envelope) {
 
 }  // namespace
 
-// ---- construction ----------------------------------------------------------------------------------------------------
+// ---- construction --------------------------------------------------------------------------------------------------
 
 Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifier, ReplicaLimits limits,
                       RecoveredState recovered, Nonce nonce, int64_t now_us)
-    : self(self), signer(signer), verifier(verifier), limits(limits), genesis(std::move(recovered.genesis)),
-      context{recovered.chain.chain_id, recovered.chain.epoch}, n(genesis.members.size()), q(genesis.quorum()), nonce(nonce),
-      chain(std::move(recovered.chain)), view(recovered.view), incarnation(recovered.incarnation),
-      sequence(recovered.journal_sequence), durable(recovered.journal_sequence), wall(now_us) {
+    : self(self),
+      signer(signer),
+      verifier(verifier),
+      limits(limits),
+      genesis(std::move(recovered.genesis)),
+      context{recovered.chain.chain_id, recovered.chain.epoch},
+      n(genesis.members.size()),
+      q(genesis.quorum()),
+      nonce(nonce),
+      chain(std::move(recovered.chain)),
+      view(recovered.view),
+      incarnation(recovered.incarnation),
+      sequence(recovered.journal_sequence),
+      durable(recovered.journal_sequence),
+      wall(now_us) {
   DADBS_CHECK(n >= 1 && n <= kNodesMax && genesis.Find(self) != nullptr);
   incarnation = std::max(incarnation, chain.origin(self).incarnation);
   delivered = applied = chain.height;
@@ -72,7 +84,7 @@ void Replica::State::RecoverRound(const RecoveredState& recovered) {
   if (round.my_prepare) now.prepares[self.value] = {*round.my_prepare, true};
 }
 
-// ---- time and the journal ----------------------------------------------------------------------------------------------
+// ---- time and the journal ------------------------------------------------------------------------------------------
 
 void Replica::State::SetTime(int64_t now_us) {
   clock += std::clamp<int64_t>(now_us - wall, 0, kClockStepMaxUs);
@@ -86,7 +98,8 @@ uint64_t Replica::State::Append(JournalRecord record) {
 }
 
 void Replica::State::SendWhenDurable(NodeId to, Message message) {
-  if (MUTATED(kVoteBeforeJournal) && std::holds_alternative<VoteMessage>(message)) return SendNow(to, std::move(message));
+  if (MUTATED(kVoteBeforeJournal) && std::holds_alternative<VoteMessage>(message))
+    return SendNow(to, std::move(message));
   if (sequence <= durable && releases.empty()) return SendNow(to, std::move(message));
   releases.push_back({sequence, SendEffect{to, std::move(message)}});
 }
@@ -124,7 +137,7 @@ void Replica::State::DeliverNow(Delivery& delivery) {
   }
 }
 
-// ---- progress ------------------------------------------------------------------------------------------------------------
+// ---- progress ------------------------------------------------------------------------------------------------------
 
 void Replica::State::Progress() {
   bool again = true;
@@ -167,7 +180,7 @@ void Replica::State::Receive(NodeId from, Message& message) {
       message);
 }
 
-// ---- start, incarnation ----------------------------------------------------------------------------------------------------
+// ---- start, incarnation --------------------------------------------------------------------------------------------
 
 void Replica::State::Start() {
   BeginIncarnation();
@@ -183,8 +196,12 @@ void Replica::State::BeginIncarnation() {
     return;
   }
   incarnation++;
-  IncarnationEntry e{.origin = self, .incarnation = incarnation, .journal_sequence = sequence + 1, .nonce = nonce,
-                     .recent_height = chain.height, .recent_hash = chain.hash};
+  IncarnationEntry e{.origin = self,
+                     .incarnation = incarnation,
+                     .journal_sequence = sequence + 1,
+                     .nonce = nonce,
+                     .recent_height = chain.height,
+                     .recent_hash = chain.hash};
   e.signature = signer.Sign(e.SigningBytes(context));
   entry = e;
   Append(IncarnationRecord{e});
@@ -205,7 +222,7 @@ void Replica::State::ResendEntry() {
   entry_resend_at = clock + ResendInterval(entry_back_off);
 }
 
-// ---- connections, ticks ------------------------------------------------------------------------------------------------------
+// ---- connections, ticks --------------------------------------------------------------------------------------------
 
 void Replica::State::Connected(NodeId peer) {
   auto it = peers.find(peer.value);
@@ -259,7 +276,7 @@ void Replica::State::Tick() {
   ResendAcks();
 }
 
-// ---- status --------------------------------------------------------------------------------------------------------------------
+// ---- status --------------------------------------------------------------------------------------------------------
 
 // At least one honest member has reached it.
 Height Replica::State::NetworkHeight() const {
@@ -297,10 +314,10 @@ std::vector<NodeId> Replica::State::Missing() const {
   return missing;
 }
 
-// ---- the public face -----------------------------------------------------------------------------------------------------------
+// ---- the public face -----------------------------------------------------------------------------------------------
 
-Replica::Replica(NodeId self, const Signer& signer, const Verifier& verifier, ReplicaLimits limits, RecoveredState recovered,
-                 Nonce incarnation_nonce, int64_t now_us)
+Replica::Replica(NodeId self, const Signer& signer, const Verifier& verifier, ReplicaLimits limits,
+                 RecoveredState recovered, Nonce incarnation_nonce, int64_t now_us)
     : s_(std::make_unique<State>(self, signer, verifier, limits, std::move(recovered), incarnation_nonce, now_us)) {}
 
 Replica::~Replica() = default;

@@ -1,13 +1,13 @@
 /*
  * replica_batches.cpp: own write sets become batches; batches of all origins are held, acknowledged, served, selected.
  *
- * An own batch closes when every earlier one is prepared or on the chain (at once when idle), or at a limit; the primary
- * closes its own when it can propose. So under load each block takes one batch of each origin, as large as the time
- * between two blocks makes it. A batch leaves when its record is durable.
+ * An own batch closes when every earlier one is prepared or on the chain (at once when idle), or at a limit; the
+ * primary closes its own when it can propose. So under load each block takes one batch of each origin, as large as the
+ * time between two blocks makes it. A batch leaves when its record is durable.
  *
- * Memory: each origin is charged for what it has signed, whoever sent it. What comes next in its numbers pushes out what
- * comes later; a batch that a block in flight names is taken whatever the quota says: quotas are never a reason not to
- * vote.
+ * Memory: each origin is charged for what it has signed, whoever sent it. What comes next in its numbers pushes out
+ * what comes later; a batch that a block in flight names is taken whatever the quota says: quotas are never a reason
+ * not to vote.
  */
 #include <algorithm>
 #include <bit>
@@ -68,8 +68,11 @@ void Replica::State::CloseBatch() {
   gathering_bytes = 0;
   next_number += h.count;
   const Digest digest = h.digest();
-  own.push_back({.digest = digest, .first_number = h.first_number, .count = h.count,
-                 .bytes = h.body_bytes + h.count * kWriteSetCostBytes, .submitted_at = gathering_since});
+  own.push_back({.digest = digest,
+                 .first_number = h.first_number,
+                 .count = h.count,
+                 .bytes = h.body_bytes + h.count * kWriteSetCostBytes,
+                 .submitted_at = gathering_since});
   HeldBatch* held = Hold(std::move(batch), digest, std::move(hashes));
   DADBS_CHECK(held != nullptr);
   JournalBatch(*held);
@@ -106,7 +109,7 @@ void Replica::State::ResendOwnBatches() {
   }
 }
 
-// ---- batches held ----------------------------------------------------------------------------------------------------
+// ---- batches held --------------------------------------------------------------------------------------------------
 
 HeldBatch* Replica::State::FindHeld(NodeId origin, const Digest& digest) {
   auto queue = origins.find(origin.value);
@@ -141,7 +144,8 @@ HeldBatch* Replica::State::Hold(std::shared_ptr<const Batch> batch, const Digest
 
 bool Replica::State::IsInFlight(const Digest& digest) const {
   const auto names = [&](const std::optional<Candidate>& c) {
-    return c && std::any_of(c->batches.begin(), c->batches.end(), [&](const BatchRef& b) { return b.digest == digest; });
+    return c &&
+           std::any_of(c->batches.begin(), c->batches.end(), [&](const BatchRef& b) { return b.digest == digest; });
   };
   return names(round.candidate) || names(round.accepted);
 }
@@ -161,7 +165,8 @@ bool Replica::State::MakeRoom(const BatchHeader& header, const Digest& digest) {
 
 void Replica::State::JournalBatch(HeldBatch& held) {
   if (MUTATED(kBatchUnjournaled) && held.batch->header.origin != self) return;
-  const bool there = held.journaled_at_byte != 0 && journal_bytes - held.journaled_at_byte <= limits.journal_reappend_bytes;
+  const bool there =
+      held.journaled_at_byte != 0 && journal_bytes - held.journaled_at_byte <= limits.journal_reappend_bytes;
   if (there) return;
   Append(BatchRecord{held.batch});
   held.journaled_at_byte = journal_bytes;
@@ -175,7 +180,8 @@ void Replica::State::ReceiveBatch(NodeId from, const BatchMessage& message) {
   const bool wanted = wants.contains(digest);
   if (!wanted && (h.origin == self || !chain.CanStillBeOrdered(h))) return;
   if (HeldBatch* held = FindHeld(h.origin, digest)) {
-    if (held->acknowledged && from == h.origin) SendWhenDurable(from, BatchAck{h.origin, h.incarnation, h.first_number, digest});
+    if (held->acknowledged && from == h.origin)
+      SendWhenDurable(from, BatchAck{h.origin, h.incarnation, h.first_number, digest});
     return;
   }
   if (!verifier.Verify(origin->key, h.SigningBytes(context), h.signature))
@@ -197,9 +203,11 @@ void Replica::State::AcknowledgeLarge(NodeId origin) {
   const OriginState begin = chain.origin(origin);
   uint64_t next = begin.last_number + 1;
   auto it = queue->second.batches.lower_bound({begin.incarnation, next, {}});
-  while (it != queue->second.batches.end() && it->first.incarnation == begin.incarnation && it->first.first_number == next) {
+  while (it != queue->second.batches.end() && it->first.incarnation == begin.incarnation &&
+         it->first.first_number == next) {
     const auto same_slot = [&](auto i) {
-      return i != queue->second.batches.end() && i->first.incarnation == begin.incarnation && i->first.first_number == next;
+      return i != queue->second.batches.end() && i->first.incarnation == begin.incarnation &&
+             i->first.first_number == next;
     };
     auto chosen = it;
     for (auto other = it; same_slot(other); ++other)
@@ -235,7 +243,8 @@ void Replica::State::ReceiveAck(NodeId from, const BatchAck& ack) {
     return;
   }
   const OriginState o = chain.origin(ack.origin);
-  if (ack.incarnation < o.incarnation || (ack.incarnation == o.incarnation && ack.first_number <= o.last_number)) return;
+  if (ack.incarnation < o.incarnation || (ack.incarnation == o.incarnation && ack.first_number <= o.last_number))
+    return;
   auto& early = peers.at(from.value).early_acks;
   if (std::find(early.begin(), early.end(), ack.digest) != early.end()) return;
   early.push_back(ack.digest);
@@ -265,7 +274,7 @@ void Replica::State::Serve(NodeId from, const BatchRequest& request) {
   }
 }
 
-// ---- incarnation entries ---------------------------------------------------------------------------------------------
+// ---- incarnation entries -------------------------------------------------------------------------------------------
 
 bool Replica::State::EntryIsUseful(const IncarnationEntry& pending) const {
   return pending.incarnation > chain.origin(pending.origin).incarnation &&
@@ -284,7 +293,7 @@ void Replica::State::ReceiveEntry(NodeId from, const IncarnationMessage& message
   queue.entry = e;
 }
 
-// ---- what a proposal takes -------------------------------------------------------------------------------------------
+// ---- what a proposal takes -----------------------------------------------------------------------------------------
 
 bool Replica::State::MayBeNamed(const HeldBatch& held) const {
   return !IsLarge(*held.batch) || static_cast<size_t>(std::popcount(held.acks)) >= q;
@@ -295,13 +304,15 @@ const HeldBatch* Replica::State::NextBatch(NodeId origin, const OriginState& aft
   if (queue == origins.end() || after.incarnation == 0) return nullptr;
   const uint64_t number = after.last_number + 1;
   for (auto it = queue->second.batches.lower_bound({after.incarnation, number, {}});
-       it != queue->second.batches.end() && it->first.incarnation == after.incarnation && it->first.first_number == number; ++it)
+       it != queue->second.batches.end() && it->first.incarnation == after.incarnation &&
+       it->first.first_number == number;
+       ++it)
     if (MayBeNamed(it->second)) return &it->second;
   return nullptr;
 }
 
-// Pending incarnations first, then one batch of each origin in turn until a limit is met. In the block the batches of an
-// origin stand together; who begins moves on with the height.
+// Pending incarnations first, then one batch of each origin in turn until a limit is met. In the block the batches of
+// an origin stand together; who begins moves on with the height.
 std::vector<Item> Replica::State::SelectItems(std::vector<const HeldBatch*>* batches) const {
   std::vector<Item> items;
   std::map<uint16_t, std::vector<const HeldBatch*>> taken;

@@ -1,5 +1,6 @@
 /*
- * replica_fetch.cpp: what is missing is asked for, from one member after the other: batches by digest, blocks by height.
+ * replica_fetch.cpp: what is missing is asked for, from one member after the other: batches by digest, blocks by
+ * height.
  *
  * A member that is behind asks; nobody pushes, but for the answer to a vote for an old height. A block that comes is
  * believed for its certificate and its content, a batch for its digest, so it doesn't matter who sends it. What peers
@@ -12,7 +13,7 @@
 
 namespace dadbs::core {
 
-// ---- who is where ------------------------------------------------------------------------------------------------------
+// ---- who is where --------------------------------------------------------------------------------------------------
 
 void Replica::State::Claim(NodeId peer, Height committed) {
   auto it = peers.find(peer.value);
@@ -30,7 +31,7 @@ bool Replica::State::IsBehind() const {
   return highest > next_height() || clock - moved_at >= ResendInterval(1);
 }
 
-// ---- serving -------------------------------------------------------------------------------------------------------------
+// ---- serving -------------------------------------------------------------------------------------------------------
 
 void Replica::State::Remember(const DeliverEffect& delivered_block) {
   BlockMessage message{delivered_block.block, delivered_block.certificate, delivered_block.batches, 0};
@@ -87,7 +88,7 @@ void Replica::State::ReceiveBlockRequest(NodeId from, const BlockRequest& reques
   }
 }
 
-// ---- blocks that I lack ----------------------------------------------------------------------------------------------------
+// ---- blocks that I lack --------------------------------------------------------------------------------------------
 
 void Replica::State::ReceiveBlock(NodeId from, BlockMessage& message) {
   const Height height = message.block->header.height;
@@ -182,20 +183,21 @@ void Replica::State::AskForBlocks() {
     fetch.active = false;
     fetch.not_before = clock;
   }
-  if (fenced || fetch.active || clock < fetch.not_before || !IsBehind() || certified.contains(next_height().value)) return;
+  if (fenced || fetch.active || clock < fetch.not_before || !IsBehind() || certified.contains(next_height().value))
+    return;
   uint64_t from = next_height().value;
   for (size_t i = 0; i < n; i++) {
     const NodeId id = genesis.members[(fetch.next_peer + i) % n].id;
     auto peer = peers.find(id.value);
     if (peer == peers.end() || !peer->second.connected || peer->second.claimed <= chain.height) continue;
-    fetch = {true, id, chain.height, clock + ResendInterval(2), clock,
-             static_cast<uint16_t>((fetch.next_peer + i + 1) % n)};
+    fetch = {
+        true, id, chain.height, clock + ResendInterval(2), clock, static_cast<uint16_t>((fetch.next_peer + i + 1) % n)};
     SendNow(id, BlockRequest{Height{from}, limits.fetch_blocks_max});
     return;
   }
 }
 
-// ---- batches that I lack ---------------------------------------------------------------------------------------------------
+// ---- batches that I lack -------------------------------------------------------------------------------------------
 
 const BatchRefs* Replica::State::NeededBatches() const {
   auto it = certified.find(next_height().value);
@@ -222,7 +224,8 @@ void Replica::State::AskForBatches() {
       if (FindHeld(ref.origin, ref.digest)) continue;
       const bool large = ref.bytes > limits.inline_batch_bytes_max;
       auto known = wants.find(ref.digest);
-      Want want = known != wants.end() ? known->second : Want{ref.origin, 0, large ? clock + limits.resend_interval_us / 4 : clock};
+      Want want = known != wants.end() ? known->second
+                                       : Want{ref.origin, 0, large ? clock + limits.resend_interval_us / 4 : clock};
       const NodeId whom = clock >= want.ask_at ? WhomToAsk(want) : kNobody;
       if (whom != kNobody && requests[whom].digests.size() < kDigestsPerRequestMax) {
         requests[whom].digests.push_back(ref.digest);

@@ -30,11 +30,11 @@
 
 namespace dadbs::core {
 
-inline constexpr uint64_t kVoteWindowHeights = 4;     // votes this far above the chain are kept
+inline constexpr uint64_t kVoteWindowHeights = 4;  // votes this far above the chain are kept
 inline constexpr size_t kEarlyAcksPerPeerMax = 256;
-inline constexpr size_t kOwnBatchesResentMax = 16;    // per tick
+inline constexpr size_t kOwnBatchesResentMax = 16;  // per tick
 inline constexpr int64_t kClockStepMaxUs = 10'000'000;
-inline constexpr int kBackOffMax = 8;                 // times resend_interval
+inline constexpr int kBackOffMax = 8;  // times resend_interval
 
 // A batch in memory, of anybody, not yet on the chain. Its body is what its header says; its signature was verified, or
 // is the one in a certified block.
@@ -42,9 +42,9 @@ struct HeldBatch {
   std::shared_ptr<const Batch> batch;
   Digest digest;
   std::vector<Digest> transaction_hashes;
-  bool acknowledged = false;        // by me to the others; large ones
-  uint64_t journaled_at_byte = 0;   // of journal_bytes in this run; 0: not in this run
-  uint64_t acks = 0;                // bit per member: holds it durably
+  bool acknowledged = false;       // by me to the others; large ones
+  uint64_t journaled_at_byte = 0;  // of journal_bytes in this run; 0: not in this run
+  uint64_t acks = 0;               // bit per member: holds it durably
 };
 
 // The order in which an origin's batches can be taken.
@@ -67,8 +67,8 @@ struct OwnBatch {
   uint64_t first_number = 0;
   uint32_t count = 0;
   uint64_t bytes = 0;
-  bool left = false;             // its record is durable, it was sent
-  bool in_proposal = false;      // of the round in flight
+  bool left = false;         // its record is durable, it was sent
+  bool in_proposal = false;  // of the round in flight
   int64_t submitted_at = 0, left_at = 0, resend_at = 0;
   int back_off = 1;
 };
@@ -89,7 +89,7 @@ struct BatchRef {
   Digest digest;
   uint64_t bytes = 0;
 };
-using BatchRefs = std::vector<BatchRef>;        // the batch items of a block, in order
+using BatchRefs = std::vector<BatchRef>;  // the batch items of a block, in order
 
 // A proposal for the height in flight: frame, chain rules, signatures are right.
 struct Candidate {
@@ -104,20 +104,20 @@ struct CertifiedBlock {
   BlockMessage message;
   NodeId from;
   uint64_t bytes = 0;
-  bool checked = false;                         // its certificate and the chain's rules
+  bool checked = false;  // its certificate and the chain's rules
   BatchRefs batches;
 };
 
 struct Round {
-  std::optional<Candidate> candidate;   // not accepted yet
-  std::optional<Candidate> accepted;    // journaled with my vote; never replaced within the view
+  std::optional<Candidate> candidate;  // not accepted yet
+  std::optional<Candidate> accepted;   // journaled with my vote; never replaced within the view
   std::optional<VoteMessage> my_prepare, my_commit;
   int64_t accepted_at = 0, prepared_at = 0;
 };
 
 struct PeerState {
   bool connected = false;
-  Height claimed;                 // the highest committed height that it has shown or implied
+  Height claimed;  // the highest committed height that it has shown or implied
   int64_t old_answered_at = -kClockStepMaxUs;
   uint64_t served_bytes = 0;      // since the last resend interval
   std::deque<Digest> early_acks;  // of large batches that have not come
@@ -130,20 +130,22 @@ struct Want {
   int64_t ask_at = 0;
 };
 
-struct Fetch {                    // of certified blocks
+struct Fetch {  // of certified blocks
   bool active = false;
   NodeId peer;
-  Height asked_at_height;         // of the chain, when asked
-  int64_t deadline = 0;           // for the next block of the answer
-  int64_t not_before = 0;         // for asking again
-  uint16_t next_peer = 0;         // where the search for a peer begins
+  Height asked_at_height;  // of the chain, when asked
+  int64_t deadline = 0;    // for the next block of the answer
+  int64_t not_before = 0;  // for asking again
+  uint16_t next_peer = 0;  // where the search for a peer begins
 };
 
 struct Delivery {
   DeliverEffect effect;
   int64_t certified_at = 0;
 };
-struct OwnBatchLeaves { Digest digest; };
+struct OwnBatchLeaves {
+  Digest digest;
+};
 // What waits for the journal: done when everything up to `sequence` is durable.
 struct Release {
   uint64_t sequence = 0;
@@ -165,12 +167,12 @@ struct Replica::State {
   const Nonce nonce;
 
   // ---- persistent: journaled before it has effects outside
-  ChainState chain;                     // of the last certified block; its record may not be durable yet
+  ChainState chain;  // of the last certified block; its record may not be durable yet
   View view;
-  uint64_t incarnation = 0;             // of this run
+  uint64_t incarnation = 0;               // of this run
   std::optional<IncarnationEntry> entry;  // mine, until it is on the chain
   Round round;
-  uint64_t sequence = 0;                // of the last record appended
+  uint64_t sequence = 0;  // of the last record appended
   uint64_t durable = 0;
 
   // ---- volatile
@@ -181,7 +183,7 @@ struct Replica::State {
   uint64_t certified_bytes = 0;
   std::map<Digest, Want> wants;
   Fetch fetch;
-  std::deque<BlockMessage> recent;               // delivered, for laggards
+  std::deque<BlockMessage> recent;  // delivered, for laggards
   uint64_t recent_bytes = 0;
   std::unordered_map<Digest, std::shared_ptr<const Batch>, DigestHash> recent_batches;  // look-ups only
   Height delivered, applied;
@@ -192,24 +194,24 @@ struct Replica::State {
   int64_t gathering_since = 0;
   uint64_t next_number = 1;
   std::deque<OwnBatch> own;
-  uint64_t own_bytes = 0, own_count = 0;         // in `own` and `gathering`
-  bool open = false;                             // the incarnation is on the chain and delivered
+  uint64_t own_bytes = 0, own_count = 0;  // in `own` and `gathering`
+  bool open = false;                      // the incarnation is on the chain and delivered
   bool fenced = false;
   // time: `clock` only goes forward; `wall` goes into blocks
   int64_t wall = 0, clock = 0;
   int64_t resend_at = 0, status_at = 0, serve_reset_at = 0, acks_resend_at = 0, entry_resend_at = 0;
-  int64_t moved_at = 0;                          // when the chain last advanced
+  int64_t moved_at = 0;  // when the chain last advanced
   int back_off = 1;
   int entry_back_off = 1;
-  uint64_t journal_bytes = 1;                    // appended in this run, about
-  const char* phase = "idle";                    // and at which height
+  uint64_t journal_bytes = 1;  // appended in this run, about
+  const char* phase = "idle";  // and at which height
   Height phase_height;
   int64_t phase_since_us = 0;
   Effects out;
 
   // ---- replica.cpp: events, time, the journal
   void SetTime(int64_t now_us);
-  Effects Finish();                              // Progress, then the effects of this event
+  Effects Finish();  // Progress, then the effects of this event
   void Progress();
   void Start();
   void Receive(NodeId from, Message& message);

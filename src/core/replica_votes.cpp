@@ -15,7 +15,7 @@
 
 namespace dadbs::core {
 
-// ---- proposal: primary -------------------------------------------------------------------------------------------------
+// ---- proposal: primary ---------------------------------------------------------------------------------------------
 
 bool Replica::State::TryPropose() {
   if (!IsPrimary() || round.accepted || round.my_prepare || fenced) return false;
@@ -32,8 +32,8 @@ bool Replica::State::TryPropose() {
   BlockHeader parent;
   parent.height = chain.height;
   auto block = std::make_shared<Block>();
-  block->header = Block::MakeHeader(context.chain_id, context.epoch, &parent, chain.hash, std::max(chain.time_us + 1, wall),
-                                    self, items, hashes);
+  block->header = Block::MakeHeader(context.chain_id, context.epoch, &parent, chain.hash,
+                                    std::max(chain.time_us + 1, wall), self, items, hashes);
   block->items = std::move(items);
   Candidate mine{nullptr, block->header.hash(), RefsOf(*block)};
   const Signed envelope = Sign(Phase::kPrepare, next_height(), mine.hash);
@@ -42,12 +42,13 @@ bool Replica::State::TryPropose() {
   return true;
 }
 
-// ---- proposal: backups -------------------------------------------------------------------------------------------------
+// ---- proposal: backups ---------------------------------------------------------------------------------------------
 
 BatchRefs Replica::State::RefsOf(const Block& block) {
   BatchRefs refs;
   for (const Item& item : block.items)
-    if (const auto* batch = std::get_if<BatchHeader>(&item)) refs.push_back({batch->origin, batch->digest(), batch->body_bytes});
+    if (const auto* batch = std::get_if<BatchHeader>(&item))
+      refs.push_back({batch->origin, batch->digest(), batch->body_bytes});
   return refs;
 }
 
@@ -91,7 +92,8 @@ void Replica::State::ReceiveProposal(NodeId from, ProposalMessage& message) {
 
 void Replica::State::ConsiderProposal(NodeId from, ProposalMessage message) {
   const Digest hash = message.block->header.hash();
-  if (message.envelope.signer == self || (round.my_prepare && round.my_prepare->hash != hash && !round.accepted)) return;
+  if (message.envelope.signer == self || (round.my_prepare && round.my_prepare->hash != hash && !round.accepted))
+    return;
   if (round.accepted && round.accepted->hash == hash) return SendRound(from);
   if (round.candidate && round.candidate->hash == hash) return;
   const VoteMessage its_vote{Phase::kPrepare, context.epoch, view, next_height(), hash, message.envelope};
@@ -171,7 +173,7 @@ void Replica::State::Accept(Candidate candidate, const std::vector<HeldBatch*>& 
     }
 }
 
-// ---- votes -------------------------------------------------------------------------------------------------------------
+// ---- votes ---------------------------------------------------------------------------------------------------------
 
 std::string Replica::State::CheckVote(const VoteMessage& vote) const {
   if (vote.phase != Phase::kPrepare && vote.phase != Phase::kCommit) return "a vote of an unknown phase";
@@ -184,8 +186,9 @@ bool Replica::State::VerifyVote(const VoteMessage& vote) const {
   if (MUTATED(kVoteSignatureUnchecked)) return true;
   const Signed& e = vote.envelope;
   const Member* member = genesis.Find(e.signer);
-  return member && verifier.Verify(member->key, VoteSigningBytes(context, vote.phase, e.signer, e.incarnation,
-                                                                 e.journal_sequence, vote.view, vote.height, vote.hash),
+  return member && verifier.Verify(member->key,
+                                   VoteSigningBytes(context, vote.phase, e.signer, e.incarnation, e.journal_sequence,
+                                                    vote.view, vote.height, vote.hash),
                                    e.signature);
 }
 
@@ -199,7 +202,8 @@ void Replica::State::ReceiveVote(NodeId from, const VoteMessage& vote) {
   VoteSlots& slots = vote.phase == Phase::kPrepare ? at_height.prepares : at_height.commits;
   if (auto known = slots.find(signer.value); known != slots.end()) {
     if (known->second.vote.hash == vote.hash) return;
-    return Reject(from, VerifyVote(vote) ? "a vote that contradicts its signer's earlier one" : "a vote with a wrong signature");
+    return Reject(
+        from, VerifyVote(vote) ? "a vote that contradicts its signer's earlier one" : "a vote with a wrong signature");
   }
   const bool verified = from != signer;
   if (verified && !VerifyVote(vote)) return Reject(from, "a vote with a wrong signature");
@@ -211,7 +215,8 @@ std::optional<Certificate> Replica::State::TakeQuorum(Phase phase, VoteSlots* sl
   if (static_cast<size_t>(std::count_if(slots->begin(), slots->end(), matches)) < VotesNeeded()) return std::nullopt;
   Certificate c{phase, context.epoch, view, next_height(), hash, {}};
   for (const auto& [signer, slot] : *slots)
-    if (slot.verified && slot.vote.hash == hash && c.votes.size() < VotesNeeded()) c.votes.push_back(slot.vote.envelope);
+    if (slot.verified && slot.vote.hash == hash && c.votes.size() < VotesNeeded())
+      c.votes.push_back(slot.vote.envelope);
   for (auto it = slots->begin(); it != slots->end() && c.votes.size() < VotesNeeded();) {
     VoteSlot& slot = it->second;
     if (slot.verified || slot.vote.hash != hash) {
@@ -261,10 +266,11 @@ bool Replica::State::TryCommitted() {
   return true;
 }
 
-// ---- the chain advances ------------------------------------------------------------------------------------------------
+// ---- the chain advances --------------------------------------------------------------------------------------------
 
 // The next height may begin at once: what it signs stands behind this record in the journal.
-void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate certificate, const std::vector<HeldBatch*>& held) {
+void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate certificate,
+                            const std::vector<HeldBatch*>& held) {
   Delivery delivery{{block, std::make_shared<const Certificate>(certificate), {}}, clock};
   for (HeldBatch* batch : held) {
     JournalBatch(*batch);

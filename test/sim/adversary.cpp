@@ -36,7 +36,7 @@ Bytes MakeWriteSet(NodeId origin, uint64_t ticket, size_t size, Random* random) 
   return builder.Finish({.user = "sim", .application_name = "sim"});
 }
 
-// ---- the network ---------------------------------------------------------------------------------------------------------
+// ---- the network ---------------------------------------------------------------------------------------------------
 
 void Adversary::Observe(NodeId from, const Message& message) {
   if (const auto* m = std::get_if<ProposalMessage>(&message)) {
@@ -74,7 +74,8 @@ std::optional<Attack> Adversary::FakeCertified() {
   certificate->height = block->header.height;
   certificate->hash = block->header.hash();
   const size_t count = random_->Chance(0.7) ? genesis_.quorum() : random_->Below(genesis_.quorum());
-  for (size_t i = 0; i < count; i++) certificate->votes.push_back({genesis_.members[i].id, 1, 7, last_proposal_->envelope.signature});
+  for (size_t i = 0; i < count; i++)
+    certificate->votes.push_back({genesis_.members[i].id, 1, 7, last_proposal_->envelope.signature});
   BlockMessage message{block, certificate, {}, 0};
   return Attack{AnyMember(), AnyMember(), message};
 }
@@ -118,7 +119,7 @@ Message Adversary::Alter(const Message& original) {
   return message;
 }
 
-// ---- the faulty member -----------------------------------------------------------------------------------------------------
+// ---- the faulty member ---------------------------------------------------------------------------------------------
 
 VoteMessage Adversary::Vote(NodeId self, const Signer& signer, Phase phase, Height height, const Digest& hash) {
   VoteMessage vote{phase, Epoch{1}, View{0}, height, hash, {self, 1, 1, {}}};
@@ -145,7 +146,8 @@ void Adversary::ChangeItems(Block* block) {
   const BlockHeader& h = block->header;
   BlockHeader parent;
   parent.height = h.height.prev();
-  block->header = Block::MakeHeader(h.chain_id, h.epoch, &parent, h.previous_hash, h.time_us, h.proposer, block->items, hashes);
+  block->header =
+      Block::MakeHeader(h.chain_id, h.epoch, &parent, h.previous_hash, h.time_us, h.proposer, block->items, hashes);
 }
 
 ProposalMessage Adversary::OtherProposal(NodeId self, const Signer& signer, const ProposalMessage& proposal) {
@@ -179,7 +181,8 @@ BatchMessage Adversary::OtherBatch(const Signer& signer, const BatchMessage& mes
   return it->second;
 }
 
-std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeId to, const Message& message, const Made& made) {
+std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeId to, const Message& message,
+                                        const Made& made) {
   std::vector<Message> result;
   if (const auto* m = std::get_if<ProposalMessage>(&message)) {
     if (to.value % 2 == m->block->header.height.value % 2 || random_->Chance(0.4)) {

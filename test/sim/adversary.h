@@ -40,7 +40,8 @@ class Adversary {
   core::NodeId AnyMember() { return genesis_.members[random_->Below(genesis_.members.size())].id; }
   core::VoteMessage Vote(core::NodeId self, const core::Signer& signer, core::Phase phase, core::Height height,
                          const core::Digest& hash);
-  core::ProposalMessage OtherProposal(core::NodeId self, const core::Signer& signer, const core::ProposalMessage& proposal);
+  core::ProposalMessage OtherProposal(core::NodeId self, const core::Signer& signer,
+                                      const core::ProposalMessage& proposal);
   void ChangeItems(core::Block* block);  // a batch that was ordered before, another order
   core::BatchMessage OtherBatch(const core::Signer& signer, const core::BatchMessage& message);
 
@@ -51,7 +52,7 @@ class Adversary {
   std::map<core::Height, std::vector<core::Digest>> hashes_;  // of all blocks proposed
   std::map<core::Digest, core::ProposalMessage> others_;      // the second proposal, by the first one's hash
   std::map<core::Digest, core::BatchMessage> other_batches_;
-  std::map<core::Digest, core::BatchMessage> batches_;        // all that were sent
+  std::map<core::Digest, core::BatchMessage> batches_;  // all that were sent
 };
 
 core::Bytes MakeWriteSet(core::NodeId origin, uint64_t ticket, size_t size, Random* random);

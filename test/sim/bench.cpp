@@ -1,7 +1,7 @@
 /*
  * bench.cpp: four replicas in one thread; messages are handed over at once, the journal is durable at once. What is
- * left is the replica's own work, and its signatures, in processor time of all four together. A member of a real cluster
- * has a processor of its own: four times these rates.
+ * left is the replica's own work, and its signatures, in processor time of all four together. A member of a real
+ * cluster has a processor of its own: four times these rates.
  */
 #include "bench.h"
 
@@ -48,7 +48,8 @@ class Bench {
   int64_t now_ = 1'700'000'000'000'000;
 };
 
-Bench::Bench(bool real_signatures, size_t write_sets_at_once) : real_signatures_(real_signatures), at_once_(write_sets_at_once) {
+Bench::Bench(bool real_signatures, size_t write_sets_at_once)
+    : real_signatures_(real_signatures), at_once_(write_sets_at_once) {
   genesis_.cluster_name = "bench";
   genesis_.created_at_us = now_ - 1'000'000;
   for (size_t i = 1; i <= kMembers; i++) {
@@ -59,7 +60,8 @@ Bench::Bench(bool real_signatures, size_t write_sets_at_once) : real_signatures_
     } else {
       signers_.push_back(std::make_unique<ModelSigner>(&table_, key));
     }
-    genesis_.members.push_back({NodeId{static_cast<uint16_t>(i)}, "m" + std::to_string(i), "m:1", signers_.back()->public_key()});
+    genesis_.members.push_back(
+        {NodeId{static_cast<uint16_t>(i)}, "m" + std::to_string(i), "m:1", signers_.back()->public_key()});
   }
 }
 
@@ -92,8 +94,8 @@ void Bench::Run(double seconds) {
   for (size_t i = 0; i < kMembers; i++) {
     RecoveredState state;
     state.Apply(GenesisRecord{genesis_.Encode(), genesis_.members[i].id}, 1);
-    replicas_.push_back(std::make_unique<Replica>(genesis_.members[i].id, *signers_[i], verifier, ReplicaLimits{}, std::move(state),
-                                                  Nonce{}, now_));
+    replicas_.push_back(std::make_unique<Replica>(genesis_.members[i].id, *signers_[i], verifier, ReplicaLimits{},
+                                                  std::move(state), Nonce{}, now_));
   }
   for (size_t i = 0; i < kMembers; i++) {
     for (const Member& m : genesis_.members)

@@ -35,7 +35,7 @@ void Checker::KnowBlock(const Block& block) {
     if (const auto* batch = std::get_if<BatchHeader>(&item)) it->second.push_back(batch->digest());
 }
 
-// ---- journal -----------------------------------------------------------------------------------------------------------
+// ---- journal -------------------------------------------------------------------------------------------------------
 
 void Checker::OnDurable(NodeId node, const JournalRecord& record) {
   Member& m = members_[node.value];
@@ -59,16 +59,19 @@ void Checker::OnDurable(NodeId node, const JournalRecord& record) {
 
 void Checker::DurableVote(NodeId node, const VoteMessage& v) {
   auto [it, is_new] = members_[node.value].votes.try_emplace({v.phase, v.view, v.height}, v.hash);
-  if (!is_new && it->second != v.hash && !IsFaulty(node)) Fail(node, "has two votes of one phase in its journal" + At(v.height));
+  if (!is_new && it->second != v.hash && !IsFaulty(node))
+    Fail(node, "has two votes of one phase in its journal" + At(v.height));
 }
 
 void Checker::DurableCommit(NodeId node, const CommitRecord& r) {
   DurableVote(node, r.vote);
   const Certificate& c = r.prepared;
-  const bool same = c.phase == Phase::kPrepare && c.view == r.vote.view && c.height == r.vote.height && c.hash == r.vote.hash;
+  const bool same =
+      c.phase == Phase::kPrepare && c.view == r.vote.view && c.height == r.vote.height && c.hash == r.vote.hash;
   if (!same) Fail(node, "journals a COMMIT with another block's prepare certificate" + At(r.vote.height));
   std::string why;
-  if (!VerifyCertificate(c, genesis_, *verifier_, &why)) Fail(node, "journals a COMMIT without a prepare certificate: " + why);
+  if (!VerifyCertificate(c, genesis_, *verifier_, &why))
+    Fail(node, "journals a COMMIT without a prepare certificate: " + why);
 }
 
 void Checker::OnRestart(NodeId node, const RecoveredState& recovered) {
@@ -77,7 +80,7 @@ void Checker::OnRestart(NodeId node, const RecoveredState& recovered) {
   if (height <= top() && recovered.chain.hash != hashes_[height.value]) Fail(node, "came back with another chain");
 }
 
-// ---- what leaves ---------------------------------------------------------------------------------------------------------
+// ---- what leaves ---------------------------------------------------------------------------------------------------
 
 void Checker::OnSend(NodeId node, const Message& message) {
   if (IsFaulty(node)) return;
@@ -86,7 +89,8 @@ void Checker::OnSend(NodeId node, const Message& message) {
   if (const auto* m = std::get_if<BatchMessage>(&message)) BatchLeaves(node, *m->batch);
   if (const auto* m = std::get_if<IncarnationMessage>(&message)) EntryLeaves(node, m->entry);
   if (const auto* m = std::get_if<BlockMessage>(&message))
-    if (!members_[node.value].committed.contains(m->block->header.height)) Fail(node, "serves a block that isn't durable");
+    if (!members_[node.value].committed.contains(m->block->header.height))
+      Fail(node, "serves a block that isn't durable");
   if (const auto* m = std::get_if<BatchAck>(&message))
     if (!members_[node.value].batches.contains(m->digest)) Fail(node, "acknowledges a batch that isn't durable");
 }
@@ -95,7 +99,8 @@ void Checker::BatchesAreDurable(NodeId node, const Digest& block_hash, const cha
   auto known = block_batches_.find(block_hash);
   if (known == block_batches_.end()) Fail(node, std::string(what) + " a block that nobody has proposed");
   for (const Digest& digest : known->second)
-    if (!members_[node.value].batches.contains(digest)) Fail(node, std::string(what) + " a block, a batch of which isn't durable");
+    if (!members_[node.value].batches.contains(digest))
+      Fail(node, std::string(what) + " a block, a batch of which isn't durable");
 }
 
 void Checker::VoteLeaves(NodeId node, const VoteMessage& vote) {
@@ -111,7 +116,8 @@ void Checker::ProposalLeaves(NodeId node, const ProposalMessage& p) {
   KnowBlock(*p.block);
   if (p.envelope.signer != node) return;
   const Digest hash = p.block->header.hash();
-  if (!members_[node.value].proposals.contains(hash)) Fail(node, "sends a proposal that isn't durable" + At(p.block->header.height));
+  if (!members_[node.value].proposals.contains(hash))
+    Fail(node, "sends a proposal that isn't durable" + At(p.block->header.height));
   BatchesAreDurable(node, hash, "proposes");
 }
 
@@ -119,7 +125,8 @@ void Checker::BatchLeaves(NodeId node, const Batch& batch) {
   if (batch.header.origin != node) return;
   const Member& m = members_[node.value];
   if (!m.batches.contains(batch.header.digest())) Fail(node, "sends an own batch that isn't durable");
-  if (batch.header.incarnation > m.incarnation_delivered) Fail(node, "sends a batch before its incarnation is delivered");
+  if (batch.header.incarnation > m.incarnation_delivered)
+    Fail(node, "sends a batch before its incarnation is delivered");
 }
 
 void Checker::EntryLeaves(NodeId node, const IncarnationEntry& entry) {
@@ -140,7 +147,7 @@ void Checker::Count(const VoteMessage& vote) {
   if (hashes.size() > 1) throw Failure("two certificates can be made" + At(vote.height));
 }
 
-// ---- deliveries ------------------------------------------------------------------------------------------------------------
+// ---- deliveries ----------------------------------------------------------------------------------------------------
 
 void Checker::OnNumbered(NodeId node, const TransactionId& id, const Digest& identity) {
   if (id.origin != node) Fail(node, "numbers a transaction as another's");
@@ -173,7 +180,8 @@ void Checker::NewBlock(const DeliverEffect& delivered) {
   std::vector<Digest> transaction_hashes;
   for (const auto& batch : delivered.batches)
     for (const Bytes& write_set : batch->write_sets)
-      if (!TransactionHash(write_set, &transaction_hashes.emplace_back())) throw Failure("a malformed write set" + At(height));
+      if (!TransactionHash(write_set, &transaction_hashes.emplace_back()))
+        throw Failure("a malformed write set" + At(height));
   const BlockHeader* parent = height.value == 1 ? nullptr : &blocks_.at(height.value - 1).block->header;
   const std::string why =
       CheckBlock(block, parent, hashes_.back(), *delivered.certificate, transaction_hashes, genesis_, *verifier_);

@@ -85,7 +85,7 @@ class Checker {
   std::map<std::tuple<core::Height, core::View, core::Digest>, std::set<uint16_t>> commits_;
   std::map<core::Height, std::set<core::Digest>> certifiable_;
   std::map<core::TransactionId, core::Digest> numbered_;
-  std::vector<core::Digest> hashes_;           // of the chain
+  std::vector<core::Digest> hashes_;  // of the chain
   std::map<uint64_t, core::BlockMessage> blocks_;
   std::map<uint16_t, Origin> origins_;
   std::set<core::TransactionId> ordered_;

@@ -26,13 +26,14 @@ const char* Name(const Message& message) {
 std::string Describe(const Message& message) {
   std::string text = Name(message);
   if (const auto* vote = std::get_if<VoteMessage>(&message))
-    text = std::string(vote->phase == Phase::kPrepare ? "PREPARE " : "COMMIT ") + std::to_string(vote->height.value) + " " +
-           ToHex(vote->hash.view().subspan(0, 3)) + " of " + std::to_string(vote->envelope.signer.value);
+    text = std::string(vote->phase == Phase::kPrepare ? "PREPARE " : "COMMIT ") + std::to_string(vote->height.value) +
+           " " + ToHex(vote->hash.view().subspan(0, 3)) + " of " + std::to_string(vote->envelope.signer.value);
   if (const auto* p = std::get_if<ProposalMessage>(&message))
-    text += " " + std::to_string(p->block->header.height.value) + " " + ToHex(p->block->header.hash().view().subspan(0, 3));
+    text +=
+        " " + std::to_string(p->block->header.height.value) + " " + ToHex(p->block->header.hash().view().subspan(0, 3));
   if (const auto* b = std::get_if<BatchMessage>(&message))
-    text += " " + std::to_string(b->batch->header.origin.value) + "." + std::to_string(b->batch->header.incarnation) + "." +
-            std::to_string(b->batch->header.first_number) + "+" + std::to_string(b->batch->header.count);
+    text += " " + std::to_string(b->batch->header.origin.value) + "." + std::to_string(b->batch->header.incarnation) +
+            "." + std::to_string(b->batch->header.first_number) + "+" + std::to_string(b->batch->header.count);
   if (const auto* b = std::get_if<BlockMessage>(&message)) text += " " + std::to_string(b->block->header.height.value);
   if (const auto* b = std::get_if<BlockRequest>(&message)) text += " from " + std::to_string(b->from.value);
   return text;
@@ -40,7 +41,7 @@ std::string Describe(const Message& message) {
 
 }  // namespace
 
-// ---- set-up ----------------------------------------------------------------------------------------------------------------
+// ---- set-up --------------------------------------------------------------------------------------------------------
 
 Cluster::Cluster(const Options& options) : options_(options), random_(options.seed), verifier_(&table_) {
   if (options_.real_signatures) verifier_ = &Ed25519Verifier();
@@ -60,7 +61,8 @@ Cluster::Cluster(const Options& options) : options_(options), random_(options.se
       node->signer = std::make_unique<ModelSigner>(&table_, key);
     }
     node->clock_offset_us = random_.Between(-profile_.skew_us / 2, profile_.skew_us / 2);
-    genesis_.members.push_back({node->id, "m" + std::to_string(i), "m:" + std::to_string(i), node->signer->public_key()});
+    genesis_.members.push_back(
+        {node->id, "m" + std::to_string(i), "m:" + std::to_string(i), node->signer->public_key()});
     nodes_.push_back(std::move(node));
   }
   checker_ = std::make_unique<Checker>(genesis_, verifier_);
@@ -80,7 +82,7 @@ void Cluster::DrawProfile() {
   p.delay_max_us = r.Chance(0.3) ? 60'000 : 6'000;
   if (r.Chance(0.3)) p.disk_max_us = 40'000;
   if (r.Chance(0.3)) p.disk_stall = 0.02;
-  if (r.Chance(0.75)) p.crash_every_us = r.Between(80'000, 900'000);
+  if (r.Chance(0.75)) p.crash_every_us = r.Between(40'000, 600'000);
   if (r.Chance(0.5)) p.cut_every_us = r.Between(50'000, 500'000);
   if (r.Chance(0.5)) p.skew_us = r.Between(0, 8'000'000);
   p.submit_every_us = r.Between(8'000, 60'000);
@@ -122,7 +124,7 @@ void Cluster::Step() {
   event.mapped()();
 }
 
-// ---- effects ---------------------------------------------------------------------------------------------------------------
+// ---- effects -------------------------------------------------------------------------------------------------------
 
 bool Cluster::CrashNow(Node& node) {
   if (node.crash_after_effects == 0 || --node.crash_after_effects > 0) return false;
@@ -144,7 +146,8 @@ void Cluster::CarryOne(Node& node, Effect& effect) {
   if (auto* e = std::get_if<AppendEffect>(&effect)) Append(node, *e);
   if (auto* e = std::get_if<SendEffect>(&effect)) Send(node, e->to, e->message);
   if (auto* e = std::get_if<DeliverEffect>(&effect)) Deliver(node, *e);
-  if (auto* e = std::get_if<NumberedEffect>(&effect)) checker_->OnNumbered(node.id, e->id, node.identities.at(e->ticket));
+  if (auto* e = std::get_if<NumberedEffect>(&effect))
+    checker_->OnNumbered(node.id, e->id, node.identities.at(e->ticket));
   if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) ServeOld(node, *e);
   if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) {
     summary_.rejected++;
@@ -153,7 +156,8 @@ void Cluster::CarryOne(Node& node, Effect& effect) {
 }
 
 void Cluster::Append(Node& node, AppendEffect& effect) {
-  if (effect.sequence != node.first_sequence + node.journal.size()) throw Failure("a journal sequence that isn't the next");
+  if (effect.sequence != node.first_sequence + node.journal.size())
+    throw Failure("a journal sequence that isn't the next");
   node.journal.push_back(std::move(effect.record));
 }
 
@@ -211,7 +215,7 @@ void Cluster::ServeOld(Node& node, const ServeBlocksEffect& effect) {
   }
 }
 
-// ---- disks, crashes ----------------------------------------------------------------------------------------------------------
+// ---- disks, crashes ------------------------------------------------------------------------------------------------
 
 void Cluster::StartSync(Node& node) {
   if (node.syncing || node.durable == node.journal.size()) return;
@@ -266,7 +270,8 @@ RecoveredState Cluster::Fold(Node& node) {
   for (size_t i = 0; i < node.journal.size(); i++) {
     JournalRecord record;
     if (!DecodeRecord(EncodeRecord(node.journal[i]), &record)) throw Failure("a record that can't be read back");
-    if (std::string why = state.Apply(record, node.first_sequence + i); !why.empty()) throw Failure("a restart finds " + why);
+    if (std::string why = state.Apply(record, node.first_sequence + i); !why.empty())
+      throw Failure("a restart finds " + why);
     DeliverFromJournal(node, record, state);
     const bool clean = state.batches.empty() && !state.proposal && !state.prepare && !state.commit;
     if (!cuts || !clean || state.chain.height > checker_->delivered(node.id)) continue;
@@ -295,7 +300,8 @@ void Cluster::Restart(Node& node) {
   checker_->OnRestart(node.id, recovered);
   Nonce nonce;
   for (uint8_t& byte : nonce.bytes) byte = static_cast<uint8_t>(random_.Next());
-  node.replica = std::make_unique<Replica>(node.id, *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
+  node.replica =
+      std::make_unique<Replica>(node.id, *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
   const uint64_t life = node.life;
   Carry(node, node.replica->Start(WallOf(node)));
   if (node.life != life) return;
@@ -321,7 +327,7 @@ void Cluster::Tick(Node& node) {
   });
 }
 
-// ---- links -------------------------------------------------------------------------------------------------------------------
+// ---- links ---------------------------------------------------------------------------------------------------------
 
 void Cluster::Link(NodeId a, NodeId b, bool up) {
   if (links_[a.value][b.value] == up || (up && (!node(a).replica || !node(b).replica))) return;
@@ -337,7 +343,7 @@ void Cluster::Link(NodeId a, NodeId b, bool up) {
   }
 }
 
-// ---- clients -----------------------------------------------------------------------------------------------------------------
+// ---- clients -------------------------------------------------------------------------------------------------------
 
 void Cluster::Submit(Node& node, size_t count) {
   for (size_t i = 0; i < count && node.replica && node.replica->CanSubmit(); i++) {
@@ -359,7 +365,7 @@ void Cluster::ClientLoop(Node& node) {
   });
 }
 
-// ---- faults ------------------------------------------------------------------------------------------------------------------
+// ---- faults --------------------------------------------------------------------------------------------------------
 
 void Cluster::FaultLoop() {
   if (!faults_) return;
@@ -387,7 +393,8 @@ void Cluster::AttackLoop() {
   if (!faults_) return;
   if (std::optional<Attack> attack = adversary_->Forge()) {
     Node& victim = node(attack->to);
-    if (victim.replica) Carry(victim, victim.replica->OnMessage(attack->from, std::move(attack->message), WallOf(victim)));
+    if (victim.replica)
+      Carry(victim, victim.replica->OnMessage(attack->from, std::move(attack->message), WallOf(victim)));
   }
   At(random_.Between(0, static_cast<int64_t>(2 * profile_.attack_every_us)), [this] { AttackLoop(); });
 }
@@ -410,7 +417,8 @@ bool Cluster::Settled() {
   for (const auto& node : nodes_) {
     if (checker_->IsFaulty(node->id)) continue;
     const ReplicaStatus status = node->replica->status();
-    if (checker_->delivered(node->id) != checker_->top() || !status.incarnation_open || status.submitted_waiting > 0) return false;
+    if (checker_->delivered(node->id) != checker_->top() || !status.incarnation_open || status.submitted_waiting > 0)
+      return false;
   }
   return true;
 }

@@ -32,12 +32,12 @@ struct Profile {
   double loss = 0, duplication = 0;
   int64_t delay_min_us = 200, delay_max_us = 5'000;
   int64_t disk_min_us = 100, disk_max_us = 3'000;
-  double disk_stall = 0;           // chance per sync of 100 to 400 ms
-  int64_t crash_every_us = 0;      // mean, over all members; 0: never
-  int64_t cut_every_us = 0;        // of links
+  double disk_stall = 0;       // chance per sync of 100 to 400 ms
+  int64_t crash_every_us = 0;  // mean, over all members; 0: never
+  int64_t cut_every_us = 0;    // of links
   int64_t skew_us = 0;
   int64_t submit_every_us = 30'000;
-  double large = 0;                // chance of a write set above the inline limit
+  double large = 0;  // chance of a write set above the inline limit
   double attack_every_us = 0;
   core::NodeId faulty = core::kNobody;
   int64_t fault_phase_us = 2'000'000;
@@ -60,14 +60,14 @@ class Cluster {
     std::unique_ptr<core::Replica> replica;  // null: down
     uint64_t life = 0;
     std::vector<core::JournalRecord> journal;
-    uint64_t first_sequence = 1;             // of journal[0]
-    size_t durable = 0;                      // records
+    uint64_t first_sequence = 1;  // of journal[0]
+    size_t durable = 0;           // records
     bool syncing = false;
     int64_t clock_offset_us = 0;
-    int crash_after_effects = 0;             // armed, if above 0
+    int crash_after_effects = 0;                  // armed, if above 0
     std::map<uint64_t, core::Digest> identities;  // ticket -> write set
     uint64_t tickets = 0;
-    uint64_t generation = 0;                 // nonce of the next incarnation
+    uint64_t generation = 0;  // nonce of the next incarnation
   };
   using Action = std::function<void()>;
 

@@ -66,8 +66,8 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
       passed++;
     } else {
       failed++;
-      std::printf("seed %llu: %s\n  replay: dadbs_sim --seeds %llu 1%s --trace\n", static_cast<unsigned long long>(seed),
-                  why.c_str(), static_cast<unsigned long long>(seed), arguments);
+      std::printf("seed %llu: %s\n  replay: dadbs_sim --seeds %llu 1%s --trace\n",
+                  static_cast<unsigned long long>(seed), why.c_str(), static_cast<unsigned long long>(seed), arguments);
     }
     total.events += s.events;
     total.heights += s.heights;
@@ -83,13 +83,15 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
                   static_cast<unsigned long long>(s.crashes));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::printf("%.1f s: %llu events, %llu blocks, %llu transactions, %llu crashes, %llu journals cut, %llu old blocks served, "
-              "%llu bad messages rejected\n",
-              seconds, static_cast<unsigned long long>(total.events), static_cast<unsigned long long>(total.heights),
-              static_cast<unsigned long long>(total.transactions), static_cast<unsigned long long>(total.crashes),
-              static_cast<unsigned long long>(total.cuts), static_cast<unsigned long long>(total.served_old),
-              static_cast<unsigned long long>(total.rejected));
-  std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed), static_cast<unsigned long long>(failed));
+  std::printf(
+      "%.1f s: %llu events, %llu blocks, %llu transactions, %llu crashes, %llu journals cut, %llu old blocks served, "
+      "%llu bad messages rejected\n",
+      seconds, static_cast<unsigned long long>(total.events), static_cast<unsigned long long>(total.heights),
+      static_cast<unsigned long long>(total.transactions), static_cast<unsigned long long>(total.crashes),
+      static_cast<unsigned long long>(total.cuts), static_cast<unsigned long long>(total.served_old),
+      static_cast<unsigned long long>(total.rejected));
+  std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed),
+              static_cast<unsigned long long>(failed));
   return failed == 0 ? 0 : 1;
 }
 
@@ -106,7 +108,8 @@ int RunMutations(uint64_t seeds) {
       found = RunSeed(options, &summary);
     }
     std::printf("%-26s %s", m.name, found.empty() ? "NOT FOUND\n" : "");
-    if (!found.empty()) std::printf("found at seed %llu: %.100s\n", static_cast<unsigned long long>(seed), found.c_str());
+    if (!found.empty())
+      std::printf("found at seed %llu: %.100s\n", static_cast<unsigned long long>(seed), found.c_str());
     found.empty() ? failed++ : passed++;
   }
   std::printf("%d passed, %d failed\n", passed, failed);
@@ -114,9 +117,10 @@ int RunMutations(uint64_t seeds) {
 }
 
 int Usage() {
-  std::fprintf(stderr, "usage: dadbs_sim --seeds FROM COUNT [--real-signatures] [--verbose] [--trace] [--mutation NAME]\n"
-                       "       dadbs_sim --mutations [COUNT]\n"
-                       "       dadbs_sim --bench\n");
+  std::fprintf(stderr,
+               "usage: dadbs_sim --seeds FROM COUNT [--real-signatures] [--verbose] [--trace] [--mutation NAME]\n"
+               "       dadbs_sim --mutations [COUNT]\n"
+               "       dadbs_sim --bench\n");
   return 2;
 }
 

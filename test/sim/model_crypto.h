@@ -54,7 +54,9 @@ class Random {
     return z ^ (z >> 31);
   }
   uint64_t Below(uint64_t bound) { return bound == 0 ? 0 : Next() % bound; }
-  int64_t Between(int64_t low, int64_t high) { return low + static_cast<int64_t>(Below(static_cast<uint64_t>(high - low + 1))); }
+  int64_t Between(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(Below(static_cast<uint64_t>(high - low + 1)));
+  }
   bool Chance(double p) { return static_cast<double>(Next() >> 11) * 0x1.0p-53 < p; }
 
  private:

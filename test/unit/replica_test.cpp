@@ -128,7 +128,9 @@ class Harness {
     Take(i, m.replica->OnJournalDone(m.durable, now));
     return true;
   }
-  void Give(size_t i, NodeId from, Message message) { Take(i, members[i].replica->OnMessage(from, std::move(message), now)); }
+  void Give(size_t i, NodeId from, Message message) {
+    Take(i, members[i].replica->OnMessage(from, std::move(message), now));
+  }
   void Submit(size_t i, const std::string& text) {
     Take(i, members[i].replica->OnSubmit(7, WriteSet(text), now));
     Take(i, members[i].replica->OnSubmitsEnd(now));
@@ -204,7 +206,8 @@ class Harness {
 };
 
 bool Rejected(const Member& m, const std::string& what) {
-  return std::any_of(m.rejected.begin(), m.rejected.end(), [&](const std::string& why) { return why.find(what) != why.npos; });
+  return std::any_of(m.rejected.begin(), m.rejected.end(),
+                     [&](const std::string& why) { return why.find(what) != why.npos; });
 }
 
 // ---- the journal comes first ---------------------------------------------------------------------------------------
@@ -240,7 +243,8 @@ TEST(Replica, NothingSignedLeavesBeforeItsRecordIsDurable) {
   h.Submit(0, "a");
   EXPECT_TRUE(h.letters.empty());
   EXPECT_TRUE(h.Sync(0));
-  const auto [proposal, batch] = std::pair{h.Sent<ProposalMessage>(NodeId{1}, NodeId{2}).at(0), h.Sent<BatchMessage>(NodeId{1}, NodeId{2}).at(0)};
+  const auto [proposal, batch] =
+      std::pair{h.Sent<ProposalMessage>(NodeId{1}, NodeId{2}).at(0), h.Sent<BatchMessage>(NodeId{1}, NodeId{2}).at(0)};
   h.letters.clear();
   h.Give(1, NodeId{1}, batch);
   h.Give(1, NodeId{1}, proposal);
@@ -307,7 +311,10 @@ TEST(Replica, WhatWasOpenBeforeTheNewIncarnationIsDropped) {
 TEST(Replica, ANewerIncarnationOfTheOwnKeyFences) {
   Harness h(4);
   h.Open();
-  IncarnationEntry clone{.origin = NodeId{3}, .incarnation = 9, .journal_sequence = 5, .nonce = {},
+  IncarnationEntry clone{.origin = NodeId{3},
+                         .incarnation = 9,
+                         .journal_sequence = 5,
+                         .nonce = {},
                          .recent_height = h.at(0).replica->status().committed,
                          .recent_hash = h.at(0).replica->status().committed_hash};
   clone.signature = h.at(2).signer->Sign(clone.SigningBytes({h.genesis.chain_id(), Epoch{1}}));
@@ -623,12 +630,14 @@ TEST(Replica, ABlockWithAFalseCertificateIsRejected) {
   auto certificate = std::make_shared<Certificate>();
   certificate->height = proposal.block->header.height;
   certificate->hash = proposal.block->header.hash();
-  for (size_t i = 0; i < 3; i++) certificate->votes.push_back(h.SignVote(i, Phase::kPrepare, certificate->height, certificate->hash));
+  for (size_t i = 0; i < 3; i++)
+    certificate->votes.push_back(h.SignVote(i, Phase::kPrepare, certificate->height, certificate->hash));
   h.Give(1, NodeId{3}, BlockMessage{proposal.block, certificate, {batch.batch}, 0});
   EXPECT_TRUE(Rejected(h.at(1), "a block: "));
   certificate = std::make_shared<Certificate>(*certificate);
   certificate->votes.clear();
-  for (size_t i = 0; i < 2; i++) certificate->votes.push_back(h.SignVote(i, Phase::kCommit, certificate->height, certificate->hash));
+  for (size_t i = 0; i < 2; i++)
+    certificate->votes.push_back(h.SignVote(i, Phase::kCommit, certificate->height, certificate->hash));
   h.at(1).rejected.clear();
   h.Give(1, NodeId{3}, BlockMessage{proposal.block, certificate, {batch.batch}, 0});
   EXPECT_TRUE(Rejected(h.at(1), "a quorum has 3"));

@@ -62,7 +62,7 @@ struct BlockMessage {
 using Message = std::variant<BatchMessage, BatchAck, BatchRequest, IncarnationMessage, ProposalMessage, VoteMessage,
                              StatusMessage, BlockRequest, BlockMessage>;
 
-// ---- the journal's records -------------------------------------------------------------------------------------
+// ---- the journal's records -----------------------------------------------------------------------------------------
 // The replica numbers the records that it appends, contiguously; it never appends GenesisRecord or SegmentStateRecord.
 struct GenesisRecord { Bytes genesis; NodeId self; };                   // first record of a journal
 struct IncarnationRecord { IncarnationEntry entry; };                   // mine, before it leaves
@@ -84,8 +84,8 @@ struct SegmentStateRecord {
   Bytes genesis;
   NodeId self;
 };
-using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord, ProposalRecord, PrepareRecord, CommitRecord,
-                                   CommittedRecord, SegmentStateRecord>;
+using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord, ProposalRecord, PrepareRecord,
+                                   CommitRecord, CommittedRecord, SegmentStateRecord>;
 
 Bytes EncodeRecord(const JournalRecord& record);  // u8 type, canonical fields
 bool DecodeRecord(ByteView bytes, JournalRecord* out);

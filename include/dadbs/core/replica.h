@@ -41,12 +41,12 @@ struct ReplicaLimits {
   uint64_t journal_reappend_bytes = 64u << 20;    // a batch whose record is further behind is appended again before a
                                                   // vote; less than the bytes that a cut journal always keeps
   uint32_t apply_lag_blocks_max = 1000;           // CanSubmit is false when apply is further behind
-  int64_t time_bound_us = 10'000'000;             // how far a fresh proposal may jump above the parent, against my clock
+  int64_t time_bound_us = 10'000'000;             // how far a fresh proposal may be ahead of parent and clock
   int64_t resend_interval_us = 200'000;           // doubles up to 8 times this while nothing moves
   int64_t status_interval_us = 500'000;           // heartbeat
 };
 
-// ---- effects ---------------------------------------------------------------------------------------------------
+// ---- effects -------------------------------------------------------------------------------------------------------
 // A record for the journal; `sequence` is the journal sequence number this record must get.
 struct AppendEffect { uint64_t sequence; JournalRecord record; };
 struct SendEffect { NodeId to; Message message; };       // kNobody: all others
