@@ -142,6 +142,22 @@ def types_that_differ(c):
 
 
 @suite.test
+def keys_out_of_line(c):
+    """Key columns so long that they are stored out of line: WAL marks them unchanged and gives the old key."""
+    c.run(1, "CREATE TABLE long_parent (k text PRIMARY KEY, v int, u text UNIQUE)", "CREATE TABLE long_child (id int PRIMARY KEY, k text REFERENCES long_parent, v int)",
+          "ALTER TABLE long_parent ALTER k SET STORAGE EXTERNAL, ALTER u SET STORAGE EXTERNAL", "ALTER TABLE long_child ALTER k SET STORAGE EXTERNAL",
+          "INSERT INTO long_parent SELECT repeat(chr(96 + i), 2600), 0, repeat(chr(64 + i), 2600) FROM generate_series(1, 5) i",
+          "INSERT INTO long_child SELECT i, repeat(chr(96 + i), 2600), 0 FROM generate_series(1, 3) i")
+    c.settle()
+    c.run(2, "UPDATE long_parent SET v = v + 1", "UPDATE long_child SET v = v + 1", "UPDATE long_parent SET k = k || 'x' WHERE k ^@ 'e'")
+    c.settle()
+    c.run(3, "UPDATE long_parent SET v = v + 1", "DELETE FROM long_child WHERE id = 3", "DELETE FROM long_parent WHERE k ^@ 'c'")
+    equal(sqlstate(lambda: c.run(4, "DELETE FROM long_parent WHERE k ^@ 'a'")), "23503", "a parent with a child")
+    one_wins(race(c, "UPDATE long_parent SET v = 9 WHERE k ^@ 'd'", "DELETE FROM long_parent WHERE k ^@ 'd'"), "update and delete by a long key")
+    one_wins(race(c, "INSERT INTO long_child SELECT 9, k, 0 FROM long_parent WHERE k ^@ 'e'", "DELETE FROM long_parent WHERE k ^@ 'e'"), "long reference")
+
+
+@suite.test
 def sequences_follow_rows(c):
     c.run(1, "CREATE TABLE numbered (id serial PRIMARY KEY, note text)")
     c.settle()
