@@ -38,8 +38,8 @@ struct MemberConfig {
   std::string database_name;  // for messages
   std::string name, address;  // own; empty address: a cluster of one that does not listen
   DatabaseFacts facts;
-  std::optional<core::Member> founder;       // while joining
-  std::vector<std::string> occupied_schemas; // while joining: hold objects of the user's, so they cannot be shared
+  std::optional<core::Member> founder;        // while joining
+  std::vector<std::string> occupied_schemas;  // while joining: hold objects of the user's, so they cannot be shared
 };
 
 struct Member {
@@ -50,16 +50,16 @@ struct Member {
 };
 
 // ---- paths
-std::string MemberDirectory();   // $PGDATA/dadbs
+std::string MemberDirectory();  // $PGDATA/dadbs
 std::string JournalDirectory();
 std::string KeyFile();
 
 // ---- files. All throw PgError that names the file.
-core::Bytes LoadOrCreateSeed();                    // 32 bytes
-std::optional<MemberConfig> LoadMemberConfig();    // none: no cluster was created or joined here
-std::optional<Member> LoadMember();                // none: unconfigured, or still joining
+core::Bytes LoadOrCreateSeed();                  // 32 bytes
+std::optional<MemberConfig> LoadMemberConfig();  // none: no cluster was created or joined here
+std::optional<Member> LoadMember();              // none: unconfigured, or still joining
 void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode);
-void StoreGenesis(core::ByteView genesis);         // ends a join
+void StoreGenesis(core::ByteView genesis);  // ends a join
 // For create_cluster (with a genesis) and join_cluster (without): written now, put in place, or removed, as the
 // transaction ends. Place returns false, with errno, where a rename failed.
 void StageMember(const MemberConfig& config, core::ByteView genesis);
@@ -71,8 +71,8 @@ std::string LeftoverOfOlderCluster();
 std::string RetiredConfigFile();
 bool RetireMemberConfig() noexcept;
 
-// ---- for backends and workers: parsed once per configuration, null while unconfigured or joining. The pointer is valid
-// until the next call after a configuration change. Throws PgError.
+// ---- for backends and workers: parsed once per configuration, null while unconfigured or joining. The pointer is
+// valid until the next call after a configuration change. Throws PgError.
 const Member* CurrentMember();
 // "m2" of a node id; "node 7" where unknown.
 std::string NodeName(core::NodeId id);
@@ -84,12 +84,12 @@ std::string DescribeDifference(const Environment& here, const Environment& there
 
 // ---- names. A node line is "name@host:port/ed25519:BASE64"; without the key: "name@host:port".
 std::string FormatNodeLine(const core::Member& member);
-core::Member ParseNodeLine(std::string_view line, bool want_key);  // throws PgError
-std::string FormatKey(const core::PublicKey& key);                 // "ed25519:BASE64"
+core::Member ParseNodeLine(std::string_view line, bool want_key);                  // throws PgError
+std::string FormatKey(const core::PublicKey& key);                                 // "ed25519:BASE64"
 void SplitAddress(const std::string& address, std::string* host, uint16_t* port);  // checked before: throws PgError
 
-// From shmem_startup_hook, and by the launcher when the configuration changes. FATAL in the postmaster where a file is there
-// but damaged: a server must not run its shared database as if it were not shared.
+// From shmem_startup_hook, and by the launcher when the configuration changes. FATAL in the postmaster where a file is
+// there but damaged: a server must not run its shared database as if it were not shared.
 void PublishMember();
 // The same from memory, plain data: at the commit of create_cluster nothing may throw. Bumps configure_requests.
 struct Identity {

@@ -1,8 +1,8 @@
 /*
  * worker.h: what dadbs's background workers have in common: signals, their place in shared memory, how they end.
  *
- * A worker's entry point is `RunWorker([] { ... });`. SIGTERM and SIGHUP only set flags and the latch: the loop looks at
- * ShutdownAsked() and ends in order. An error ends the process, and the launcher starts the whole set again; a
+ * A worker's entry point is `RunWorker([] { ... });`. SIGTERM and SIGHUP only set flags and the latch: the loop looks
+ * at ShutdownAsked() and ends in order. An error ends the process, and the launcher starts the whole set again; a
  * broken invariant (DADBS_CHECK, or kErrHalted thrown on purpose) halts the member first: the set stays down, and
  * dadbs.status says why.
  */
@@ -18,12 +18,12 @@ extern "C" {
 
 namespace dadbs::pg {
 
-void BeginWorker();                               // handlers in place, signals unblocked
-void PublishWorker(PGPROC* volatile* place);      // "ready": stores MyProc, wakes the launcher; cleared at exit
-void NoteWorkerError(const char* message);        // for dadbs.status, until the set runs again
-void HaltMember(const std::string& reason);       // log and dadbs.status; the launcher sees it when the set ends
+void BeginWorker();                           // handlers in place, signals unblocked
+void PublishWorker(PGPROC* volatile* place);  // "ready": stores MyProc, wakes the launcher; cleared at exit
+void NoteWorkerError(const char* message);    // for dadbs.status, until the set runs again
+void HaltMember(const std::string& reason);   // log and dadbs.status; the launcher sees it when the set ends
 inline bool ShutdownAsked() { return ShutdownRequestPending != 0; }
-void HandleWorkerInterrupts();                    // configuration, barriers, memory dumps; between two steps of a loop
+void HandleWorkerInterrupts();  // configuration, barriers, memory dumps; between two steps of a loop
 
 template <class F>
 void RunWorker(F&& body) {

@@ -12,8 +12,8 @@ constexpr int kRecordsPerStepMax = 256;
 constexpr uint64_t kBytesPerStepMax = 2u << 20;
 constexpr uint32_t kBlocksPerAnswerMax = 64;
 constexpr uint64_t kAnswerBytesMax = 8u << 20;
-// Batches of closed incarnations never meet a block: when that much is held, the blocks are served without what is dropped,
-// and who asked gets the bodies by digest elsewhere.
+// Batches of closed incarnations never meet a block: when that much is held, the blocks are served without what is
+// dropped, and who asked gets the bodies by digest elsewhere.
 constexpr uint64_t kHeldBytesMax = 256u << 20;
 
 }  // namespace

@@ -1,9 +1,9 @@
 /*
  * block_server.h: blocks for members that are behind further than the replica's memory reaches, read from the journal.
  *
- * The journal is read from its oldest record on, a bounded piece per round of the worker's loop so that votes do not wait;
- * the reader stays where it is afterwards, since who catches up asks for the blocks that follow. A height below the
- * oldest segment is not answered: the asking member tries the others.
+ * The journal is read from its oldest record on, a bounded piece per round of the worker's loop so that votes do not
+ * wait; the reader stays where it is afterwards, since who catches up asks for the blocks that follow. A height below
+ * the oldest segment is not answered: the asking member tries the others.
  */
 #pragma once
 

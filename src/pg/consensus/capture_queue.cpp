@@ -44,8 +44,8 @@ std::optional<Submission> CaptureQueue::Receive() {
   memcpy(&header, data, sizeof(header));
   DADBS_CHECK(header.procno < static_cast<uint32>(shared->slot_count));
   const auto* const body = static_cast<const uint8_t*>(data) + sizeof(header);
-  return Submission{{header.procno, header.hold}, header.captured_at_us,
-                    core::Bytes(body, body + (bytes - sizeof(header)))};
+  return Submission{
+      {header.procno, header.hold}, header.captured_at_us, core::Bytes(body, body + (bytes - sizeof(header)))};
 }
 
 void NoteNumbered(const Ticket& ticket, const core::TransactionId& id) {
@@ -63,8 +63,8 @@ void RefuseHold(const Ticket& ticket, int sqlstate, const char* message) {
   BackendSlot* const slot = SlotOf(static_cast<int>(ticket.procno));
   TimestampTz const now = GetCurrentTimestamp();
   SpinLockAcquire(&slot->mutex);
-  bool const waits = slot->hold == ticket.hold &&
-                     (slot->state == SlotState::kHandedOver || slot->state == SlotState::kReleased);
+  bool const waits =
+      slot->hold == ticket.hold && (slot->state == SlotState::kHandedOver || slot->state == SlotState::kReleased);
   if (waits) {
     slot->outcome = Outcome::kRefused;
     slot->sqlstate = sqlstate;

@@ -1,8 +1,8 @@
 /*
  * capture_queue.h: the receiving end of the queue from capture.
  *
- * The consensus worker makes the queue anew at each start, before it says that it is ready, so nothing of an older worker
- * set can be in it. Not reading is the back-pressure: capture blocks when it is full, and with it COMMITs.
+ * The consensus worker makes the queue anew at each start, before it says that it is ready, so nothing of an older
+ * worker set can be in it. Not reading is the back-pressure: capture blocks when it is full, and with it COMMITs.
  */
 #pragma once
 

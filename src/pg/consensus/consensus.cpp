@@ -9,14 +9,14 @@
  *   Append     -> JournalWriter::Append: buffered until the end of the round
  *   Numbered   -> the slot of the waiting backend learns its transaction id; first of all effects, so that an id never
  *                 exists in the journal while its backend knows nothing of it
- *   Deliver    -> the block's record is durable by then: the durable position and delivered_height are published in this
- *                 order, apply is woken. Apply follows the journal's files; blocks do not travel through shared memory.
- *   Send, Serve, Stage, Rejected: as they say
+ *   Deliver    -> the block's record is durable by then: the durable position and delivered_height are published in
+ * this order, apply is woken. Apply follows the journal's files; blocks do not travel through shared memory. Send,
+ * Serve, Stage, Rejected: as they say
  *
- * State owned: the journal directory (a lock file says so), the replica, the links, the receiving end of the capture queue;
- * in shared memory what ipc.h lists under "consensus publishes". Durable is the journal alone. If this process ends, the
- * launcher starts the whole set again and the replica goes on from the journal, in a new incarnation; if it crashes, the
- * postmaster restarts the server.
+ * State owned: the journal directory (a lock file says so), the replica, the links, the receiving end of the capture
+ * queue; in shared memory what ipc.h lists under "consensus publishes". Durable is the journal alone. If this process
+ * ends, the launcher starts the whole set again and the replica goes on from the journal, in a new incarnation; if it
+ * crashes, the postmaster restarts the server.
  *
  * A journal that cannot be written (disk full, I/O error) stops votes and writes, not the process: the write is tried
  * again each second, links stay up, messages are dropped meanwhile (members send again), and dadbs.status says so.
@@ -30,11 +30,10 @@
 #include <utility>
 #include <variant>
 
-#include "dadbs/core/write_set.h"
-#include "dadbs/net/transport.h"
-
 #include "block_server.h"
 #include "capture_queue.h"
+#include "dadbs/core/write_set.h"
+#include "dadbs/net/transport.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
@@ -82,9 +81,9 @@ class Complaints {
     const char* const text = what.c_str();
     uint64_t const more = suppressed_;
     Call([&] {
-      ereport(LOG, (errmsg("dadbs: %s", text),
-                    more > 0 ? errdetail("%llu more like this since the last message.", static_cast<unsigned long long>(more))
-                             : 0));
+      ereport(LOG, (errmsg("dadbs: %s", text), more > 0 ? errdetail("%llu more like this since the last message.",
+                                                                    static_cast<unsigned long long>(more))
+                                                        : 0));
     });
     last_us_ = now_us;
     suppressed_ = 0;
@@ -137,10 +136,10 @@ class ConsensusWorker {
   WaitEventSet* wait_set_ = nullptr;
 
   int64_t now_us_ = 0;
-  uint64_t appended_ = 0;         // highest sequence appended
-  uint64_t delivered_ = 0;        // to be published when durable
-  bool more_submissions_ = false;  // the queue may hold more than this round has taken
-  bool submitted_ = false;         // write sets since the last OnSubmitsEnd
+  uint64_t appended_ = 0;            // highest sequence appended
+  uint64_t delivered_ = 0;           // to be published when durable
+  bool more_submissions_ = false;    // the queue may hold more than this round has taken
+  bool submitted_ = false;           // write sets since the last OnSubmitsEnd
   std::deque<Submission> gathered_;  // under dadbs.batch_delay
   int64_t gathering_since_us_ = 0;
   uint64_t applied_height_ = 0, cut_height_ = 0;
@@ -179,8 +178,9 @@ void ConsensusWorker::Start() {
   core::Bytes const seed = LoadOrCreateSeed();
   signer_ = core::MakeEd25519Signer(seed);
   if (signer_->public_key() != member_.genesis.Find(member_.self)->key)
-    throw PgError(kErrHalted, "the node key is not this member's",
-                  "File \"" + KeyFile() + "\" holds another key than the genesis names for \"" + member_.config.name + "\".");
+    throw PgError(
+        kErrHalted, "the node key is not this member's",
+        "File \"" + KeyFile() + "\" holds another key than the genesis names for \"" + member_.config.name + "\".");
   journal_ = OpenMemberJournal(member_);
   core::Nonce nonce;
   if (!core::RandomBytes(nonce.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
@@ -300,8 +300,9 @@ void ConsensusWorker::TakeTime() {
   uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
   // What is applied was journaled first: otherwise votes that this member gave have been forgotten with the journal.
   if (applied > delivered_)
-    throw PgError(kErrHalted, "the journal ends at height " + std::to_string(delivered_) + ", but the tables are at height " +
-                                  std::to_string(applied),
+    throw PgError(kErrHalted,
+                  "the journal ends at height " + std::to_string(delivered_) + ", but the tables are at height " +
+                      std::to_string(applied),
                   "One of them was restored from another time than the other.");
   if (applied != applied_height_) {
     applied_height_ = applied;
@@ -341,9 +342,7 @@ void ConsensusWorker::CarryOne(core::SendEffect& e) {
   if (transport_) transport_->Send(e.to, e.message);
 }
 
-void ConsensusWorker::CarryOne(core::DeliverEffect& e) {
-  delivered_ = e.block->header.height.value;
-}
+void ConsensusWorker::CarryOne(core::DeliverEffect& e) { delivered_ = e.block->header.height.value; }
 
 void ConsensusWorker::CarryOne(core::NumberedEffect& e) { NoteNumbered(Ticket::Unpack(e.ticket), e.id); }
 

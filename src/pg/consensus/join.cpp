@@ -4,15 +4,14 @@
  * It believes only who holds the founder's key, which its owner gave it (TLS with that key pinned). What comes is
  * checked before it is stored: it names this node with its name, address and key, the environment is equal, and the
  * database holds nothing that would be shared. A founder that is not there yet is asked again and again; a genesis that
- * does not fit is refused, said in dadbs.status and wait_for_ready, and looked at again in case the founder starts over.
+ * does not fit is refused, said in dadbs.status and wait_for_ready, and looked at again in case the founder starts
+ * over.
  */
-#include "consensus.h"
-
 #include <algorithm>
 
+#include "consensus.h"
 #include "dadbs/core/crypto.h"
 #include "dadbs/net/transport.h"
-
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
@@ -29,14 +28,16 @@ constexpr int64_t kAskAgainInterval_us = 10'000'000;
 std::string WhyNot(const MemberConfig& config, const core::PublicKey& key, const core::Genesis& genesis) {
   const core::Member* const self = genesis.FindByKey(key);
   const core::Member* const named = genesis.FindByName(config.name);
-  if (self == nullptr && named == nullptr) return "the cluster's genesis names neither \"" + config.name + "\" nor its key";
+  if (self == nullptr && named == nullptr)
+    return "the cluster's genesis names neither \"" + config.name + "\" nor its key";
   if (self == nullptr)
     return "the cluster's genesis names \"" + config.name + "\" with another key, " + FormatKey(named->key) +
            ", than this node's, " + FormatKey(key);
   if (self->name != config.name)
     return "the cluster's genesis calls this node \"" + self->name + "\", not \"" + config.name + "\"";
   if (self->address != config.address)
-    return "the cluster's genesis says that \"" + config.name + "\" is at " + self->address + ", not at " + config.address;
+    return "the cluster's genesis says that \"" + config.name + "\" is at " + self->address + ", not at " +
+           config.address;
   const core::Member* const founder = genesis.FindByKey(config.founder->key);
   if (founder == nullptr) return "the cluster's genesis does not name the founder";
   if (std::string const d = DescribeDifference(ComputeEnvironment(config.facts), genesis.environment); !d.empty())
@@ -64,7 +65,7 @@ class Joiner {
   core::Bytes const seed_;
   std::unique_ptr<net::Transport> transport_;  // none between a refusal and asking again
   WaitEventSet* wait_set_ = nullptr;
-  std::string refused_;                        // what is wrong with the genesis that was offered
+  std::string refused_;  // what is wrong with the genesis that was offered
   int64_t ask_again_us_ = 0;
 };
 

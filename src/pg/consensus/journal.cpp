@@ -28,7 +28,8 @@ bool IsMarked() {
 
 [[noreturn]] void Fail(const storage::Error& error) {
   // The system's errors may pass; what the files say does not.
-  throw PgError(error.error_number != 0 ? ERRCODE_IO_ERROR : kErrHalted, "the journal cannot be opened: " + error.message);
+  throw PgError(error.error_number != 0 ? ERRCODE_IO_ERROR : kErrHalted,
+                "the journal cannot be opened: " + error.message);
 }
 
 storage::JournalOptions Options() {

@@ -1,6 +1,6 @@
 /*
- * journal.h: the member's journal as the consensus worker uses it: opened, checked against the genesis, folded into what
- * the replica starts from, then appended to.
+ * journal.h: the member's journal as the consensus worker uses it: opened, checked against the genesis, folded into
+ * what the replica starts from, then appended to.
  */
 #pragma once
 
@@ -18,8 +18,8 @@ struct OpenJournal {
   core::RecoveredState recovered;
 };
 
-// A new member's journal is begun here. Throws PgError: kErrHalted where the journal is damaged, somebody else's, or gone
-// although it has been begun before.
+// A new member's journal is begun here. Throws PgError: kErrHalted where the journal is damaged, somebody else's, or
+// gone although it has been begun before.
 OpenJournal OpenMemberJournal(const Member& member);
 
 }  // namespace dadbs::pg

@@ -1,6 +1,6 @@
 /*
- * publish.cpp: see publish.h. Writes nodes[], member_state, member_reason and waiting_for under shared->lock; can_write and
- * counters are atomics.
+ * publish.cpp: see publish.h. Writes nodes[], member_state, member_reason and waiting_for under shared->lock; can_write
+ * and counters are atomics.
  */
 #include "publish.h"
 
@@ -13,7 +13,7 @@
 namespace dadbs::pg {
 namespace {
 
-constexpr uint64_t kCatchingUpBlocks = 32;      // further behind the others than that: not an ordinary moment's lag
+constexpr uint64_t kCatchingUpBlocks = 32;       // further behind the others than that: not an ordinary moment's lag
 constexpr int64_t kStalledAfter_us = 1'000'000;  // an ordinary agreement is not worth a word
 
 TimestampTz ToTimestamp(int64_t unix_us) { return unix_us == 0 ? 0 : unix_us - kPostgresEpochUs; }
@@ -86,7 +86,8 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
   uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
   uint64_t const network = NetworkHeight();
   if (r.fenced)
-    return {MemberState::kHalted, "another server runs with this member's key: it has begun an incarnation that this one did not",
+    return {MemberState::kHalted,
+            "another server runs with this member's key: it has begun an incarnation that this one did not",
             "one of the two to be removed"};
   if (!in.journal_problem.empty())
     return {MemberState::kJournalFailing, in.journal_problem, "the journal to be writable again"};
@@ -96,7 +97,8 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
             "the apply worker"};
   }
   if (in.isolated)
-    return {MemberState::kWaitingForQuorum, "its links are cut by dadbs_internal.set_isolated()", "the links to be healed"};
+    return {MemberState::kWaitingForQuorum, "its links are cut by dadbs_internal.set_isolated()",
+            "the links to be healed"};
   std::vector<core::NodeId> unconnected;
   for (const net::PeerStats& p : in.peers)
     if (!p.connected) unconnected.push_back(p.id);
@@ -121,8 +123,9 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
   if (std::string_view(r.phase) != "idle" && now_us - r.phase_since_us > kStalledAfter_us && !r.missing.empty())
     stalled = Missing(in, r.missing) + " (" + r.phase + ", block " + std::to_string(delivered + 1) + ")";
   if (!r.incarnation_open)
-    return {MemberState::kStarting, "the beginning of its incarnation " + std::to_string(r.incarnation) +
-            " is not on the chain yet", stalled.empty() ? "a block" : stalled};
+    return {MemberState::kStarting,
+            "the beginning of its incarnation " + std::to_string(r.incarnation) + " is not on the chain yet",
+            stalled.empty() ? "a block" : stalled};
   return {MemberState::kReady, ReadText(shared->apply_reason), stalled};
 }
 

@@ -1,8 +1,8 @@
 /*
  * publish.h: what the consensus worker tells the rest of the server about the member and its peers.
  *
- * It decides the member's state: one place, from the replica, the transport, the journal and the apply worker's progress,
- * so that dadbs.status, wait_for_ready and the refusal of writes say the same.
+ * It decides the member's state: one place, from the replica, the transport, the journal and the apply worker's
+ * progress, so that dadbs.status, wait_for_ready and the refusal of writes say the same.
  */
 #pragma once
 
@@ -12,9 +12,8 @@
 
 #include "dadbs/core/replica.h"
 #include "dadbs/net/transport.h"
-#include "dadbs/pg/member.h"
-
 #include "dadbs/pg/ipc.h"
+#include "dadbs/pg/member.h"
 
 namespace dadbs::pg {
 

@@ -8,17 +8,17 @@
  * it to run, and a broken invariant (kHalted), which only a restart of the server or a new configuration clears.
  *
  * State owned: shared->generation, shared->launcher; member_state while no set runs. Nothing durable. If the launcher
- * crashes the postmaster restarts everything; if it errs it stops the set on its way out, the postmaster starts it again
- * after a second, and what may still run of an older set is stopped first.
+ * crashes the postmaster restarts everything; if it errs it stops the set on its way out, the postmaster starts it
+ * again after a second, and what may still run of an older set is stopped first.
  *
  * A process asleep on a lock cannot signal whoever blocks it: while apply is busy this process wakes every few
  * milliseconds and calls WatchLocks() (apply/watcher.cpp).
  */
-#include "dadbs/pg/member.h"
-
 #include <algorithm>
 
+#include "dadbs/core/chain.h"
 #include "dadbs/pg/apply.h"
+#include "dadbs/pg/member.h"
 #include "dadbs/pg/settings.h"
 #include "dadbs/pg/worker.h"
 
@@ -184,8 +184,8 @@ void Launcher::StartSet() {
     StopSet();
     return Pause("there is no free background worker: max_worker_processes is too small");
   }
-  if (wants_ == Wants::kMember) Log("started the workers, generation " +
-                                    std::to_string(pg_atomic_read_u32(&shared->generation)));
+  if (wants_ == Wants::kMember)
+    Log("started the workers, generation " + std::to_string(pg_atomic_read_u32(&shared->generation)));
 }
 
 bool Launcher::StartWorker(const Role& role) {
@@ -216,13 +216,13 @@ const Role* Launcher::FindEnded() {
   return nullptr;
 }
 
-// Ends with every worker of the set gone, or with this process asked to end (the postmaster then stops the workers too).
+// Ends with every worker of the set gone, or with this process asked to end (the postmaster then stops the workers
+// too).
 void Launcher::StopSet() {
   pg_atomic_write_u32(&shared->can_write, 0);
   for (const Running& r : set_) TerminateBackgroundWorker(r.handle);
   for (const Running& r : set_) {
-    while (StatusOf(r.handle) != BGWH_STOPPED && !ShutdownAsked())
-      Sleep(kStopPoll_ms);
+    while (StatusOf(r.handle) != BGWH_STOPPED && !ShutdownAsked()) Sleep(kStopPoll_ms);
     pfree(r.handle);
   }
   set_.clear();
@@ -256,7 +256,8 @@ void Launcher::Pause(const std::string& why) {
 void Launcher::Wait() {
   long timeout_ms = kIdleInterval_ms;
   if (set_.empty() && wants_ != Wants::kNothing && !IsHalted())
-    timeout_ms = std::clamp<long>(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), not_before_), 0, kIdleInterval_ms);
+    timeout_ms =
+        std::clamp<long>(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), not_before_), 0, kIdleInterval_ms);
   pg_atomic_write_u32(&shared->watcher_sleeping, 1);
   pg_memory_barrier();
   if (pg_atomic_read_u32(&shared->apply_busy) != 0) {

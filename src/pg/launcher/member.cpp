@@ -1,9 +1,9 @@
 /*
  * member.cpp: the member's files of member.h, and what the postmaster publishes of them.
  *
- * Reading happens in every process, writing in the backend that runs create_cluster or join_cluster and, for the genesis,
- * in the consensus worker that has fetched it. A file is complete or absent: a crash leaves at most "*.tmp", which
- * nobody reads.
+ * Reading happens in every process, writing in the backend that runs create_cluster or join_cluster and, for the
+ * genesis, in the consensus worker that has fetched it. A file is complete or absent: a crash leaves at most "*.tmp",
+ * which nobody reads.
  */
 #include "dadbs/pg/member.h"
 
@@ -34,7 +34,7 @@ constexpr const char* kStaged = ".staged";
 
 [[noreturn]] void FailFile(const char* action, const std::string& path) {
   int const saved = errno;
-  int const sqlstate = saved == ENOSPC  ? ERRCODE_DISK_FULL
+  int const sqlstate = saved == ENOSPC   ? ERRCODE_DISK_FULL
                        : saved == EACCES ? ERRCODE_INSUFFICIENT_PRIVILEGE
                                          : ERRCODE_IO_ERROR;
   throw PgError(sqlstate, std::string("could not ") + action + " file \"" + path + "\": " + strerror(saved));

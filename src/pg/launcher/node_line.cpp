@@ -4,12 +4,12 @@
  * A node is described by one line, "name@host:port/ed25519:BASE64", which its owner sends to the founder by any channel
  * that keeps it unchanged: it holds no secret. What is checked here is only its form.
  */
-#include "dadbs/pg/member.h"
-
 #include <charconv>
 
+#include "dadbs/core/chain.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/member.h"
 
 extern "C" {
 #include "catalog/pg_collation.h"
@@ -74,8 +74,8 @@ bool ParseKey(std::string_view text, core::PublicKey* key) {
 
 std::string FormatKey(const core::PublicKey& key) {
   char encoded[kKeyTextBytes + 1];
-  int const n = pg_b64_encode(reinterpret_cast<const char*>(key.bytes.data()), core::PublicKey::kSize, encoded,
-                              sizeof(encoded));
+  int const n =
+      pg_b64_encode(reinterpret_cast<const char*>(key.bytes.data()), core::PublicKey::kSize, encoded, sizeof(encoded));
   DADBS_CHECK(n == kKeyTextBytes);
   return std::string(kKeyPrefix) + std::string(encoded, static_cast<size_t>(n));
 }
@@ -123,7 +123,8 @@ Environment ComputeEnvironment(const DatabaseFacts& facts) {
   if (!facts.icu_locale.empty()) env.emplace_back("icu_locale", facts.icu_locale);
   char const provider = facts.provider == "icu" ? COLLPROVIDER_ICU : COLLPROVIDER_LIBC;
   const char* const locale = provider == COLLPROVIDER_ICU ? facts.icu_locale.c_str() : facts.collate.c_str();
-  const char* const version = Call([&] { return const_cast<const char*>(get_collation_actual_version(provider, locale)); });
+  const char* const version =
+      Call([&] { return const_cast<const char*>(get_collation_actual_version(provider, locale)); });
   env.emplace_back("collation_version", version == nullptr ? "none" : version);
   env.emplace_back("block_size", std::to_string(BLCKSZ));
   env.emplace_back("name_length", std::to_string(NAMEDATALEN));

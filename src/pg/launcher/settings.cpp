@@ -2,11 +2,12 @@
  * settings.cpp: whether this server's settings let a member run. Asked when the extension is created, when a cluster
  * is created or joined, and by the launcher at each start, since settings may have changed since.
  */
-#include "dadbs/pg/member.h"
+#include "dadbs/pg/settings.h"
 
+#include "dadbs/core/chain.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/ipc.h"
-#include "dadbs/pg/settings.h"
+#include "dadbs/pg/member.h"
 
 extern "C" {
 #include "access/xlog.h"
@@ -57,10 +58,10 @@ std::vector<SettingProblem> FindSettingProblems() {
   else if (!IsDadbs(preload.substr(0, preload.find(','))))
     problems.push_back({"dadbs is not the first library in shared_preload_libraries", PreloadLine(preload)});
   if (wal_level < WAL_LEVEL_LOGICAL) problems.push_back({"wal_level is not logical", "wal_level = logical"});
-  if (max_replication_slots < 1)
-    problems.push_back({"max_replication_slots is 0", "max_replication_slots = 10"});
+  if (max_replication_slots < 1) problems.push_back({"max_replication_slots is 0", "max_replication_slots = 10"});
   if (max_worker_processes < kWorkersNeeded)
-    problems.push_back({"max_worker_processes is less than " + std::to_string(kWorkersNeeded), "max_worker_processes = 8"});
+    problems.push_back(
+        {"max_worker_processes is less than " + std::to_string(kWorkersNeeded), "max_worker_processes = 8"});
   if (!pgstat_track_counts) problems.push_back({"track_counts is off", "track_counts = on"});
   return problems;
 }
@@ -79,8 +80,7 @@ void RequireSettings() {
   std::string const what = JoinProblems(FindSettingProblems(), &lines);
   if (what.empty()) return;
   throw PgError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "this server's settings do not allow dadbs to run",
-                "What is missing: " + what + ".",
-                "Put into postgresql.conf, and restart the server:\n" + lines);
+                "What is missing: " + what + ".", "Put into postgresql.conf, and restart the server:\n" + lines);
 }
 
 }  // namespace dadbs::pg

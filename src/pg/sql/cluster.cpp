@@ -12,16 +12,15 @@
  * complete member. A failing rename is a WARNING: the call can be repeated.
  *
  * DROP EXTENSION in the shared database ends the membership: as its transaction commits member.conf is renamed to
- * member.conf.dropped and the launcher stops the workers. User tables stay, as ordinary tables; key, genesis and journal
- * stay as files. The history was in the extension's tables and is gone, so this server cannot take up its place in the
- * chain again: create_cluster and join_cluster refuse until the directory "dadbs" has been moved away, key included (a
- * key that votes again without its memory could vote twice).
+ * member.conf.dropped and the launcher stops the workers. User tables stay, as ordinary tables; key, genesis and
+ * journal stay as files. The history was in the extension's tables and is gone, so this server cannot take up its place
+ * in the chain again: create_cluster and join_cluster refuse until the directory "dadbs" has been moved away, key
+ * included (a key that votes again without its memory could vote twice).
  */
-#include "cluster_database.h"
-
 #include <algorithm>
 #include <set>
 
+#include "cluster_database.h"
 #include "dadbs/core/crypto.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
@@ -69,13 +68,13 @@ void CommitMember() {
   bool const placed = pending.retire ? RetireMemberConfig() : PlaceStagedMember();
   if (!placed) {
     int const saved = errno;
-    ereport(WARNING, (errcode(ERRCODE_IO_ERROR), errmsg("could not put the files in directory \"dadbs\" in place: %s",
-                                                        strerror(saved)),
+    ereport(WARNING, (errcode(ERRCODE_IO_ERROR),
+                      errmsg("could not put the files in directory \"dadbs\" in place: %s", strerror(saved)),
                       pending.retire ? errhint("Remove the file \"member.conf\" there and restart the server.")
                                      : errhint("Repeat the call.")));
   }
   if (placed || pending.retire) {
-    MemberState const state = pending.retire                                  ? MemberState::kUnconfigured
+    MemberState const state = pending.retire                            ? MemberState::kUnconfigured
                               : pending.identity.database == InvalidOid ? MemberState::kJoining
                                                                         : MemberState::kStarting;
     SetMemberState(state, "the launcher has not looked yet");
@@ -113,9 +112,10 @@ void OnObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int su
   });
   if (!mine) return;
   pending.retire = true;
-  ereport(NOTICE, (errmsg("this server will no longer be a member of its cluster"),
-                   errdetail("Tables and their data stay; the history goes with the extension. The journal, the genesis "
-                             "and the key stay in the directory \"dadbs\" of the data directory.")));
+  ereport(NOTICE,
+          (errmsg("this server will no longer be a member of its cluster"),
+           errdetail("Tables and their data stay; the history goes with the extension. The journal, the genesis "
+                     "and the key stay in the directory \"dadbs\" of the data directory.")));
 }
 
 void StagePending(const MemberConfig& config, core::ByteView genesis, const Identity& identity) {
@@ -137,7 +137,9 @@ std::vector<std::string> ArrayArgument(FunctionCallInfo fcinfo, int i, const cha
   Datum* elements = nullptr;
   bool* nulls = nullptr;
   int count = 0;
-  Call([&] { deconstruct_array(PG_GETARG_ARRAYTYPE_P(i), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count); });
+  Call([&] {
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(i), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+  });
   for (int k = 0; k < count; k++) {
     if (nulls[k])
       throw PgError(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string("argument \"") + name + "\" must not contain nulls");
@@ -178,10 +180,12 @@ void RequireNoMembership() {
 void RequireCanBecomeMember(const char* function) {
   RequireSettings();
   if (RecoveryInProgress())
-    throw PgError(ERRCODE_READ_ONLY_SQL_TRANSACTION, std::string(function) + " cannot run while this server is in recovery");
+    throw PgError(ERRCODE_READ_ONLY_SQL_TRANSACTION,
+                  std::string(function) + " cannot run while this server is in recovery");
   Call([&] { PreventInTransactionBlock(true, function); });
   if (GetTopTransactionIdIfAny() != InvalidTransactionId)
-    throw PgError(ERRCODE_ACTIVE_SQL_TRANSACTION, std::string(function) + " cannot run in a transaction that has written");
+    throw PgError(ERRCODE_ACTIVE_SQL_TRANSACTION,
+                  std::string(function) + " cannot run in a transaction that has written");
   RequireNoMembership();
 }
 
@@ -212,8 +216,7 @@ void CheckSchemas(const std::vector<std::string>& schemas) {
       throw PgError(ERRCODE_INVALID_NAME, "\"" + name + "\" is not the name of a schema");
     if (name.starts_with("pg_") || name == "information_schema" || name == "dadbs" || name == "dadbs_internal")
       throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "schema \"" + name + "\" cannot be shared");
-    if (!seen.insert(name).second)
-      throw PgError(ERRCODE_DUPLICATE_OBJECT, "schema \"" + name + "\" is named twice");
+    if (!seen.insert(name).second) throw PgError(ERRCODE_DUPLICATE_OBJECT, "schema \"" + name + "\" is named twice");
   }
 }
 
@@ -242,7 +245,8 @@ std::vector<core::Member> MakeMembers(const core::Member& self, const std::vecto
     members.push_back(std::move(member));
   }
   if (members.size() > core::kNodesMax)
-    throw PgError(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "a cluster has at most " + std::to_string(core::kNodesMax) + " members");
+    throw PgError(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                  "a cluster has at most " + std::to_string(core::kNodesMax) + " members");
   if (members.size() > 1 && self.address.empty())
     throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "this node's own name and address are missing", "",
                   "Give them as node => 'name@host:port'.");
@@ -251,7 +255,8 @@ std::vector<core::Member> MakeMembers(const core::Member& self, const std::vecto
   for (size_t i = 0; i < members.size(); i++) {
     core::Member& m = members[i];
     m.id = core::NodeId{static_cast<uint16_t>(i + 1)};
-    if (!names.insert(m.name).second) throw PgError(ERRCODE_DUPLICATE_OBJECT, "two members are named \"" + m.name + "\"");
+    if (!names.insert(m.name).second)
+      throw PgError(ERRCODE_DUPLICATE_OBJECT, "two members are named \"" + m.name + "\"");
     if (!addresses.insert(m.address).second)
       throw PgError(ERRCODE_DUPLICATE_OBJECT, "two members have the address \"" + m.address + "\"");
     if (!keys.insert(m.key).second)
@@ -276,7 +281,8 @@ core::Genesis MakeGenesis(std::vector<core::Member> members, std::vector<std::st
 
 void TellWhatIsShared(const core::Genesis& genesis, uint64 tables) {
   if (!genesis.schemas.empty())
-    return Notice("shared are the schemas " + DescribeSharedSchemas(genesis.schemas) + " and all that will be made there");
+    return Notice("shared are the schemas " + DescribeSharedSchemas(genesis.schemas) +
+                  " and all that will be made there");
   Notice("all schemas are shared, those that will be made later too: " + DescribeSharedSchemas({}) +
              (tables > 0 ? "; tables there: " + std::to_string(tables) : ""),
          "dadbs.set_local() keeps a table out before anything of it was shared; schemas => '{...}' limits sharing.");

@@ -59,8 +59,8 @@ constexpr const char* kTables = R"(
 constexpr const char* kLockTables = R"(
   SELECT pg_catalog.format('LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE', nspname, relname) FROM tables ORDER BY oid)";
 
-// As the first rule of sharing says: the primary key, else the first by name of the unique, immediate, complete indexes over
-// NOT NULL columns, else nothing.
+// As the first rule of sharing says: the primary key, else the first by name of the unique, immediate, complete indexes
+// over NOT NULL columns, else nothing.
 constexpr const char* kIdentifyTables = R"(
   SELECT pg_catalog.format('ALTER TABLE ONLY %I.%I REPLICA IDENTITY ', t.nspname, t.relname) ||
          CASE WHEN k.relname IS NULL THEN 'DEFAULT' ELSE pg_catalog.format('USING INDEX %I', k.relname) END
@@ -129,8 +129,8 @@ class Spi {
       Oid types[] = {TEXTARRAYOID};
       Datum* const elements = static_cast<Datum*>(palloc(sizeof(Datum) * (schemas.size() + 1)));
       for (size_t i = 0; i < schemas.size(); i++) elements[i] = CStringGetTextDatum(schemas[i].c_str());
-      Datum values[] = {
-          PointerGetDatum(construct_array(elements, static_cast<int>(schemas.size()), TEXTOID, -1, false, TYPALIGN_INT))};
+      Datum values[] = {PointerGetDatum(
+          construct_array(elements, static_cast<int>(schemas.size()), TEXTOID, -1, false, TYPALIGN_INT))};
       if (SPI_execute_with_args(sql.c_str(), 1, types, values, nullptr, false, 0) < 0)
         ereport(ERROR, (errmsg_internal("query failed: %s", sql.c_str())));
     });
@@ -138,7 +138,8 @@ class Spi {
   }
   void Statement(const std::string& sql) {
     Call([&] {
-      if (SPI_execute(sql.c_str(), false, 0) < 0) ereport(ERROR, (errmsg_internal("statement failed: %s", sql.c_str())));
+      if (SPI_execute(sql.c_str(), false, 0) < 0)
+        ereport(ERROR, (errmsg_internal("statement failed: %s", sql.c_str())));
     });
   }
 
@@ -182,7 +183,8 @@ std::vector<std::string> OccupiedSchemas(const std::vector<std::string>& only) {
 std::string DescribeSharedSchemas(const std::vector<std::string>& schemas) {
   Spi spi;
   std::string text;
-  for (const std::string& name : schemas.empty() ? spi.Query(With(" SELECT nspname FROM schemas ORDER BY 1"), schemas) : schemas)
+  for (const std::string& name :
+       schemas.empty() ? spi.Query(With(" SELECT nspname FROM schemas ORDER BY 1"), schemas) : schemas)
     text += (text.empty() ? "\"" : ", \"") + name + "\"";
   spi.Finish();
   return text;

@@ -14,10 +14,11 @@ DatabaseFacts ReadDatabaseFacts(std::string* database_name);
 std::vector<std::string> OccupiedSchemas(const std::vector<std::string>& only);
 // "public, sales": the schemas whose tables are shared now.
 std::string DescribeSharedSchemas(const std::vector<std::string>& schemas);
-// Shared schemas, and what superusers made in them, now belong to dadbs_owner; ordinary owners become roles of the group.
+// Shared schemas, and what superusers made in them, now belong to dadbs_owner; ordinary owners become roles of the
+// group.
 void TakeOver(const std::vector<std::string>& schemas);
-// A cluster of one takes its tables as they are: locks them against writers until the end of the transaction, gives each
-// its replica identity, and records definitions as of height 0. Returns how many tables.
+// A cluster of one takes its tables as they are: locks them against writers until the end of the transaction, gives
+// each its replica identity, and records definitions as of height 0. Returns how many tables.
 uint64 RecordBaseline(const std::vector<std::string>& schemas);
 
 // ProcessUtility hook: while this server joins, nothing new may come into a database that was found empty.

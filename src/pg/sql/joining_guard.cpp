@@ -2,12 +2,11 @@
  * joining_guard.cpp: keeps the database of a joining server empty.
  *
  * join_cluster has checked that nothing is there that would be shared, but the genesis, which says what is shared, may
- * come much later. What is created meanwhile would be here and nowhere else. So definitions are refused in that database until the
- * server is a member (then they are ordered) or joins no more; dropping, temporary tables and what is not in a schema (roles,
- * extensions, databases, ...) are not touched.
+ * come much later. What is created meanwhile would be here and nowhere else. So definitions are refused in that
+ * database until the server is a member (then they are ordered) or joins no more; dropping, temporary tables and what
+ * is not in a schema (roles, extensions, databases, ...) are not touched.
  */
 #include "cluster_database.h"
-
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
@@ -59,7 +58,8 @@ bool MakesObjects(Node* node) {
 }
 
 void OnUtility(PlannedStmt* statement, const char* text, bool read_only, ProcessUtilityContext context,
-               ParamListInfo params, QueryEnvironment* environment, DestReceiver* destination, QueryCompletion* completion) {
+               ParamListInfo params, QueryEnvironment* environment, DestReceiver* destination,
+               QueryCompletion* completion) {
   bool const joining = pg_atomic_read_u32(&shared->joining_database) == MyDatabaseId && OidIsValid(MyDatabaseId);
   if (joining && !creating_extension && MakesObjects(statement->utilityStmt))
     ereport(ERROR, (errcode(kErrNotReady), errmsg("nothing can be created while this database joins a cluster"),

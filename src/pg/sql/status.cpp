@@ -1,18 +1,18 @@
 /*
  * status.cpp: how this member and the others are: rows for dadbs.status and dadbs.nodes, and waiting until it is ready.
  *
- * Everything is read from shared memory, where the consensus worker, the apply worker and the launcher publish it; a copy
- * is taken under the lock and turned into rows after it.
+ * Everything is read from shared memory, where the consensus worker, the apply worker and the launcher publish it; a
+ * copy is taken under the lock and turned into rows after it.
  */
-#include "dadbs/pg/member.h"
-
 #include <algorithm>
 #include <memory>
 
+#include "dadbs/core/chain.h"
 #include "dadbs/core/quorum.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
+#include "dadbs/pg/member.h"
 #include "dadbs/pg/records.h"
 #include "dadbs/pg/settings.h"
 
@@ -82,7 +82,8 @@ Datum MemberStatus(FunctionCallInfo fcinfo) {
     size_t const members = member->genesis.members.size();
     uint64 const height = Read(&shared->delivered_height), applied = AppliedHeight();
     uint64 const network = std::max(Read(&shared->network_height), height);
-    auto const connected = std::count_if(s.nodes.begin(), s.nodes.end(), [](const NodeStatus& n) { return n.connected; });
+    auto const connected =
+        std::count_if(s.nodes.begin(), s.nodes.end(), [](const NodeStatus& n) { return n.connected; });
     row.Text(NodeName(core::NodeId{static_cast<uint16_t>(pg_atomic_read_u32(&shared->primary_id))}));
     row.Int64(Signed(Read(&shared->view))).Int32(static_cast<int32>(members));
     row.Int32(static_cast<int32>(core::QuorumSize(members))).Int32(static_cast<int32>(connected));
@@ -146,8 +147,9 @@ bool IsReady(MemberState state) {
 void ThrowIfHopeless(const Snapshot& s) {
   if (s.state == MemberState::kHalted) throw PgError(kErrHalted, "this member is halted", s.reason);
   if (s.state == MemberState::kJoining && pg_atomic_read_u32(&shared->join_refused) != 0)
-    throw PgError(kErrState, "this server cannot join the cluster", s.reason,
-                  "Call dadbs.join_cluster() again with the right arguments, or have the founder name this node as it is.");
+    throw PgError(
+        kErrState, "this server cannot join the cluster", s.reason,
+        "Call dadbs.join_cluster() again with the right arguments, or have the founder name this node as it is.");
   if (s.state == MemberState::kUnconfigured)
     throw PgError(kErrNotConfigured, "this server is not a member of a cluster", "",
                   "Call dadbs.create_cluster() or dadbs.join_cluster() first.");
