@@ -155,7 +155,7 @@ ProposalMessage Adversary::OtherProposal(NodeId self, const Signer& signer, cons
   if (is_new) {
     auto block = std::make_shared<Block>(*proposal.block);
     block->header.time_us += 1 + static_cast<int64_t>(random_->Below(3));
-    if (random_->Chance(0.5)) ChangeItems(block.get());
+    if (random_->Chance(0.7)) ChangeItems(block.get());
     const Digest hash = block->header.hash();
     it->second = {proposal.view, block, Vote(self, signer, Phase::kPrepare, block->header.height, hash).envelope};
     Remember(&hashes_[block->header.height], hash);
@@ -185,7 +185,8 @@ std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeI
                                         const Made& made) {
   std::vector<Message> result;
   if (const auto* m = std::get_if<ProposalMessage>(&message)) {
-    if (to.value % 2 == m->block->header.height.value % 2 || random_->Chance(0.4)) {
+    const uint64_t height = m->block->header.height.value;
+    if (height % 3 == 0 || to.value % 2 == height % 2) {  // to all, or to every other one
       result.push_back(OtherProposal(self, signer, *m));
       if (random_->Chance(0.3)) result.push_back(*m);
       return result;
