@@ -282,7 +282,8 @@ void Deriver::ReadChange(const core::RowChange& change, RowKeys* old_keys, RowKe
       // A key that is stored out of line is marked unchanged in the row and given in the old key.
       UniquePlan* const key = &plan->uniques[plan->key];
       for (int i = 0; i < key->count; i++)
-        if (!new_row.Read(key->attnos[i]))
+        // Read it first: a NULL in front, which only a liar sends, has kept ValueOf from it.
+        if (!new_row.Read(key->attnos[i]) && old_row.Read(key->attnos[i]))
           new_row.Fill(key->attnos[i], old_row.values[key->attnos[i] - 1], old_row.nulls[key->attnos[i] - 1]);
     }
     for (int i = 0; i < plan->unique_count; i++) new_out[i] = ValueOf(&plan->uniques[i], &new_row);

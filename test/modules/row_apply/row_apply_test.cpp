@@ -179,7 +179,7 @@ core::Bytes MakeChange(char op, Oid relation_id, HeapTuple old_row, HeapTuple ne
     TupleMaker new_key;
     MakeTuple(&new_key, new_row, columns, key ? key : bms_make_singleton(0), {});
     for (size_t i = 0; i < new_key.storage.size(); i++)
-      change.has_old_key |= new_key.storage[i] != old_tuple.storage[i];
+      change.has_old_key |= i >= old_tuple.storage.size() || new_key.storage[i] != old_tuple.storage[i];
     if (change.has_old_key) change.old_key = old_tuple.tuple;
   }
   core::Bytes const bytes = core::EncodeChange(change);

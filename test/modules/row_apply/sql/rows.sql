@@ -107,6 +107,20 @@ SELECT rt.try(rt.ins(ROW(1)::guarded), rt.upd(ROW(1)::guarded, ROW(2)::guarded))
 TABLE guarded;
 DROP TABLE guarded;
 DROP ROLE rt_owner;
+-- bytes of a liar: a NULL in the old key hides the column behind it, which the row says is unchanged
+CREATE TABLE pair (a text, b text, PRIMARY KEY (a, b));
+SELECT count(*) > 0 FROM rt.keys(rt.change('U', ROW(NULL, 'y')::pair, ROW('x', 'y')::pair, 'b'));
+SELECT rt.try(rt.change('U', ROW(NULL, 'y')::pair, ROW('x', 'y')::pair, 'b'));
+-- what a receive function calls an internal error is the value's fault
+CREATE TABLE document (id int PRIMARY KEY, j jsonb);
+SELECT rt.try(decode(replace(encode(rt.ins(ROW(1, '{}')::document), 'hex'), '017b7d', '027b7d'), 'hex'));
+-- and so is the SQLSTATE that somebody's function has chosen
+CREATE FUNCTION full_disk(i int) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS
+    $$ BEGIN IF i = 1 THEN RAISE 'full' USING ERRCODE = 'DA005'; END IF; RETURN true; END $$;
+CREATE TABLE judged (id int PRIMARY KEY CHECK (full_disk(id)));
+SELECT rt.try(rt.ins(ROW(1)::judged)), rt.try(rt.ins(ROW(2)::judged));
+DROP TABLE pair, document, judged;
+DROP FUNCTION full_disk(int);
 DROP TABLE plain, keyless, identity, counted, numbered;
 DROP SEQUENCE free_seq;
 DROP FUNCTION shout(), refuse();
