@@ -88,7 +88,7 @@ void CheckReference(const ColumnPlan* column, Datum value) {
                   errhint("Store the name of the object as text.")));
 }
 
-Datum ReadForm(ColumnPlan* column, const core::ColumnValue& value) {
+Datum Read(ColumnPlan* column, const core::ColumnValue& value) {
   switch (value.tag) {
     case 'b': return ReadBinary(column, value.bytes);
     case 't': return ReadText(column, value.bytes);
@@ -96,25 +96,6 @@ Datum ReadForm(ColumnPlan* column, const core::ColumnValue& value) {
       ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("a value is marked unchanged where there is no older one")));
   }
   pg_unreachable();
-}
-
-// Some receive functions call bad bytes an internal error (jsonb's version, tsvector, tsquery). That would pass for
-// this member's own trouble and be tried again for ever, on all members.
-Datum Read(ColumnPlan* column, const core::ColumnValue& value) {
-  MemoryContext const context = CurrentMemoryContext;
-  Datum volatile datum = 0;
-  PG_TRY();
-  { datum = ReadForm(column, value); }
-  PG_CATCH();
-  {
-    if (geterrcode() != ERRCODE_INTERNAL_ERROR) PG_RE_THROW();
-    MemoryContextSwitchTo(context);
-    ErrorData* const error = CopyErrorData();
-    FlushErrorState();
-    ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("%s", error->message)));
-  }
-  PG_END_TRY();
-  return datum;
 }
 
 }  // namespace

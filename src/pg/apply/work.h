@@ -50,7 +50,8 @@ struct Work {
   void Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail = "", std::string hint = "");
 };
 
-inline bool IsHalt(const PgError& e) { return e.sqlstate() == kErrHalted; }  // on purpose: not to be caught
+// On purpose: not to be caught. That a function raises this SQLSTATE halts nobody.
+inline bool IsHalt(const PgError& e) { return e.sqlstate() == kErrHalted && e.function != "exec_stmt_raise"; }
 
 // Whether an error says something about this member (out of memory, disk full, cancelled, deadlock, internal): such a one is
 // retried and never becomes a verdict.
