@@ -8,8 +8,8 @@
  * came. An error that arises outside of them (planning, a fastpath call) is rewritten where it is reported:
  * emit_log_hook (which Postgres calls only where log_min_messages lets errors through).
  *
- * The hooks also notice settings that must not change between a statement and COMMIT: track_counts and
- * session_replication_role.
+ * The hooks also notice settings that must not change between a statement and COMMIT: track_counts,
+ * session_replication_role and default_toast_compression.
  */
 #include "hold_internal.h"
 
@@ -18,6 +18,7 @@
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
+#include "access/toast_compression.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -64,6 +65,8 @@ void RethrowAsLost(MemoryContext context) {
 void NoteSettings() {
   if (unlikely(!pgstat_track_counts)) counts_were_off = true;
   if (unlikely(SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN)) replica_role_was_set = true;
+  // Whether a wide value fits into an index depends on how well it was compressed; the applier's method decides.
+  if (unlikely(default_toast_compression != TOAST_PGLZ_COMPRESSION)) replica_role_was_set = true;
 }
 
 void StartExecutor(QueryDesc* query, int flags) {

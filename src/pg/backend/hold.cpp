@@ -191,6 +191,8 @@ bool TakeTurn() {
                     errdetail("The transaction is replayed from its block.")));
     });
     return false;
+  } catch (const std::bad_alloc&) {
+    return false;  // an error would be a lie: the chain commits it
   }
   EnterLocalCommit();
   return true;

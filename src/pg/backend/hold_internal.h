@@ -48,7 +48,7 @@ void ClearDoom() noexcept;   // at its end
 void InstallDoomHooks();
 [[noreturn]] void ThrowLost();
 extern bool counts_were_off;           // something ran while track_counts was off
-extern bool replica_role_was_set;      // something ran under another session_replication_role
+extern bool replica_role_was_set;      // something ran under another session_replication_role, or toast compression
 
 // ---- wait.cpp: the slot, and waiting for what it says; hold.cpp: the transaction
 
