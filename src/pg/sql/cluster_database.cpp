@@ -57,7 +57,8 @@ constexpr const char* kTables = R"(
                       WHERE l.schema_name = s.nspname AND l.relation_name = c.relname)))";
 
 constexpr const char* kLockTables = R"(
-  SELECT pg_catalog.format('LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE', nspname, relname) FROM tables ORDER BY oid)";
+  SELECT pg_catalog.format('LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE', nspname, relname)
+  FROM tables ORDER BY oid)";
 
 // As the first rule of sharing says: the primary key, else the first by name of the unique, immediate, complete indexes
 // over NOT NULL columns, else nothing.
