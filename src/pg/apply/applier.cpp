@@ -1,19 +1,20 @@
 /*
  * applier.cpp: the way of a block through this member.
  *
- * For each transaction in order the apply worker decides (certify.cpp): refused, executed by the apply worker, or its turn
- * is passed to the local backend that waits with its rows in place.
+ * For each transaction in order the apply worker decides (certify.cpp): refused, executed by the apply worker, or its
+ * turn is passed to the local backend that waits with its rows in place.
  *
  * What the apply worker executes is gathered in a run (run.cpp), one local transaction over many positions, blocks
  * included. A run is optimistic: the first failure rolls it back, what was good in it is done again, and the one that
- * failed goes alone, where its failure becomes its verdict or, if it is this member's own, is retried. Consecutive local
- * transactions form a chain (chain.cpp), certified together, after the run before them is committed: visibility follows
- * positions. DDL goes alone: what it makes may not be used in the transaction that made it, and now() is its block's.
+ * failed goes alone, where its failure becomes its verdict or, if it is this member's own, is retried. Consecutive
+ * local transactions form a chain (chain.cpp), certified together, after the run before them is committed: visibility
+ * follows positions. DDL goes alone: what it makes may not be used in the transaction that made it, and now() is its
+ * block's.
  *
- * The certification index holds what is committed or as good as. What was executed in a run is: executed once more from the
- * same state it gives the same, so it stays in the index when the run is rolled back and done again, and it is never
- * certified twice (or it would conflict with itself). The links of a chain are taken back out if they end otherwise: until
- * then whoever clashes with one of them waits for the end of the chain.
+ * The certification index holds what is committed or as good as. What was executed in a run is: executed once more from
+ * the same state it gives the same, so it stays in the index when the run is rolled back and done again, and it is
+ * never certified twice (or it would conflict with itself). The links of a chain are taken back out if they end
+ * otherwise: until then whoever clashes with one of them waits for the end of the chain.
  *
  * A crash loses the open run. History and data were to be committed together, so the start finds the last position that
  * is there, and the journal still holds everything after it.
@@ -124,8 +125,8 @@ void Applier::Settle() {
 void Applier::NoteApplied(core::Prefix applied) {
   if (applied != core::PrefixWholeBlock(core::PrefixHeight(applied))) return;
   undurable_.emplace_back(core::PrefixHeight(applied), GetXLogInsertRecPtr());
-  // Where definitions have changed it stands there already (PublishSchemaPosition); otherwise it follows, so that schema
-  // bases stay in the window.
+  // Where definitions have changed it stands there already (PublishSchemaPosition); otherwise it follows, so that
+  // schema bases stay in the window.
   pg_atomic_write_u64(&shared->schema_position, applied.value);
 }
 

@@ -96,8 +96,9 @@ Applier::Decision Applier::ChooseExecutor(Work* work) const {
       Doom(work->waiter);
       break;
     case WaiterState::kStranger:
-      AnswerWaiter(work->waiter, {Outcome::kRefused, kErrConflict, "another transaction was ordered under this one's identity",
-                                  "", "Retry the transaction."});
+      AnswerWaiter(work->waiter,
+                   {Outcome::kRefused, kErrConflict, "another transaction was ordered under this one's identity", "",
+                    "Retry the transaction."});
       work->waiter = {};
       break;
     case WaiterState::kLetsGo:
@@ -120,8 +121,9 @@ void Applier::RefuseConflict(Work* work, const core::Conflict& conflict, Conflic
       message = "transaction claims to have seen positions that were not yet decided";
       break;
     default:
-      message = kind == kConflictSchema ? "a concurrent transaction changed the definition of a table that this one wrote"
-                                        : "a concurrent transaction committed changes of the same rows first";
+      message = kind == kConflictSchema
+                    ? "a concurrent transaction changed the definition of a table that this one wrote"
+                    : "a concurrent transaction committed changes of the same rows first";
       detail = "It stands in the chain at height " + std::to_string(conflict.with.height.value) + ", index " +
                std::to_string(conflict.with.index) + ".";
   }

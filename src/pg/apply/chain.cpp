@@ -1,10 +1,10 @@
 /*
  * chain.cpp: consecutive local transactions commit their own rows, each in its turn.
  *
- * All of a chain is certified before the first turn begins: against the index, and against the undecided ones before them,
- * so whatever becomes of one link does not change the verdict of a later one. The turns are granted together; each backend
- * waits for the one before it and wakes the next, and the apply worker sleeps until the last is done or one is lost. A lost
- * one is executed here, at its place, while the later ones wait.
+ * All of a chain is certified before the first turn begins: against the index, and against the undecided ones before
+ * them, so whatever becomes of one link does not change the verdict of a later one. The turns are granted together;
+ * each backend waits for the one before it and wakes the next, and the apply worker sleeps until the last is done or
+ * one is lost. A lost one is executed here, at its place, while the later ones wait.
  */
 #include "applier.h"
 #include "dadbs/pg/errors.h"

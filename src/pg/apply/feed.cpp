@@ -8,7 +8,8 @@ namespace dadbs::pg {
 using core::Batch;
 using core::BatchHeader;
 
-Feed::Outcome Feed::Next(storage::JournalPosition limit, std::shared_ptr<const DeliveredBlock>* out, std::string* error) {
+Feed::Outcome Feed::Next(storage::JournalPosition limit, std::shared_ptr<const DeliveredBlock>* out,
+                         std::string* error) {
   storage::Error failure;
   for (;;) {
     if (!reader_) reader_ = storage::JournalReader::Open(directory_, &failure);

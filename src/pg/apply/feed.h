@@ -1,9 +1,9 @@
 /*
  * feed.h: the chain as the apply worker reads it, block by block, from the journal behind the consensus worker.
  *
- * Batches stand in the journal before the block that names them and are kept by digest until then. What can never be named
- * any more (delivered, or of a closed incarnation) is dropped, so that memory holds no more than what is in flight. Nothing
- * here knows Postgres: errors are returned.
+ * Batches stand in the journal before the block that names them and are kept by digest until then. What can never be
+ * named any more (delivered, or of a closed incarnation) is dropped, so that memory holds no more than what is in
+ * flight. Nothing here knows Postgres: errors are returned.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /*
  * history.cpp: the insert-only rows of dadbs_internal that say what was applied.
  *
- * Called by the apply worker for its runs and by a client's backend in its turn, always inside the local transaction that
- * carries the data. Inserts go straight to heap and indexes: no executor, no triggers, no permission check (the tables are
- * ours), nothing of the session's settings can interfere. DoNotReplicateId stands in the rows' WAL records only while
- * they are written, so that the transaction of a client stays decodable.
+ * Called by the apply worker for its runs and by a client's backend in its turn, always inside the local transaction
+ * that carries the data. Inserts go straight to heap and indexes: no executor, no triggers, no permission check (the
+ * tables are ours), nothing of the session's settings can interfere. DoNotReplicateId stands in the rows' WAL records
+ * only while they are written, so that the transaction of a client stays decodable.
  */
 #include <memory>
 #include <string>

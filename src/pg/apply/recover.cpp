@@ -84,9 +84,11 @@ Answer AnswerOf(int64 verdict, std::string sqlstate, std::string message) {
 Recovered RecoverPosition() {
   Recovered r;
   BeginReading();
-  Query("SELECT height, (SELECT coalesce(sum(transaction_count), 0) FROM dadbs_internal.batch x WHERE x.height = b.height),"
-        " (SELECT max(index)::bigint FROM dadbs_internal.transaction t WHERE t.height = b.height)"
-        " FROM dadbs_internal.block b ORDER BY height DESC LIMIT 1");
+  Query(
+      "SELECT height, (SELECT coalesce(sum(transaction_count), 0) FROM dadbs_internal.batch x WHERE x.height = "
+      "b.height),"
+      " (SELECT max(index)::bigint FROM dadbs_internal.transaction t WHERE t.height = b.height)"
+      " FROM dadbs_internal.block b ORDER BY height DESC LIMIT 1");
   if (SPI_processed > 0) {
     core::Height const height{static_cast<uint64_t>(NumberAt(0, 1, 0))};
     int64 const count = NumberAt(0, 2, 0);
@@ -138,11 +140,15 @@ void AnswerFromHistory(core::NodeId self) {
     SpinLockRelease(&slot->mutex);
     if (!waits || id.origin != self || id.number == 0) continue;
     BeginReading();
-    Query("SELECT t.verdict::bigint, t.sqlstate, t.message FROM dadbs_internal.batch b JOIN dadbs_internal.transaction t"
-          " ON t.height = b.height AND t.number = " + std::to_string(id.number) + " AND t.origin = b.origin"
-          " AND t.incarnation = b.incarnation WHERE b.origin = " + std::to_string(id.origin.value) +
-          " AND b.incarnation = " + std::to_string(id.incarnation) + " AND b.first_number <= " + std::to_string(id.number) +
-          " AND b.first_number + b.transaction_count > " + std::to_string(id.number));
+    Query(
+        "SELECT t.verdict::bigint, t.sqlstate, t.message FROM dadbs_internal.batch b JOIN dadbs_internal.transaction t"
+        " ON t.height = b.height AND t.number = " +
+        std::to_string(id.number) +
+        " AND t.origin = b.origin"
+        " AND t.incarnation = b.incarnation WHERE b.origin = " +
+        std::to_string(id.origin.value) + " AND b.incarnation = " + std::to_string(id.incarnation) +
+        " AND b.first_number <= " + std::to_string(id.number) + " AND b.first_number + b.transaction_count > " +
+        std::to_string(id.number));
     if (SPI_processed > 0) AnswerWaiter(waiter, AnswerOf(NumberAt(0, 1, 0), TextAt(0, 2), TextAt(0, 3)));
     EndReading();
   }

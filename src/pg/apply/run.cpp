@@ -1,9 +1,10 @@
 /*
  * run.cpp: positions that the apply worker executes itself, gathered into one local transaction.
  *
- * A run holds block rows, refused transactions (their verdict's row) and executed ones (rows and data), in position order.
- * Nothing of it counts before its commit: then the index remembers the keys, applied is stepped, and those who wait for an
- * outcome get it. When something in it fails, the local transaction is rolled back; verdicts found before are kept.
+ * A run holds block rows, refused transactions (their verdict's row) and executed ones (rows and data), in position
+ * order. Nothing of it counts before its commit: then the index remembers the keys, applied is stepped, and those who
+ * wait for an outcome get it. When something in it fails, the local transaction is rolled back; verdicts found before
+ * are kept.
  */
 #include <algorithm>
 
@@ -257,7 +258,8 @@ void Applier::BackOff(const PgError& e, int* attempt) const {
   long const wait_ms = std::min(kBackOffMaxMs, kBackOffFirstMs << std::min(*attempt, 10));
   Call([&] {
     if (speak)
-      ereport(LOG, (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()), errdetail("Attempt %d.", *attempt)));
+      ereport(LOG,
+              (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()), errdetail("Attempt %d.", *attempt)));
     (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();

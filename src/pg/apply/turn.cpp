@@ -2,8 +2,8 @@
  * turn.cpp: both sides of the turn (see dadbs/pg/apply.h for the protocol).
  *
  * Every transition is made under the slot's spinlock by comparing (procno, hold, state); nothing but plain memory is
- * touched while it is held, latches are set after its release. `doomed` takes a turn back for as long as the backend has
- * not entered the commit. A backend that dies leaves through LoseTurn, so a position whose slot has left kTurn and
+ * touched while it is held, latches are set after its release. `doomed` takes a turn back for as long as the backend
+ * has not entered the commit. A backend that dies leaves through LoseTurn, so a position whose slot has left kTurn and
  * kCommitting without applied having been stepped is lost, and the apply worker replays it: the order of stores in
  * FinishTurn (applied first, then the state) makes that test safe.
  */
@@ -53,14 +53,15 @@ class SlotLock {  // no Postgres call and no throw while one lives
   BackendSlot* slot_;
 };
 
-// The successor, or the apply worker where there is none or it has lost its turn meanwhile. (If it loses it after this look,
-// it wakes the apply worker itself.)
+// The successor, or the apply worker where there is none or it has lost its turn meanwhile. (If it loses it after this
+// look, it wakes the apply worker itself.)
 void WakeNext(int next_procno, core::Position position) noexcept {
   bool waits = false;
   if (next_procno >= 0) {
     BackendSlot* const next = SlotOf(next_procno);
     SlotLock lock(next);
-    waits = next->state == SlotState::kTurn && next->height == position.height.value && next->index == position.index + 1;
+    waits =
+        next->state == SlotState::kTurn && next->height == position.height.value && next->index == position.index + 1;
   }
   if (waits)
     WakeSlot(next_procno);
@@ -158,7 +159,8 @@ void LocalWaiters::Scan(core::NodeId self) {
   waiters_.clear();
   for (int procno = 0; procno < shared->slot_count; procno++) {
     BackendSlot* const slot = SlotOf(procno);
-    if (slot->id_origin != self.value || !Waits(*slot)) continue;  // a glance without the lock; looked at again under it
+    if (slot->id_origin != self.value || !Waits(*slot))
+      continue;  // a glance without the lock; looked at again under it
     Key key{};
     LocalWaiter waiter;
     {

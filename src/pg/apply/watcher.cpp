@@ -1,21 +1,21 @@
 /*
  * watcher.cpp: clears the way of the holder of the turn. Runs in the launcher, which is never asleep on a lock.
  *
- * The holder is the apply worker, or the backend whose position is next. When it sleeps on a heavyweight lock, everybody who
- * stands before it (holding a conflicting lock, or queued for one ahead of it) has to let go, since its position is lower
- * than any that they can get:
+ * The holder is the apply worker, or the backend whose position is next. When it sleeps on a heavyweight lock,
+ * everybody who stands before it (holding a conflicting lock, or queued for one ahead of it) has to let go, since its
+ * position is lower than any that they can get:
  *
- *   executing               doomed for its present transaction, and told so by a ladder in time: SIGINT (a statement that
- *                           runs or waits ends; an idle session doesn't notice, but its next statement fails), the signal
- *                           of a recovery conflict (40001; an idle transaction ends with its session), SIGTERM
+ *   executing               doomed for its present transaction, and told so by a ladder in time: SIGINT (a statement
+ *                           that runs or waits ends; an idle session doesn't notice, but its next statement fails), the
+ *                           signal of a recovery conflict (40001; an idle transaction ends with its session), SIGTERM
  *   capturing, handed over  doomed, and its latch: it aborts internally, the chain decides about it
  *   turn                    the same while it waits for its predecessor, that is with a higher position
  *   committing              waited for
  *   autovacuum              SIGINT
  *   prepared transaction    can't be told: dadbs.status says that it stands in the way
  *
- * A signal is only sent while the process is still in the transaction that is in the way: each step looks at pid and local
- * transaction id again, and each step is taken once.
+ * A signal is only sent while the process is still in the transaction that is in the way: each step looks at pid and
+ * local transaction id again, and each step is taken once.
  */
 #include <algorithm>
 #include <vector>
@@ -184,7 +184,8 @@ void Clear(const Blocker& blocker, uint64 position) {
   if (blocker.prepared) return SetApplyReason("a prepared transaction holds a lock that the next position needs: "
                                               "commit it or roll it back (see pg_prepared_xacts)");
   PGPROC* const proc = BackendPidGetProc(blocker.pid);
-  if (proc == nullptr || proc == shared->apply || proc == shared->capture || proc->pgprocno >= shared->slot_count) return;
+  if (proc == nullptr || proc == shared->apply || proc == shared->capture || proc->pgprocno >= shared->slot_count)
+    return;
   bool const autovacuum = (proc->statusFlags & PROC_IS_AUTOVACUUM) != 0;
   if (autovacuum || DoomBlocker(proc, position)) ClimbLadder(proc, autovacuum);
 }

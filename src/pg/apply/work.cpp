@@ -23,7 +23,8 @@ void Work::Refuse(core::Verdict v, int sqlstate, std::string message, std::strin
 
 namespace {
 
-// An error that a function raised by itself, whatever SQLSTATE it claims: the innermost frame is a RAISE (lc_messages is C).
+// An error that a function raised by itself, whatever SQLSTATE it claims: the innermost frame is a RAISE (lc_messages
+// is C).
 bool IsRaised(const PgError& e) {
   std::string_view const innermost = std::string_view(e.context).substr(0, e.context.find('\n'));
   return innermost.starts_with("PL/pgSQL function ") && innermost.ends_with(" at RAISE");
@@ -50,7 +51,8 @@ bool IsOwnFailure(const PgError& e) {
 
 void RefuseByError(Work* work, const PgError& e) {
   bool const invalid = dynamic_cast<const InvalidWriteSet*>(&e) != nullptr;
-  work->Refuse(invalid ? core::Verdict::kInvalid : core::Verdict::kRejected, e.sqlstate(), e.message(), e.detail(), e.hint());
+  work->Refuse(invalid ? core::Verdict::kInvalid : core::Verdict::kRejected, e.sqlstate(), e.message(), e.detail(),
+               e.hint());
 }
 
 }  // namespace dadbs::pg

@@ -53,8 +53,8 @@ struct Work {
 // On purpose: not to be caught. That a function raises this SQLSTATE halts nobody.
 inline bool IsHalt(const PgError& e) { return e.sqlstate() == kErrHalted && e.function != "exec_stmt_raise"; }
 
-// Whether an error says something about this member (out of memory, disk full, cancelled, deadlock, internal): such a one is
-// retried and never becomes a verdict.
+// Whether an error says something about this member (out of memory, disk full, cancelled, deadlock, internal): such a
+// one is retried and never becomes a verdict.
 bool IsOwnFailure(const PgError& e);
 
 // The verdict that an error raised by the transaction's own execution means. Not for own failures.

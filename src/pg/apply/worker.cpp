@@ -2,8 +2,8 @@
  * worker.cpp: the apply worker's process: environment, start, loop.
  *
  * A dynamic background worker in the shared database, one of the set that the launcher starts. It follows the journal
- * behind the consensus worker and carries the chain out (applier.cpp). Whatever it evaluates must give the same on every
- * member, so its settings are fixed here, above anything that a configuration file, database or role says.
+ * behind the consensus worker and carries the chain out (applier.cpp). Whatever it evaluates must give the same on
+ * every member, so its settings are fixed here, above anything that a configuration file, database or role says.
  *
  * Start: turns that an earlier worker set granted are taken back first and those that are committing waited for, since
  * after that nobody but this process steps the applied position. Then the history says where to go on, and the index
@@ -47,19 +47,46 @@ struct Setting {
   const char* value;
 };
 constexpr Setting kEnvironment[] = {
-    {"TimeZone", "UTC"}, {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"extra_float_digits", "1"},
-    {"bytea_output", "hex"}, {"xmlbinary", "base64"}, {"xmloption", "content"}, {"array_nulls", "on"},
-    {"standard_conforming_strings", "on"}, {"backslash_quote", "safe_encoding"}, {"transform_null_equals", "off"},
-    {"quote_all_identifiers", "off"}, {"escape_string_warning", "off"}, {"default_text_search_config", "pg_catalog.simple"},
-    {"lc_messages", "C"}, {"lc_monetary", "C"}, {"lc_numeric", "C"}, {"lc_time", "C"}, {"search_path", "pg_catalog"},
-    {"row_security", "off"}, {"check_function_bodies", "off"}, {"default_tablespace", ""}, {"temp_tablespaces", ""},
-    {"default_table_access_method", "heap"}, {"default_toast_compression", "pglz"}, {"password_encryption", "scram-sha-256"},
-    {"default_transaction_isolation", "read committed"}, {"default_transaction_read_only", "off"},
-    {"default_transaction_deferrable", "off"}, {"session_replication_role", "origin"}, {"jit", "off"},
-    {"max_parallel_workers_per_gather", "0"}, {"synchronous_commit", "off"}, {"statement_timeout", "0"},
-    {"lock_timeout", "0"}, {"idle_in_transaction_session_timeout", "0"}, {"idle_session_timeout", "0"},
+    {"TimeZone", "UTC"},
+    {"DateStyle", "ISO, YMD"},
+    {"IntervalStyle", "postgres"},
+    {"extra_float_digits", "1"},
+    {"bytea_output", "hex"},
+    {"xmlbinary", "base64"},
+    {"xmloption", "content"},
+    {"array_nulls", "on"},
+    {"standard_conforming_strings", "on"},
+    {"backslash_quote", "safe_encoding"},
+    {"transform_null_equals", "off"},
+    {"quote_all_identifiers", "off"},
+    {"escape_string_warning", "off"},
+    {"default_text_search_config", "pg_catalog.simple"},
+    {"lc_messages", "C"},
+    {"lc_monetary", "C"},
+    {"lc_numeric", "C"},
+    {"lc_time", "C"},
+    {"search_path", "pg_catalog"},
+    {"row_security", "off"},
+    {"check_function_bodies", "off"},
+    {"default_tablespace", ""},
+    {"temp_tablespaces", ""},
+    {"default_table_access_method", "heap"},
+    {"default_toast_compression", "pglz"},
+    {"password_encryption", "scram-sha-256"},
+    {"default_transaction_isolation", "read committed"},
+    {"default_transaction_read_only", "off"},
+    {"default_transaction_deferrable", "off"},
+    {"session_replication_role", "origin"},
+    {"jit", "off"},
+    {"max_parallel_workers_per_gather", "0"},
+    {"synchronous_commit", "off"},
+    {"statement_timeout", "0"},
+    {"lock_timeout", "0"},
+    {"idle_in_transaction_session_timeout", "0"},
+    {"idle_session_timeout", "0"},
     // The other one in a deadlock is to find it first; the watcher is faster than both.
-    {"deadlock_timeout", "600000"}, {"application_name", "dadbs apply"},
+    {"deadlock_timeout", "600000"},
+    {"application_name", "dadbs apply"},
 };
 
 void FixEnvironment() {
@@ -79,7 +106,8 @@ void ClearOnExit(int, Datum) {
 
 bool Sleep(long timeout_ms) {  // false: nobody has set the latch
   return Call([&] {
-    int const events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, PG_WAIT_EXTENSION);
+    int const events =
+        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
     return (events & WL_LATCH_SET) != 0;
   });

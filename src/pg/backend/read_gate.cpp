@@ -1,11 +1,11 @@
 /*
  * read_gate.cpp: after a start, no read of a table is answered before what the journal holds is applied.
  *
- * The server recovers to what Postgres had made durable; what it had acknowledged may be a little more (local commits are
- * asynchronous, the journal is the commit log) and is replayed by the apply worker. Until then every statement of a client
- * that names a relation of a user's schema waits in parse analysis, before the snapshot that it runs under is taken; where
- * the transaction's one snapshot is older than the end of the wait, 40001. Catalogs and dadbs's own views are
- * always readable, so that it can be seen what the member waits for.
+ * The server recovers to what Postgres had made durable; what it had acknowledged may be a little more (local commits
+ * are asynchronous, the journal is the commit log) and is replayed by the apply worker. Until then every statement of a
+ * client that names a relation of a user's schema waits in parse analysis, before the snapshot that it runs under is
+ * taken; where the transaction's one snapshot is older than the end of the wait, 40001. Catalogs and dadbs's own views
+ * are always readable, so that it can be seen what the member waits for.
  */
 #include <string>
 
@@ -103,9 +103,11 @@ void WaitForReplay() {
   }
   PG_END_TRY();
   if (IsolationUsesXactSnapshot() && FirstSnapshotSet)
-    ereport(ERROR, (errcode(kErrConflict),
-                    errmsg("the snapshot of this transaction is older than what this member had acknowledged before its start"),
-                    errhint("Retry the transaction.")));
+    ereport(
+        ERROR,
+        (errcode(kErrConflict),
+         errmsg("the snapshot of this transaction is older than what this member had acknowledged before its start"),
+         errhint("Retry the transaction.")));
 }
 
 void GateReads(ParseState* pstate, Query* query, JumbleState* jumble) {
