@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 using test::TestBlock;
 using test::TestCluster;
 
-const fs::path kTestDirectory = fs::path(__FILE__).parent_path();
+const fs::path kTestDirectory = fs::path(DADBS_SOURCE_DIR) / "test" / "unit";
 const fs::path kDocument = kTestDirectory / "../../docs/chain-format.md";
 const fs::path kExport = kTestDirectory / "data/chain_example.json";
 constexpr char kBegin[] = "<!-- example: begin -->\n";
