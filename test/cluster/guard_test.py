@@ -56,6 +56,7 @@ def refused_with_a_hint(c):
     refused("0A000", "BEGIN", "INSERT INTO r VALUES (1, 1)", "PREPARE TRANSACTION 'x'") if int(
         c.value(1, "SHOW max_prepared_transactions")) else None
     refused("0A000", "CREATE UNLOGGED TABLE u (a int)")
+    refused("0A000", "CREATE TABLE z (a int PRIMARY KEY, v text COMPRESSION lz4)")
     refused("0A000", "ALTER TABLE r SET UNLOGGED")
     refused("0A000", "ALTER TABLE r REPLICA IDENTITY FULL")
     refused("0A000", "CREATE TABLE x AS SELECT * FROM r")
