@@ -497,7 +497,7 @@ void KeepReplicaIdentities(List* written) {
   foreach (cell, written) {
     Oid const oid = OidOf(static_cast<RelName*>(lfirst(cell)));
     if (!OidIsValid(oid) || !IsSharedRelation(oid)) continue;
-    Relation relation = table_open(oid, AccessShareLock);
+    Relation relation = OpenLookedUp(oid);
     bool const good = HasWantedReplicaIdentity(relation);
     ReplicaIdentity const wanted = WantedReplicaIdentity(relation);
     table_close(relation, NoLock);

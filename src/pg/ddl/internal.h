@@ -79,6 +79,9 @@ void CheckTaken(Node* statement, bool inside);
 // What a session may not do locally because it would come between the members (H5).
 void CheckLocal(Node* statement);
 [[noreturn]] void RaiseNotTaken(const char* what, const char* hint);
+// Opens a relation that was looked up without a lock. In a session it may have been dropped since, at a position of the
+// chain: 40001.
+Relation OpenLookedUp(Oid relation);
 
 // -- execute.cpp
 // Runs the statement in the current transaction as every member will. `position`: null inside a session's

@@ -32,10 +32,19 @@ extern "C" {
 }
 
 namespace dadbs::pg::ddl {
+
+Relation OpenLookedUp(Oid relation) {
+  Relation const opened = try_table_open(relation, AccessShareLock);
+  if (opened == nullptr)
+    ereport(ERROR, (errcode(kErrConflict), errmsg("a table was dropped while its definition was being changed"),
+                    errdetail("A concurrent transaction of the group dropped it."), errhint("Retry the transaction.")));
+  return opened;
+}
+
 namespace {
 
 bool HoldsRows(Oid relation_id) {
-  Relation relation = table_open(relation_id, AccessShareLock);
+  Relation relation = OpenLookedUp(relation_id);
   bool holds = false;
   if (relation->rd_rel->relkind == RELKIND_RELATION) {
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -126,7 +135,7 @@ void CheckAlterType(Oid relation_id, const AlterTableCmd* cmd) {
   auto* column = castNode(ColumnDef, cmd->def);
   AttrNumber const number = get_attnum(relation_id, cmd->name);
   if (number <= 0) return;
-  Relation relation = table_open(relation_id, AccessShareLock);
+  Relation relation = OpenLookedUp(relation_id);
   ParseState* state = make_parsestate(nullptr);
   ParseNamespaceItem* item = addRangeTableEntryForRelation(state, relation, AccessShareLock, nullptr, false, true);
   addNSItemToQuery(state, item, false, true, true);
