@@ -9,6 +9,7 @@ suite = Suite("basic", port=7700)
 @suite.test
 def write_on_one_read_on_all(c):
     c.run(1, "CREATE TABLE t (id int PRIMARY KEY, v text)")
+    c.settle()
     for i in c.members():
         c.run(i, f"INSERT INTO t VALUES ({i}, 'from m{i}')")
     c.settle()

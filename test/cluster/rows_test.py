@@ -108,6 +108,7 @@ def references_to_objects(c):
 @suite.test
 def keys_of_tables(c):
     c.run(1, "CREATE TABLE keyless (a int, b int)", "INSERT INTO keyless VALUES (1, 1), (2, 2)")
+    c.settle()
     equal(sqlstate(lambda: c.run(2, "UPDATE keyless SET b = 3")), "55000", "UPDATE without a key")
     equal(sqlstate(lambda: c.run(2, "DELETE FROM keyless")), "55000", "DELETE without a key")
     c.settle()
