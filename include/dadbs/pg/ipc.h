@@ -184,7 +184,7 @@ struct Shared {
   char apply_reason[kReasonBytes];    // "block 7 is retried: ..." or empty; under lock
   pg_atomic_uint32 apply_busy;        // something may wait for a lock: the watcher looks
   pg_atomic_uint32 watcher_sleeping;
-  pg_atomic_uint64 turn_waiting_pid;  // for stat_activity
+  pg_atomic_uint64 turn_waiting_pid;  // whose turn apply waits for; 0: nobody's. The watcher looks
   StageStat stages[kStages];
   pg_atomic_uint64 conflicts[kConflictKinds];
   pg_atomic_uint64 transactions_committed, transactions_lost, internal_aborts, fast_path_commits, replayed_local;
