@@ -177,5 +177,40 @@ def money_is_conserved(c):
         check(len(stored) == len(acknowledged), f"member {i} has {len(stored)} transfers, {len(acknowledged)} acknowledged")
 
 
+@suite.test
+def lost_while_commit_is_parsed(c):
+    """The signal comes between the arrival of COMMIT and its command: the error must end the block, as COMMIT always does."""
+    c.run(1, "CREATE TABLE parsed (id int PRIMARY KEY, n int)")
+    c.run(1, "INSERT INTO parsed SELECT g, 0 FROM generate_series(1, 40) g")
+    c.settle()
+    long_commit = "COMMIT" + " " * (24 << 20)  # reading and parsing it takes a good while
+    quiet = dict(options="-c log_min_error_statement=panic")
+
+    def begin(k):
+        connection = c.connect(2, **quiet)
+        connection.cursor().execute("BEGIN")
+        connection.cursor().execute(f"UPDATE parsed SET n = 1 WHERE id = {k}")
+        return connection
+
+    slow = begin(40)
+    began = time.monotonic()
+    slow.cursor().execute(long_commit)
+    duration = time.monotonic() - began
+    lost = 0
+    for k in range(1, 13):
+        slow = begin(k)
+        other = threading.Timer(duration * k / 13, c.run, (1, f"UPDATE parsed SET n = 2 WHERE id = {k}"))
+        other.start()
+        state = sqlstate(lambda: slow.cursor().execute(long_commit))
+        other.join()
+        if state == CONFLICT and not slow.closed:
+            lost += 1
+            equal(slow.info.transaction_status, psycopg2.extensions.TRANSACTION_STATUS_IDLE, f"the block, in try {k}")
+        else:  # None: its connection was ended, since the signal found it idle
+            check(state in (None, CONFLICT) or slow.closed, f"SQLSTATE {state}")
+        slow.close()
+    check(lost > 0, "no COMMIT was lost")
+
+
 if __name__ == "__main__":
     suite.main()

@@ -281,6 +281,6 @@ class Suite:
         print("#   " + cluster.command("status", check_exit=False).replace("\n", "\n#   "))
         for i in cluster.members():
             try:
-                print(f"# log of member {i}:\n" + "\n".join("#   " + x for x in cluster.log(i).splitlines()[-12:]), flush=True)
+                print(f"# log of member {i}:\n" + "\n".join("#   " + x[:400] for x in cluster.log(i).splitlines()[-12:]), flush=True)
             except OSError:
                 pass

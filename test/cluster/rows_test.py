@@ -315,8 +315,7 @@ TRIGGER_STATEMENTS = [
 ]
 
 
-# Long form: once in several runs a client found its transaction aborted (25P02) by an error that it had not seen.
-@(suite.test if LONG else lambda function: function)
+@suite.test
 def triggers_and_settings(c):
     """Ordinary triggers fire where the statement runs, once; replica sessions and disabled triggers stay alike everywhere."""
     for statement in TRIGGERS.strip().split(";\nCREATE"):

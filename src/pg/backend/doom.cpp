@@ -8,6 +8,10 @@
  * came. An error that arises outside of them (planning, a fastpath call) is rewritten where it is reported:
  * emit_log_hook (which Postgres calls only where log_min_messages lets errors through).
  *
+ * A COMMIT (or ROLLBACK) always ends the transaction block, whatever comes of it, and clients count on that: some don't
+ * look at the state that the server reports with the error and send no ROLLBACK. A signal that arrives while COMMIT is
+ * parsed, before its command runs, would leave an aborted block behind: the same hook closes it.
+ *
  * The hooks also notice settings that must not change between a statement and COMMIT: track_counts,
  * session_replication_role and default_toast_compression.
  */
@@ -23,6 +27,7 @@ extern "C" {
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "pgstat.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 }
 
@@ -44,10 +49,33 @@ ExecutorRun_hook_type previous_executor_run = nullptr;
 ExecutorFinish_hook_type previous_executor_finish = nullptr;
 ProcessUtility_hook_type previous_process_utility = nullptr;
 emit_log_hook_type previous_emit_log = nullptr;
+bool block_is_ending = false;  // the command of COMMIT or ROLLBACK has run, in this transaction
 
 bool CausedBySignal(int sqlstate) {
   return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE ||
          sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+bool EndsBlock(const Node* statement) {
+  auto const kind = reinterpret_cast<const TransactionStmt*>(statement)->kind;
+  return kind == TRANS_STMT_COMMIT || kind == TRANS_STMT_ROLLBACK || kind == TRANS_STMT_PREPARE;
+}
+
+// Past white space and comments.
+void SkipSpace(const char** text) {
+  const char*& at = *text;
+  for (;;) {
+    if (isspace(static_cast<unsigned char>(*at))) {
+      at++;
+    } else if (at[0] == '-' && at[1] == '-') {
+      at += strcspn(at, "\n");
+    } else if (at[0] == '/' && at[1] == '*') {
+      const char* const end = strstr(at + 2, "*/");
+      at = end != nullptr ? end + 2 : at + strlen(at);
+    } else {
+      return;
+    }
+  }
 }
 
 void RaiseLost() {
@@ -115,6 +143,7 @@ void RunUtility(PlannedStmt* statement, const char* text, bool read_only_tree, P
                 ParamListInfo params, QueryEnvironment* environment, DestReceiver* dest, QueryCompletion* completion) {
   MemoryContext const memory = CurrentMemoryContext;
   NoteSettings();
+  if (IsA(statement->utilityStmt, TransactionStmt)) block_is_ending = EndsBlock(statement->utilityStmt);
   PG_TRY();
   {
     if (previous_process_utility)
@@ -127,6 +156,29 @@ void RunUtility(PlannedStmt* statement, const char* text, bool read_only_tree, P
     RethrowAsLost(memory);
   }
   PG_END_TRY();
+}
+
+// COMMIT, END, ROLLBACK or ABORT [WORK | TRANSACTION] [AND [NO] CHAIN], and nothing behind it.
+bool AsksForEnd(const char* text) {
+  std::string word;
+  bool first = true;
+  for (SkipSpace(&text); *text != '\0' && *text != ';'; SkipSpace(&text)) {
+    word.clear();
+    while (isalpha(static_cast<unsigned char>(*text)))
+      word += static_cast<char>(tolower(static_cast<unsigned char>(*text++)));
+    bool const known = first ? word == "commit" || word == "end" || word == "rollback" || word == "abort"
+                             : word == "work" || word == "transaction" || word == "and" || word == "no" || word == "chain";
+    if (!known) return false;
+    first = false;
+  }
+  while (*text == ';') SkipSpace(&++text);
+  return !first && *text == '\0';
+}
+
+void EndBlockAsAsked() {
+  if (block_is_ending || !IsTransactionBlock() || debug_query_string == nullptr || !AsksForEnd(debug_query_string)) return;
+  block_is_ending = true;
+  (void)EndTransactionBlock(false);  // which the error at hand makes fail
 }
 
 // elog.c frees its texts when a FATAL one has been reported, so each must be allocated where it expects it.
@@ -147,6 +199,7 @@ void RewriteReport(ErrorData* error) {
       Put(&error->message, error, kLost);
       Put(&error->detail, error, kLostDetail);
       Put(&error->hint, error, error->elevel >= FATAL ? kLostSessionHint : kLostHint);
+      if (error->elevel == ERROR) EndBlockAsAsked();
     }
   }
   if (previous_emit_log) previous_emit_log(error);
@@ -161,6 +214,7 @@ bool Doomed() {
 }
 
 void ClearDoom() noexcept {
+  block_is_ending = false;
   BackendSlot* const slot = MySlot();
   if (!slot->doomed) return;
   SlotGuard guard(slot);
