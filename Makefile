@@ -16,7 +16,7 @@ REGRESS_OPTS = --inputdir=test/regress
 
 CORE_LIBS = $(BUILD)/libdadbs_net.a $(BUILD)/libdadbs_storage.a $(BUILD)/libdadbs_core.a
 # Seen outside is what Postgres looks up by name, nothing else: two extensions in C++ must not mix.
-SHLIB_LINK = -Wl,--version-script=src/pg/exports.map $(CORE_LIBS) -luv -lprotobuf-c -lssl -lcrypto -lstdc++ -lm
+SHLIB_LINK = -Wl,--version-script=src/pg/exports.map $(CORE_LIBS) -luv -lprotobuf-c -lssl -lcrypto -lsodium -lstdc++ -lm
 
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)

@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 python=/usr/bin/python3  # Debian's, for which its packages are made
 packages_build="g++ make cmake ninja-build pkg-config postgresql-15 postgresql-server-dev-15 libpq-dev libssl-dev
-  libuv1-dev libprotobuf-c-dev protobuf-c-compiler libkrb5-dev libgtest-dev"
+  libuv1-dev libsodium-dev libprotobuf-c-dev protobuf-c-compiler libkrb5-dev libgtest-dev"
 packages_test="python3 python3-cryptography python3-psycopg2 procps util-linux"
 
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then

@@ -1,7 +1,7 @@
 /*
  * crypto.h: SHA-256 with domain separation, and signatures behind an interface.
  *
- * The simulator models signatures (an unforgeable table); the extension uses Ed25519 (RFC 8032) by OpenSSL's EVP.
+ * The simulator models signatures (an unforgeable table); the extension uses Ed25519 (RFC 8032) by libsodium.
  * Every hash and every signed message starts with a one-byte domain: no byte string means two things.
  */
 #pragma once
@@ -60,8 +60,9 @@ class Verifier {
   virtual bool Verify(const PublicKey& key, ByteView message, const Signature& signature) const = 0;
 };
 
-// Ed25519 by OpenSSL. A seed is the 32 secret bytes of RFC 8032. Both throw std::runtime_error only where
-// OpenSSL itself fails (out of memory), never for a bad signature.
+// Ed25519 by libsodium. A seed is the 32 secret bytes of RFC 8032. Both throw std::runtime_error only where the library
+// cannot be started or the seed has another size, never for a bad signature. Keys and points of small order and
+// non-canonical encodings are bad signatures.
 std::unique_ptr<Signer> MakeEd25519Signer(ByteView seed32);
 const Verifier& Ed25519Verifier();
 bool RandomBytes(std::span<uint8_t> out);  // for callers outside the replica
