@@ -146,7 +146,7 @@ void Replica::State::Progress() {
     again = TryCandidate() || again;
     again = TryPrepared() || again;
     again = TryCommitted() || again;
-    if (MayCloseBatch()) CloseBatch();
+    if (!IsPrimary() && MayCloseBatch()) CloseBatch();
     again = TryPropose() || again;
   }
   AskForBatches();
@@ -331,7 +331,7 @@ Effects Replica::Start(int64_t now_us) {
 Effects Replica::OnMessage(NodeId from, Message message, int64_t now_us) {
   s_->SetTime(now_us);
   s_->Receive(from, message);
-  return s_->Finish();
+  return std::exchange(s_->out, {});
 }
 
 Effects Replica::OnConnected(NodeId peer, int64_t now_us) {
@@ -349,10 +349,10 @@ Effects Replica::OnDisconnected(NodeId peer, int64_t now_us) {
 Effects Replica::OnSubmit(uint64_t ticket, Bytes write_set, int64_t now_us) {
   s_->SetTime(now_us);
   s_->Submit(ticket, std::move(write_set));
-  return std::exchange(s_->out, {});  // more may follow: see OnSubmitsEnd
+  return std::exchange(s_->out, {});
 }
 
-Effects Replica::OnSubmitsEnd(int64_t now_us) {
+Effects Replica::OnEventsEnd(int64_t now_us) {
   s_->SetTime(now_us);
   return s_->Finish();
 }
@@ -376,6 +376,11 @@ Effects Replica::OnApplied(Height height, int64_t now_us) {
 }
 
 bool Replica::CanSubmit() const { return s_->HasRoom(); }
+
+std::optional<int64_t> Replica::WakeIn() const {
+  if (!s_->propose_at) return std::nullopt;
+  return std::max<int64_t>(0, *s_->propose_at - s_->clock);
+}
 
 uint64_t Replica::last_sequence() const { return s_->sequence; }
 

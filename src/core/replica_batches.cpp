@@ -137,6 +137,7 @@ HeldBatch* Replica::State::Hold(std::shared_ptr<const Batch> batch, const Digest
   it->second.digest = digest;
   it->second.batch = std::move(batch);
   it->second.transaction_hashes = std::move(transaction_hashes);
+  if (!IsLarge(*it->second.batch)) return &it->second;
   for (auto& [id, peer] : peers)
     if (std::erase(peer.early_acks, digest)) it->second.acks |= Bit(NodeId{id});
   return &it->second;

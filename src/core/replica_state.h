@@ -1,7 +1,7 @@
 /*
  * replica_state.h: the state of a replica and its transitions, private to src/core/replica*.cpp.
  *
- * Each event changes the state and then runs Progress(), which takes every step that has become possible:
+ * Events change the state; after the last one at hand Progress() takes every step that has become possible:
  *
  *   at height chain.height + 1                                        file
  *   idle       primary: something to order -> propose                 replica_votes
@@ -201,6 +201,10 @@ struct Replica::State {
   int64_t wall = 0, clock = 0;
   int64_t resend_at = 0, status_at = 0, serve_reset_at = 0, acks_resend_at = 0, entry_resend_at = 0;
   int64_t moved_at = 0;  // when the chain last advanced
+  // proposing
+  std::optional<int64_t> propose_at;         // something could be proposed; until then active origins are waited for
+  std::vector<NodeId> active, active_before;  // origins with a batch in the last block, and in the one before
+  int64_t round_us = 0;                      // how long a round takes, smoothed
   int back_off = 1;
   int entry_back_off = 1;
   uint64_t journal_bytes = 1;  // appended in this run, about
@@ -279,6 +283,8 @@ struct Replica::State {
   bool FindAll(const BatchRefs& refs, std::vector<HeldBatch*>* held);
   static bool TransactionsMatch(const Block& block, const std::vector<HeldBatch*>& held);
   bool TryPropose();
+  bool MayPropose();
+  void NoteActivity(const Block& block);
   bool TryCandidate();
   bool TryPrepared();
   bool TryCommitted();

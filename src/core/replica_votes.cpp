@@ -17,8 +17,37 @@ namespace dadbs::core {
 
 // ---- proposal: primary ---------------------------------------------------------------------------------------------
 
+// A block costs all members the same, whatever it holds. So origins that wrote in the last two blocks are waited for,
+// for a fraction of a round: their batches were closed when the last block was prepared and are on their way.
+bool Replica::State::MayPropose() {
+  std::set<NodeId> here;
+  if (!gathering.empty()) here.insert(self);
+  for (const auto& [id, queue] : origins)
+    if (queue.entry || NextBatch(NodeId{id}, chain.origin(NodeId{id})) != nullptr) here.insert(NodeId{id});
+  if (here.empty()) return false;
+  const auto is_awaited = [&](NodeId origin) {
+    return origin != self && peers.at(origin.value).connected && !here.contains(origin);
+  };
+  if (std::none_of(active.begin(), active.end(), is_awaited) &&
+      std::none_of(active_before.begin(), active_before.end(), is_awaited))
+    return true;
+  if (!propose_at) propose_at = clock + std::min(round_us / 2, limits.propose_wait_us_max);
+  return clock >= *propose_at;
+}
+
+void Replica::State::NoteActivity(const Block& block) {
+  active_before = std::exchange(active, {});
+  for (const Item& item : block.items)
+    if (const auto* batch = std::get_if<BatchHeader>(&item))
+      if (active.empty() || active.back() != batch->origin) active.push_back(batch->origin);
+  if (round.accepted) round_us += (clock - round.accepted_at - round_us) / 4;
+}
+
 bool Replica::State::TryPropose() {
   if (!IsPrimary() || round.accepted || round.my_prepare || fenced) return false;
+  if (!MayPropose()) return false;
+  propose_at.reset();
+  if (MayCloseBatch()) CloseBatch();
   std::vector<const HeldBatch*> selected;
   std::vector<Item> items = SelectItems(&selected);
   if (items.empty()) return false;
@@ -277,6 +306,7 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
     delivery.effect.batches.push_back(batch->batch);
   }
   Append(CommittedRecord{block, std::move(certificate)});
+  NoteActivity(*block);
   chain.Advance(*block);
   if (MUTATED(kDeliverBeforeJournal)) {
     DeliverNow(delivery);
@@ -288,6 +318,7 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
 
 void Replica::State::BeginRound() {
   round = {};
+  propose_at.reset();
   DropOrdered();
   for (OwnBatch& mine : own) mine.in_proposal = false;
   votes.erase(votes.begin(), votes.upper_bound(chain.height.value));

@@ -86,7 +86,7 @@ void Bench::Submit(size_t node) {
     ticket_++;
     Carry(node, replicas_[node]->OnSubmit(ticket_, MakeWriteSet(NodeId{1}, ticket_, 100, &random_), now_));
   }
-  Carry(node, replicas_[node]->OnSubmitsEnd(now_));
+  Carry(node, replicas_[node]->OnEventsEnd(now_));
 }
 
 void Bench::Run(double seconds) {
@@ -117,6 +117,7 @@ void Bench::Run(double seconds) {
       letters_.pop_front();
       const size_t to = letter.to.value - 1u;
       Carry(to, replicas_[to]->OnMessage(letter.from, std::move(letter.message), now_));
+      Carry(to, replicas_[to]->OnEventsEnd(now_));
     }
     now_ += 100;
     took = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;

@@ -187,6 +187,7 @@ void Cluster::Transmit(NodeId from, NodeId to, Message message) {
       if (!Linked(from, to) || link_generation_[from.value][to.value] != generation) return;
       Node& receiver = node(to);
       Carry(receiver, receiver.replica->OnMessage(from, message, WallOf(receiver)));
+      EndEvents(receiver);
     });
   }
 }
@@ -353,7 +354,12 @@ void Cluster::Submit(Node& node, size_t count) {
     node.identities[ticket] = WriteSetIdentity(write_set);
     Carry(node, node.replica->OnSubmit(ticket, std::move(write_set), WallOf(node)));
   }
-  if (node.replica && random_.Chance(0.9)) Carry(node, node.replica->OnSubmitsEnd(WallOf(node)));
+  EndEvents(node);
+}
+
+// Or more events are at hand.
+void Cluster::EndEvents(Node& node) {
+  if (node.replica && random_.Chance(0.9)) Carry(node, node.replica->OnEventsEnd(WallOf(node)));
 }
 
 void Cluster::ClientLoop(Node& node) {
@@ -393,8 +399,10 @@ void Cluster::AttackLoop() {
   if (!faults_) return;
   if (std::optional<Attack> attack = adversary_->Forge()) {
     Node& victim = node(attack->to);
-    if (victim.replica)
+    if (victim.replica) {
       Carry(victim, victim.replica->OnMessage(attack->from, std::move(attack->message), WallOf(victim)));
+      EndEvents(victim);
+    }
   }
   At(random_.Between(0, static_cast<int64_t>(2 * profile_.attack_every_us)), [this] { AttackLoop(); });
 }

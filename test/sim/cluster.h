@@ -96,6 +96,7 @@ class Cluster {
   void Link(core::NodeId a, core::NodeId b, bool up);
   void Tick(Node& node);
   void Submit(Node& node, size_t count);
+  void EndEvents(Node& node);
   void ClientLoop(Node& node);
   void FaultLoop();
   void AttackLoop();

@@ -130,10 +130,11 @@ class Harness {
   }
   void Give(size_t i, NodeId from, Message message) {
     Take(i, members[i].replica->OnMessage(from, std::move(message), now));
+    Take(i, members[i].replica->OnEventsEnd(now));
   }
   void Submit(size_t i, const std::string& text) {
     Take(i, members[i].replica->OnSubmit(7, WriteSet(text), now));
-    Take(i, members[i].replica->OnSubmitsEnd(now));
+    Take(i, members[i].replica->OnEventsEnd(now));
   }
   // One round of messages; those for which `lost` says so never arrive.
   bool Step() {
@@ -457,7 +458,7 @@ TEST(Replica, WriteSetsAtHandGoIntoOneBatch) {
   h.Open();
   for (int i = 0; i < 3; i++) h.Take(2, h.at(2).replica->OnSubmit(7, WriteSet("w"), h.now));
   EXPECT_TRUE(h.letters.empty());
-  h.Take(2, h.at(2).replica->OnSubmitsEnd(h.now));
+  h.Take(2, h.at(2).replica->OnEventsEnd(h.now));
   h.Run();
   EXPECT_EQ(h.at(0).delivered.back().batches.at(0)->header.count, 3u);
 }

@@ -9,8 +9,10 @@
  *
  * How the owner drives it (consensus worker, simulator):
  *   loop: collect events (messages, submits, tick); per event: effects = replica.On...(); carry them out in order:
- *         Append -> JournalWriter::Append, the others as they say. When the events at hand are used up and something
- *         was appended: one Sync for all, then OnJournalDone(last appended sequence) and its effects; repeat.
+ *         Append -> JournalWriter::Append, the others as they say. When the events at hand are used up: OnEventsEnd,
+ *         which takes the steps that they have made possible, all at once, so that a batch or block holds what has come
+ *         by then. When something was appended: one Sync for all, then OnJournalDone(last appended sequence) and its
+ *         effects; repeat.
  *   A failed Append or Sync: no OnJournalDone; the journal is rewritten (journal.h) or the member stops.
  *   now_us is the wall clock (block times come from it); it may step in both directions.
  *
@@ -19,6 +21,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "dadbs/core/chain.h"
 #include "dadbs/core/messages.h"
@@ -44,6 +47,7 @@ struct ReplicaLimits {
   int64_t time_bound_us = 10'000'000;             // how far a fresh proposal may be ahead of parent and clock
   int64_t resend_interval_us = 200'000;           // doubles up to 8 times this while nothing moves
   int64_t status_interval_us = 500'000;           // heartbeat
+  int64_t propose_wait_us_max = 2'000;            // how long a primary waits for the batches of active origins
 };
 
 // ---- effects -------------------------------------------------------------------------------------------------------
@@ -107,14 +111,14 @@ class Replica {
   Replica& operator=(const Replica&) = delete;
 
   Effects Start(int64_t now_us);             // first, once: begins the incarnation, sends again what was signed
-  Effects OnMessage(NodeId from, Message message, int64_t now_us);  // `from`: the TLS peer; who signed decides
+  Effects OnMessage(NodeId from, Message message, int64_t now_us);  // `from`: the TLS peer; who signed decides.
+                                                                    // OnEventsEnd follows
   Effects OnConnected(NodeId peer, int64_t now_us);
   Effects OnDisconnected(NodeId peer, int64_t now_us);
   // A local write set, to be numbered and batched. Only when CanSubmit(); its frame was checked by the caller
-  // (TransactionHash gives true) and it is not larger than kWriteSetBytesMax. OnSubmitsEnd after the last one at hand:
-  // they go into one batch.
+  // (TransactionHash gives true) and it is not larger than kWriteSetBytesMax. OnEventsEnd follows.
   Effects OnSubmit(uint64_t ticket, Bytes write_set, int64_t now_us);
-  Effects OnSubmitsEnd(int64_t now_us);
+  Effects OnEventsEnd(int64_t now_us);       // after the last message or write set at hand
   // The own incarnation is open on the chain, and there is room. Back-pressure: the owner keeps the write set.
   bool CanSubmit() const;
   Effects OnJournalDone(uint64_t sequence, int64_t now_us);  // everything up to `sequence` is durable
@@ -123,6 +127,8 @@ class Replica {
 
   ReplicaStatus status() const;
   uint64_t last_sequence() const;            // of the last AppendEffect (or recovered record)
+  // In how many microseconds after the last event an OnEventsEnd is wanted, whatever comes; none: no hurry.
+  std::optional<int64_t> WakeIn() const;
 
  private:
   struct State;

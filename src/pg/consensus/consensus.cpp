@@ -2,8 +2,8 @@
  * consensus.cpp: the consensus worker: replica, journal and transport in one process, on one thread.
  *
  * One WaitEventSet holds the latch, the postmaster's death and libuv's backend descriptor. Each round of the loop takes
- * what is at hand (messages, write sets from capture, a tick, the applied height) into the replica, event by event,
- * and carries out its effects in order; then one fdatasync covers all records that were appended, and the replica hears
+ * what is at hand (messages, write sets from capture, a tick, the applied height) into the replica, event by event, lets
+ * it take the steps that they make possible, and carries out its effects in order; then one fdatasync covers all records that were appended, and the replica hears
  * that they are durable, which releases what was signed. Nothing signed leaves before that.
  *
  *   Append     -> JournalWriter::Append: buffered until the end of the round
@@ -139,7 +139,6 @@ class ConsensusWorker {
   uint64_t appended_ = 0;            // highest sequence appended
   uint64_t delivered_ = 0;           // to be published when durable
   bool more_submissions_ = false;    // the queue may hold more than this round has taken
-  bool submitted_ = false;           // write sets since the last OnSubmitsEnd
   std::deque<Submission> gathered_;  // under dadbs.batch_delay
   int64_t gathering_since_us_ = 0;
   uint64_t applied_height_ = 0, cut_height_ = 0;
@@ -222,8 +221,8 @@ void ConsensusWorker::Round() {
   if (transport_) TakeEvents();
   if (journal_problem_.empty()) {
     TakeSubmissions();
-    if (std::exchange(submitted_, false)) Carry(replica_->OnSubmitsEnd(now_us_));
     TakeTime();
+    Carry(replica_->OnEventsEnd(now_us_));
   }
   MakeDurable();
   if (block_server_.busy())
@@ -265,7 +264,6 @@ void ConsensusWorker::Submit(Submission&& submission) {
     return;
   }
   Carry(replica_->OnSubmit(submission.ticket.Pack(), std::move(submission.write_set), now_us_));
-  submitted_ = true;
 }
 
 // Write sets at hand, up to a bound per round so that votes do not wait behind them.
@@ -416,6 +414,7 @@ int ConsensusWorker::TimeoutMs() const {
   if (more_submissions_ && journal_problem_.empty() && replica_->CanSubmit()) return 0;
   int64_t timeout_us = kTickInterval_us;
   if (!gathered_.empty()) timeout_us = std::clamp<int64_t>(guc_batch_delay_us, 1000, timeout_us);
+  if (std::optional<int64_t> const wake_us = replica_->WakeIn()) timeout_us = std::clamp<int64_t>(*wake_us, 1000, timeout_us);
   int timeout_ms = static_cast<int>(timeout_us / 1000);
   int const net_ms = transport_ ? transport_->NextTimeoutMs() : -1;
   return net_ms >= 0 ? std::min(timeout_ms, net_ms) : timeout_ms;
