@@ -35,6 +35,8 @@ void LoseTurn(bool waits_for_outcome) noexcept;
 core::Prefix Applied();
 // Until `prefix` is applied here. False: timeout (negative: none). Interruptible; throws PgError when interrupted.
 bool WaitForPosition(core::Prefix prefix, int64 timeout_ms);
+// Whoever counts himself in shared->applied_waiters calls it at the end, also of his process (before_shmem_exit).
+void StopWaitingForApplied(int code, Datum arg);
 
 // -- the launcher, about every 5 ms while shared->apply_busy: clears the way of the holder of the turn.
 void WatchLocks();

@@ -22,6 +22,18 @@ namespace {
 constexpr size_t kChainLinksMax = 256;
 constexpr long kTurnRecheckMs = 500;  // the latch is what counts; this bounds the harm of a lost wake-up
 
+// Null where there is no room: then the transaction is replayed.
+dsm_segment* ShareKeys(const core::Bytes& keys) {
+  dsm_segment* segment = nullptr;
+  try {
+    segment = Call([&] { return dsm_create(keys.size(), DSM_CREATE_NULL_IF_MAXSEGMENTS); });
+  } catch (const PgError& e) {
+    Call([&] { ereport(LOG, (errcode(e.sqlstate()), errmsg("dadbs apply: a turn is not given: %s", e.what()))); });
+  }
+  if (segment != nullptr) memcpy(dsm_segment_address(segment), keys.data(), keys.size());
+  return segment;
+}
+
 }  // namespace
 
 // works[at] is to take its turn; so do those that follow, as far as they are local and independent. The caller's run is
@@ -60,11 +72,8 @@ void Applier::GrantAll(Chain* chain) {
     grant.next_procno = next_procno;
     grant.keys = link.keys;
     if (link.keys.size() > kTurnKeysInlineBytes) {
-      link.segment = Call([&] { return dsm_create(link.keys.size(), DSM_CREATE_NULL_IF_MAXSEGMENTS); });
-      if (link.segment != nullptr) {
-        memcpy(dsm_segment_address(link.segment), link.keys.data(), link.keys.size());
-        grant.keys_segment = dsm_segment_handle(link.segment);
-      }
+      link.segment = ShareKeys(link.keys);
+      if (link.segment != nullptr) grant.keys_segment = dsm_segment_handle(link.segment);
     }
     bool const room = link.keys.size() <= kTurnKeysInlineBytes || link.segment != nullptr;
     link.granted = room && GrantTurn(grant);

@@ -14,6 +14,7 @@
 extern "C" {
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "utils/timestamp.h"
 }
 
@@ -35,6 +36,11 @@ void SetApplyReason(const char* reason) {
   });
 }
 
+void StopWaitingForApplied(int, Datum) {
+  ConditionVariableCancelSleep();
+  pg_atomic_fetch_sub_u32(&shared->applied_waiters, 1);
+}
+
 bool WaitForPosition(core::Prefix prefix, int64 timeout_ms) {
   if (Applied() >= prefix) return true;
   bool reached = false;
@@ -42,7 +48,7 @@ bool WaitForPosition(core::Prefix prefix, int64 timeout_ms) {
     TimestampTz const deadline =
         timeout_ms < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
     pg_atomic_fetch_add_u32(&shared->applied_waiters, 1);
-    PG_TRY();
+    PG_ENSURE_ERROR_CLEANUP(StopWaitingForApplied, Datum(0));
     {
       ConditionVariablePrepareToSleep(&shared->applied_changed);
       while (!(reached = Applied() >= prefix)) {
@@ -55,12 +61,8 @@ bool WaitForPosition(core::Prefix prefix, int64 timeout_ms) {
         ConditionVariableTimedSleep(&shared->applied_changed, left, PG_WAIT_EXTENSION);
       }
     }
-    PG_FINALLY();
-    {
-      ConditionVariableCancelSleep();
-      pg_atomic_fetch_sub_u32(&shared->applied_waiters, 1);
-    }
-    PG_END_TRY();
+    PG_END_ENSURE_ERROR_CLEANUP(StopWaitingForApplied, Datum(0));
+    StopWaitingForApplied(0, Datum(0));
   });
   return reached;
 }

@@ -84,6 +84,7 @@ bool AwaitPredecessor() {
     }
     if (!mine) return false;
     if (Applied() >= before) break;
+    if (GetMemberState() == MemberState::kHalted) return false;  // nobody steps applied any more
     Call([] {
       (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kTurnRecheckMs, PG_WAIT_EXTENSION);
       ResetLatch(MyLatch);

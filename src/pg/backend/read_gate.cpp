@@ -22,6 +22,7 @@ extern "C" {
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -81,7 +82,7 @@ bool NamesUsersRelation(Node* node) {
 void WaitForReplay() {
   TimestampTz const deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_start_read_timeout_ms);
   pg_atomic_fetch_add_u32(&shared->applied_waiters, 1);
-  PG_TRY();
+  PG_ENSURE_ERROR_CLEANUP(StopWaitingForApplied, Datum(0));
   {
     ConditionVariablePrepareToSleep(&shared->applied_changed);
     while (GateIsClosed()) {
@@ -96,12 +97,8 @@ void WaitForReplay() {
       ConditionVariableTimedSleep(&shared->applied_changed, Min(left, 1000), PG_WAIT_EXTENSION);
     }
   }
-  PG_FINALLY();
-  {
-    ConditionVariableCancelSleep();
-    pg_atomic_fetch_sub_u32(&shared->applied_waiters, 1);
-  }
-  PG_END_TRY();
+  PG_END_ENSURE_ERROR_CLEANUP(StopWaitingForApplied, Datum(0));
+  StopWaitingForApplied(0, Datum(0));
   if (IsolationUsesXactSnapshot() && FirstSnapshotSet)
     ereport(
         ERROR,
