@@ -5,7 +5,7 @@ import time
 
 import psycopg2
 
-from harness import CONFLICT, Suite, Workers, check, equal, sqlstate
+from harness import CONFLICT, Suite, Workers, check, equal, eventually, sqlstate
 
 suite = Suite("conflict", port=7720)
 
@@ -90,6 +90,63 @@ def ddl_against_dml(c):
     check(sqlstate(writer.commit) in (CONFLICT, "57P01", "connection lost"), "the writer lost")
     writer.close()
     equal(c.value(3, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'd'"), 3, "columns")
+
+
+@suite.test
+def deadlock_with_the_apply_worker(c):
+    """Postgres finds it at once, before the watcher can: the loser is told 40001 all the same, not 40P01."""
+    c.run(1, "CREATE TABLE deadlock (id int PRIMARY KEY)")
+    c.settle()
+    first, second = c.connect(2, autocommit=False), c.connect(2, autocommit=False)
+    add = "ALTER TABLE deadlock ADD COLUMN v int DEFAULT 7"
+    first.cursor().execute("SELECT 1")
+    first.cursor().execute(add)
+    second.cursor().execute("SELECT 1")
+    states = []
+    waits = threading.Thread(target=lambda: states.append(sqlstate(lambda: second.cursor().execute(add))))
+    waits.start()
+    eventually(lambda: c.value(2, f"SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = {second.info.backend_pid}"), 10, "the second waits")
+    c.run(4, "BEGIN", "SELECT 1", add, "COMMIT")
+    waits.join(30)
+    # Who has got the lock before the apply worker did loses later.
+    check(states == [CONFLICT] or (states == [None] and sqlstate(second.commit) in (CONFLICT, "connection lost")), f"who waits beside the apply worker: {states}")
+    first.close()
+    second.close()
+
+
+@suite.test
+def floor_of_a_predecessor(c):
+    """What ran while a definition changed may have seen the old one; a later process in the same place is somebody else."""
+    c.run(1, "CREATE TABLE seen (id int PRIMARY KEY)")
+    c.settle()
+
+    def local_id(connection):
+        cursor = connection.cursor()
+        cursor.execute("SELECT split_part(virtualtransaction, '/', 2)::int FROM pg_locks WHERE pid = pg_backend_pid() LIMIT 1")
+        return cursor.fetchone()[0]
+    looks, low, high = c.connect(2), c.connect(2), c.connect(2)
+    beginning = local_id(low)
+    while local_id(high) < beginning + 100:
+        pass
+    high.autocommit = False
+    number = local_id(high)
+    c.run(1, "ALTER TABLE seen ADD COLUMN v int")
+    c.settle()
+    cursor = looks.cursor()
+
+    def clients():
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+        return cursor.fetchone()[0]
+    for others, connection in ((2, low), (1, high)):  # the next one takes the place of the last that has gone, and the lowest number
+        connection.close()
+        eventually(lambda: clients() == others, 10, "it is gone")
+    heirs = [c.connect(2) for _ in range(2)]
+    for k, heir in enumerate(heirs):
+        while (at := local_id(heir)) < number - 1:
+            pass
+        heir.cursor().execute(f"INSERT INTO seen VALUES ({k}, {at})")
+        heir.close()
+    looks.close()
 
 
 @suite.test

@@ -40,6 +40,8 @@ void StopWaitingForApplied(int code, Datum arg);
 
 // -- the launcher, about every 5 ms while shared->apply_busy: clears the way of the holder of the turn.
 void WatchLocks();
+// Is it asleep on a heavyweight lock?
+bool SleepsOnLock(PGPROC* proc);
 // Reads of shared relations wait after a start until the replay is done (post_parse_analyze_hook).
 void InitReadGate();
 

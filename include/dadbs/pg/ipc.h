@@ -46,7 +46,7 @@ inline constexpr size_t kReasonBytes = 256;
 inline constexpr size_t kTurnKeysInlineBytes = 1024;
 
 enum class SlotState : uint32 {
-  kIdle = 0,     // executing, or nothing; `doomed` may be set for `doomed_lxid`
+  kIdle = 0,     // executing, or nothing; `doomed` may be set for `doomed_transaction`
   kCapturing,    // the ready message is written; capture has not answered. Locks are held.
   kHandedOver,   // capture has sent the write set and fixed its base. Locks are held.
   kTurn,         // apply has granted the position: validate, write the history row, commit
@@ -69,8 +69,8 @@ struct BackendSlot {
   slock_t mutex;
   SlotState state;
   bool doomed;               // must let go of its locks for the holder of the turn
-  LocalTransactionId doomed_lxid;
-  LocalTransactionId schema_floor_lxid;  // ran while definitions changed (PublishSchemaPosition) ...
+  uint64 doomed_transaction;        // VirtualId
+  uint64 schema_floor_transaction;  // VirtualId of what ran while definitions changed (PublishSchemaPosition) ...
   uint64 schema_floor;       // ... so it may have seen only those of this Prefix
   uint32 hold;               // generation of this hold
   HoldKind kind;
@@ -198,6 +198,11 @@ extern void* capture_queue;         // kCaptureQueueBytes for shm_mq_create, aft
 Size SharedBytes();
 void RequestShared();               // from shmem_request_hook
 void AttachShared();                // from shmem_startup_hook
+
+// A transaction of the process that has this PGPROC now. The local id alone comes again when another process takes it.
+inline uint64 VirtualId(const PGPROC* proc, LocalTransactionId lxid) {
+  return LocalTransactionIdIsValid(lxid) ? static_cast<uint64>(proc->backendId) << 32 | lxid : 0;
+}
 
 BackendSlot* MySlot();              // this process's
 BackendSlot* SlotOf(int procno);

@@ -59,10 +59,6 @@ struct Ladder {
 };
 std::vector<Ladder> ladders;  // by procno
 
-bool SleepsOnLock(PGPROC* proc) {
-  return proc->waitStatus == PROC_WAIT_STATUS_WAITING && *const_cast<LOCK* volatile*>(&proc->waitLock) != nullptr;
-}
-
 // The backend whose turn it is now, and where it stands.
 PGPROC* HolderOfTurn(uint64* position) {
   uint64 const applied = Applied().value;
@@ -152,23 +148,23 @@ void ClimbLadder(PGPROC* proc, bool autovacuum) {
 // By the slot: executing and waiting transactions are doomed. True: it executes, so a signal has to tell it.
 bool DoomBlocker(PGPROC* proc, uint64 position) {
   BackendSlot* const slot = SlotOf(proc->pgprocno);
-  LocalTransactionId const lxid = proc->lxid;
+  uint64 const transaction = VirtualId(proc, proc->lxid);
   bool executes = false, wake = false;
   SpinLockAcquire(&slot->mutex);
   switch (slot->state) {
     case SlotState::kIdle:
-      executes = lxid != InvalidLocalTransactionId;
-      if (executes) slot->doomed = true, slot->doomed_lxid = lxid;
+      executes = transaction != 0;
+      if (executes) slot->doomed = true, slot->doomed_transaction = transaction;
       break;
     case SlotState::kCapturing:
     case SlotState::kHandedOver:
       wake = !slot->doomed;
       slot->doomed = true;
-      slot->doomed_lxid = lxid;
+      slot->doomed_transaction = transaction;
       break;
     case SlotState::kTurn:
       wake = (slot->height << 20 | slot->index) > position;
-      if (wake) slot->doomed = true, slot->doomed_lxid = lxid;
+      if (wake) slot->doomed = true, slot->doomed_transaction = transaction;
       break;
     case SlotState::kCommitting:
     case SlotState::kReleased:
@@ -191,6 +187,10 @@ void Clear(const Blocker& blocker, uint64 position) {
 }
 
 }  // namespace
+
+bool SleepsOnLock(PGPROC* proc) {
+  return proc->waitStatus == PROC_WAIT_STATUS_WAITING && *const_cast<LOCK* volatile*>(&proc->waitLock) != nullptr;
+}
 
 void WatchLocks() {
   ladders.resize(shared->slot_count);

@@ -1,12 +1,12 @@
 /*
  * doom.cpp: a transaction that stands in the way of the holder of the turn, while it still executes.
  *
- * The watcher sets `doomed` with the victim's local transaction id in the victim's slot, then wakes it by signals of
+ * The watcher sets `doomed` with the victim's virtual transaction id in the victim's slot, then wakes it by signals of
  * growing strength (recipe R7). What the client would read of those ("canceling statement due to user request", "...
  * due to conflict with recovery") is not what has happened: the hooks around the executor and utilities replace such
- * an error by SQLSTATE 40001 with our words, and end a doomed transaction at its next statement even when no signal
- * came. An error that arises outside of them (planning, a fastpath call) is rewritten where it is reported:
- * emit_log_hook (which Postgres calls only where log_min_messages lets errors through).
+ * an error, and a deadlock with the apply worker, by SQLSTATE 40001 with our words, and end a doomed transaction at its
+ * next statement even when no signal came. An error that arises outside of them (planning, a fastpath call) is
+ * rewritten where it is reported: emit_log_hook (which Postgres calls only where log_min_messages lets errors through).
  *
  * A COMMIT (or ROLLBACK) always ends the transaction block, whatever comes of it, and clients count on that: some don't
  * look at the state that the server reports with the error and send no ROLLBACK. A signal that arrives while COMMIT is
@@ -17,6 +17,7 @@
  */
 #include "hold_internal.h"
 
+#include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/sharing.h"
@@ -78,13 +79,21 @@ void SkipSpace(const char** text) {
   }
 }
 
+// The watcher comes too late where Postgres finds the deadlock as soon as the second of the two goes to sleep.
+bool Lost(int sqlstate) {
+  if (!CausedBySignal(sqlstate)) return false;
+  if (Doomed()) return true;
+  PGPROC* const apply = shared != nullptr ? shared->apply : nullptr;
+  return sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED && apply != nullptr && SleepsOnLock(apply);
+}
+
 void RaiseLost() {
   ereport(ERROR, (errcode(kErrConflict), errmsg("%s", kLost), errdetail("%s", kLostDetail), errhint("%s", kLostHint)));
 }
 
 // In PG_CATCH: ends in an error either way.
 void RethrowAsLost(MemoryContext context) {
-  if (!CausedBySignal(geterrcode()) || !Doomed()) PG_RE_THROW();
+  if (!Lost(geterrcode())) PG_RE_THROW();
   MemoryContextSwitchTo(context);
   FlushErrorState();
   RaiseLost();
@@ -194,7 +203,7 @@ void RewriteReport(ErrorData* error) {
       error->sqlerrcode = kErrUnknown;
       Put(&error->hint, error, "The transaction has been handed over to the group and may commit. "
                                "Look at dadbs.transaction_status().");
-    } else if (CausedBySignal(error->sqlerrcode) && Doomed()) {
+    } else if (Lost(error->sqlerrcode)) {
       error->sqlerrcode = kErrConflict;
       Put(&error->message, error, kLost);
       Put(&error->detail, error, kLostDetail);
@@ -210,7 +219,8 @@ void RewriteReport(ErrorData* error) {
 bool Doomed() {
   if (shared == nullptr || MyProc == nullptr) return false;
   const BackendSlot* const slot = MySlot();
-  return slot->doomed && slot->doomed_lxid == MyProc->lxid && LocalTransactionIdIsValid(MyProc->lxid);
+  uint64 const transaction = VirtualId(MyProc, MyProc->lxid);
+  return slot->doomed && transaction != 0 && slot->doomed_transaction == transaction;
 }
 
 void ClearDoom() noexcept {
@@ -219,7 +229,7 @@ void ClearDoom() noexcept {
   if (!slot->doomed) return;
   SlotGuard guard(slot);
   slot->doomed = false;
-  slot->doomed_lxid = InvalidLocalTransactionId;
+  slot->doomed_transaction = 0;
 }
 
 void ThrowLost() { throw PgError(kErrConflict, kLost, kLostDetail, kLostHint); }

@@ -146,7 +146,7 @@ uint64 SchemaBase() {
   uint64 const published = pg_atomic_read_u64(&shared->schema_position);
   pg_memory_barrier();
   SlotGuard guard(slot);
-  return slot->schema_floor_lxid == MyProc->lxid ? Min(slot->schema_floor, published) : published;
+  return slot->schema_floor_transaction == VirtualId(MyProc, MyProc->lxid) ? Min(slot->schema_floor, published) : published;
 }
 
 ReadyMessage MakeReady(TransactionChanges* changes, uint32 hold, uint32 flags) {
@@ -350,11 +350,12 @@ void PublishSchemaPosition(core::Prefix position) noexcept {
     PGPROC* const proc = GetPGProcByNumber(procno);
     // Set before a transaction reads its first invalidations, so one that is not seen here has read ours.
     LocalTransactionId const lxid = proc->fpVXIDLock ? proc->fpLocalTransactionId : proc->lxid;
-    if (!LocalTransactionIdIsValid(lxid)) continue;
+    uint64 const transaction = VirtualId(proc, lxid);
+    if (transaction == 0) continue;
     BackendSlot* const slot = SlotOf(procno);
     SlotGuard guard(slot);
-    if (slot->schema_floor_lxid == lxid) continue;  // keeps the lower one
-    slot->schema_floor_lxid = lxid;
+    if (slot->schema_floor_transaction == transaction) continue;  // keeps the lower one
+    slot->schema_floor_transaction = transaction;
     slot->schema_floor = before;
   }
   pg_atomic_write_u64(&shared->schema_position, position.value);

@@ -120,9 +120,9 @@ int64 UnixMicros(TimestampTz t) {
 uint32 BeginHold(const HoldRequest& request) {
   BackendSlot* const slot = MySlot();
   TimestampTz const now = GetCurrentTimestamp();
-  LocalTransactionId const lxid = MyProc->lxid;
+  uint64 const transaction = VirtualId(MyProc, MyProc->lxid);
   SlotGuard guard(slot);
-  if (slot->doomed && slot->doomed_lxid != lxid) slot->doomed = false;  // of an earlier transaction
+  if (slot->doomed && slot->doomed_transaction != transaction) slot->doomed = false;  // of an earlier transaction
   slot->state = SlotState::kCapturing;
   slot->hold++;
   slot->kind = request.kind;
