@@ -2,12 +2,11 @@
 import os
 import random
 import signal
-import subprocess
 import time
 
 import psycopg2
 
-from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually
+from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually, worker_pid
 
 suite = Suite("crash", port=7740)
 
@@ -72,14 +71,6 @@ def prepare(c):
     c.run(1, "TRUNCATE load")
     c.run(1, "UPDATE counter SET n = 0")
     c.settle()
-
-
-def worker_pid(c, member, kind):
-    """By the process table: a worker without a database is not in pg_stat_activity."""
-    with open(os.path.join(c.dir, f"m{member}", "postmaster.pid")) as f:
-        postmaster = f.readline().strip()
-    rows = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", postmaster], capture_output=True, text=True).stdout.splitlines()
-    return next(int(row.split()[0]) for row in rows if row.rstrip().endswith(f"dadbs {kind}"))
 
 
 @suite.test

@@ -199,6 +199,14 @@ def sqlstate(action):
         return e.pgcode or "connection lost"
 
 
+def worker_pid(c, member, kind):
+    """By the process table: a worker without a database is not in pg_stat_activity."""
+    with open(os.path.join(c.dir, f"m{member}", "postmaster.pid")) as f:
+        postmaster = f.readline().strip()
+    rows = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", postmaster], capture_output=True, text=True).stdout.splitlines()
+    return next(int(row.split()[0]) for row in rows if row.rstrip().endswith(f"dadbs {kind}"))
+
+
 class Workers:
     """Threads that run until told to stop; an exception in one of them fails the test."""
 
