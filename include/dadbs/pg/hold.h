@@ -29,6 +29,12 @@ void EmitChange(const core::Change& change);
 // This transaction is applied from the block here too, whatever it holds: the backend lets go at the hand-over.
 void MarkNeedsReplay();
 
+// Definitions that do not travel (temporary objects, what is in no shared schema, settings of roles): the internal abort
+// loses them, so a transaction that is applied from its block must not hold any. The DDL hook looks whether a statement
+// has written catalogs. Postgres code; neither throws PgError.
+uint64_t CountCatalogRows();  // written so far by this transaction, less what its savepoints rolled back
+void NoteLocalDefinition();
+
 // The last transaction of this session that was ordered; false: none yet.
 bool LastTransactionId(core::TransactionId* id);
 

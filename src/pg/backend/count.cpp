@@ -24,6 +24,7 @@ extern "C" {
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_largeobject.h"
+#include "catalog/pg_largeobject_metadata.h"
 #include "nodes/plannodes.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
@@ -58,7 +59,7 @@ void ForEachCounted(Visit&& visit) {
 
 // Postgres code: inside Call().
 Class Classify(Oid relation) {
-  if (relation == LargeObjectRelationId) return Class::kLargeObject;
+  if (relation == LargeObjectRelationId || relation == LargeObjectMetadataRelationId) return Class::kLargeObject;
   if (IsCatalogRelationOid(relation)) return Class::kInvisible;
   if (IsSharedRelation(relation)) return Class::kShared;
   HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
@@ -126,12 +127,44 @@ void Add(const Counted& c, TransactionChanges* out) {
       {c.relation, c.what != Class::kShared, c.truncated, c.inserted, c.updated, c.deleted});
 }
 
-// Emitted changes by nest level, lowest first. Levels in between have none.
-struct EmittedAtLevel {
-  int level;
-  uint32 count;
+// What this transaction did that rolls back with its subtransactions.
+class SubtransactionCounter {
+ public:
+  void Add() {
+    int const level = GetCurrentTransactionNestLevel();
+    if (levels_.empty() || levels_.back().level != level) levels_.push_back({level, 0});
+    levels_.back().count++;
+  }
+  uint32 Sum() const {
+    uint32 sum = 0;
+    for (const AtLevel& l : levels_) sum += l.count;
+    return sum;
+  }
+  void EndSubtransaction(bool committed) noexcept {
+    int const level = GetCurrentTransactionNestLevel();
+    while (!levels_.empty() && levels_.back().level >= level) {
+      AtLevel const ended = levels_.back();
+      levels_.pop_back();
+      if (!committed) continue;
+      if (!levels_.empty() && levels_.back().level == level - 1) {
+        levels_.back().count += ended.count;
+      } else {
+        levels_.push_back({level - 1, ended.count});  // room: one was just taken off
+      }
+      break;
+    }
+  }
+  void Clear() noexcept { levels_.clear(); }
+
+ private:
+  struct AtLevel {
+    int level;
+    uint32 count;
+  };
+  std::vector<AtLevel> levels_;  // by nest level, lowest first; levels in between have none
 };
-std::vector<EmittedAtLevel> emitted;
+SubtransactionCounter emitted;            // changes that travel as 'C' messages
+SubtransactionCounter local_definitions;  // statements that wrote catalogs, and do not travel
 
 bool foreign_written = false;  // in this transaction
 
@@ -170,7 +203,7 @@ bool AnyRowsCounted() {
   return Call([] {
     bool any = false;
     ForEachCounted([&](const PgStat_TableXactStatus& t) {
-      any = !IsCatalogRelationOid(t.parent->t_id) || t.parent->t_id == LargeObjectRelationId;
+      any = !IsCatalogRelationOid(t.parent->t_id);
       return !any;
     });
     return any;
@@ -184,35 +217,31 @@ TransactionChanges CountChanges() {
   return out;
 }
 
-void AddEmitted() {
-  int const level = GetCurrentTransactionNestLevel();
-  if (emitted.empty() || emitted.back().level != level) emitted.push_back({level, 0});
-  emitted.back().count++;
+void AddEmitted() { emitted.Add(); }
+
+uint32 EmittedChanges() { return emitted.Sum(); }
+
+uint64_t CountCatalogRows() {
+  uint64 rows = 0;
+  ForEachCounted([&](const PgStat_TableXactStatus& t) {
+    if (IsCatalogRelationOid(t.parent->t_id)) rows += t.tuples_inserted + t.tuples_updated + t.tuples_deleted;
+    return true;
+  });
+  return rows;
 }
 
-uint32 EmittedChanges() {
-  uint32 sum = 0;
-  for (const EmittedAtLevel& e : emitted) sum += e.count;
-  return sum;
-}
+void NoteLocalDefinition() { local_definitions.Add(); }
 
-void EndSubtransactionOfEmitted(bool committed) noexcept {
-  int const level = GetCurrentTransactionNestLevel();
-  while (!emitted.empty() && emitted.back().level >= level) {
-    EmittedAtLevel const ended = emitted.back();
-    emitted.pop_back();
-    if (!committed) continue;
-    if (!emitted.empty() && emitted.back().level == level - 1) {
-      emitted.back().count += ended.count;
-    } else {
-      emitted.push_back({level - 1, ended.count});  // room: one was just taken off
-    }
-    break;
-  }
+bool AnyLocalDefinition() { return local_definitions.Sum() != 0; }
+
+void EndSubtransactionOfCounts(bool committed) noexcept {
+  emitted.EndSubtransaction(committed);
+  local_definitions.EndSubtransaction(committed);
 }
 
 void ForgetCounts() noexcept {
-  emitted.clear();
+  emitted.Clear();
+  local_definitions.Clear();
   foreign_written = false;
 }
 

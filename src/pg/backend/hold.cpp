@@ -122,9 +122,10 @@ void RefuseWhatReplayLoses(bool lossy) {
   RequireInternalAbort();
   if (lossy)
     throw PgError(kErrNotSupported,
-                  "cannot write temporary tables or call pg_notify() in a transaction that is applied from its block",
+                  "cannot write or define temporary or local objects, or call pg_notify(), in a transaction that is "
+                  "applied from its block",
                   "It holds DDL, TRUNCATE or rows of a table whose constraints the members check at the position.",
-                  "Write temporary tables in a transaction of their own; use the command NOTIFY.");
+                  "Write and define temporary and local objects in a transaction of their own; use the command NOTIFY.");
 }
 
 // Half of what a transaction wrote before capture started is not in its view.
@@ -228,7 +229,7 @@ void HoldTransaction(FullTransactionId xid, TransactionChanges* changes) {
   if (Doomed()) ThrowLost();
   bool const replica = replica_role_was_set || SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN;
   bool const replay = replica || needs_replay || changes->needs_replay || EmittedChanges() != 0;
-  bool const lossy = changes->temporary || changes->local != InvalidOid || CalledPgNotify();
+  bool const lossy = changes->temporary || changes->local != InvalidOid || AnyLocalDefinition() || CalledPgNotify();
   if (replay) RefuseWhatReplayLoses(lossy);
   if (IsolationIsSerializable()) Call([] { PreCommit_CheckForSerializationFailure(); });
   EnsureExitCallback();
@@ -285,8 +286,8 @@ extern "C" void TransactionCallback(XactEvent event, void*) {
 }
 
 extern "C" void SubtransactionCallback(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
-  if (event == SUBXACT_EVENT_COMMIT_SUB) EndSubtransactionOfEmitted(true);
-  if (event == SUBXACT_EVENT_ABORT_SUB) EndSubtransactionOfEmitted(false);
+  if (event == SUBXACT_EVENT_COMMIT_SUB) EndSubtransactionOfCounts(true);
+  if (event == SUBXACT_EVENT_ABORT_SUB) EndSubtransactionOfCounts(false);
 }
 
 }  // namespace

@@ -32,10 +32,11 @@ struct TransactionChanges {
 bool AnyRowsCounted();
 TransactionChanges CountChanges();
 
-// Changes that travel as 'C' messages; they roll back with their subtransaction.
+// Changes that travel as 'C' messages, and definitions that don't (hold.h); they roll back with their subtransaction.
 void AddEmitted();
 uint32 EmittedChanges();
-void EndSubtransactionOfEmitted(bool committed) noexcept;
+bool AnyLocalDefinition();
+void EndSubtransactionOfCounts(bool committed) noexcept;
 void ForgetCounts() noexcept;
 // ExecutorStart: foreign tables and shared ones are not written in one transaction: the foreign server's callback
 // commits before ours. Raises.

@@ -8,9 +8,10 @@
  *
  * With the transaction goes session state that COMMIT would have kept: settings, LISTEN and NOTIFY. It is read before
  * and given back in a transaction of its own. Prepared statements, sequences, advisory locks and held cursors survive
- * by themselves. What was written to temporary (or, if allowed, local) tables is lost: such a transaction is refused
- * before the hand-over if it surely aborts internally, and one that is forced later reads 40003 and what was lost. The
- * same goes for calls of pg_notify() as a function, whose arguments no hook shows.
+ * by themselves. What was written to temporary (or, if allowed, local) tables is lost, and so are temporary and local
+ * objects that were defined: such a transaction is refused before the hand-over if it surely aborts internally, and one
+ * that is forced later reads 40003 and what was lost. The same goes for calls of pg_notify() as a function, whose
+ * arguments no hook shows.
  */
 #include <optional>
 
@@ -245,8 +246,8 @@ void AbortAndAwait(bool turn_lost, bool lost_writes) {
   RestoreSession(state);
   if (lost_writes)
     throw PgError(kErrUnknown,
-                  "the transaction was committed, but its changes of temporary and local tables and its calls of "
-                  "pg_notify() were lost",
+                  "the transaction was committed, but its changes of temporary and local tables and definitions and its "
+                  "calls of pg_notify() were lost",
                   "Another transaction needed its locks, and the shared changes were applied from the block.",
                   "Do not retry the transaction: repeat its local part only.");
   Call([] { StartTransactionCommand(); });

@@ -54,16 +54,48 @@ bool Concerns(ProcessUtilityContext context) {
   return MyBgworkerEntry == nullptr || strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") != 0;
 }
 
+// What leaves catalogs alone, has statements of its own inside, or may be lost (statistics, another file for the same rows).
+bool MayDefine(Node* node) {
+  switch (nodeTag(node)) {
+    case T_TransactionStmt:
+    case T_VariableSetStmt:
+    case T_CallStmt:
+    case T_DoStmt:
+    case T_CopyStmt:
+    case T_ExecuteStmt:
+    case T_ExplainStmt:
+    case T_DeclareCursorStmt:
+    case T_FetchStmt:
+    case T_TruncateStmt:
+    case T_VacuumStmt:
+    case T_ReindexStmt:
+    case T_ClusterStmt:
+      return false;
+    default:
+      return true;
+  }
+}
+
+void PassLocal(const UtilityCall& c) {
+  if (!MayDefine(c.statement->utilityStmt)) {
+    Pass(c);
+    return;
+  }
+  uint64 const before = CountCatalogRows();
+  Pass(c);
+  if (IsTransactionState() && CountCatalogRows() != before) Enter([] { NoteLocalDefinition(); });
+}
+
 void RunLocal(const UtilityCall& c, const Targets& targets) {
   Node* node = c.statement->utilityStmt;
   if (targets.local == 0) {
-    Pass(c);
+    PassLocal(c);
     return;
   }
   CheckLocalNames(node);
   Recorder* const recorder = StartRecording();
   PG_TRY();
-  { Pass(c); }
+  { PassLocal(c); }
   PG_FINALLY();
   { StopRecording(recorder); }
   PG_END_TRY();
@@ -189,7 +221,7 @@ void Dispatch(const UtilityCall& c) {
   }
   if (KindOf(node) == Kind::kSession) {
     CheckLocal(node);
-    Pass(c);
+    PassLocal(c);
     return;
   }
   Targets targets = Classify(node);
