@@ -1,5 +1,5 @@
 /*
- * guc.h: the settings. Units are in the names or GUC flags; docs/sql-reference.md lists them.
+ * guc.h: the settings. Units are in the names or GUC flags; docs/configuration.md lists them.
  */
 #pragma once
 
