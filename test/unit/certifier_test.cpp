@@ -33,6 +33,21 @@ TEST(Keys, NormalizeSortsAndMerges) {
   EXPECT_EQ(keys, expected);
 }
 
+TEST(Keys, NormalizeOfManyIsTheSame) {
+  Random random(1);
+  KeyList keys;
+  for (int i = 0; i < 50'000; i++) {
+    const uint64_t hi = i % 3 == 0 ? random() : i % 3 == 1 ? random() % 7 : UINT64_MAX - random() % 7;
+    keys.push_back({{hi, random() % 4}, static_cast<uint8_t>(1 + random() % 7)});
+  }
+  std::map<KeyHash, uint8_t> expected;
+  for (const KeyEntry& e : keys) expected[e.key] |= e.uses;
+  NormalizeKeys(&keys);
+  ASSERT_EQ(keys.size(), expected.size());
+  size_t i = 0;
+  for (const auto& [key, uses] : expected) ASSERT_EQ(keys[i++], (KeyEntry{key, uses}));
+}
+
 TEST(Keys, RoundTripAndRefusals) {
   KeyList keys;
   for (uint64_t i = 0; i < 100; i++) keys.push_back({{i, ~i}, static_cast<uint8_t>(1 + i % 7)});
@@ -261,7 +276,8 @@ TEST(Certifier, RandomHistoriesAgainstTheModelAndItsRebuiltTwin) {
     Random random(seed);
     const uint32_t window_blocks = static_cast<uint32_t>(1 + random() % 12);
     const uint64_t window_keys = 5 + random() % 60;
-    Certifier lived(window_blocks, window_keys);
+    // One begins to count near the end of the count.
+    Certifier lived(window_blocks, window_keys, UINT32_MAX - static_cast<uint32_t>(random() % 100));
     Certifier rebuilt(window_blocks, window_keys);
     Model model(window_blocks, window_keys);
     uint64_t height = 0;

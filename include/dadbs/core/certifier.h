@@ -68,8 +68,9 @@ struct Conflict {
 
 class Certifier {
  public:
+  // `first_ordinal`: where the count of positions begins (for tests of its end).
   explicit Certifier(uint32_t window_blocks = kCertificationWindowBlocks,
-                     uint64_t window_keys = kCertificationWindowKeys);
+                     uint64_t window_keys = kCertificationWindowKeys, uint32_t first_ordinal = 1);
 
   // Must `keys` with this base lose at `position`? Of several keys the lowest is reported. Positions are asked in
   // order: nothing at or after `position` may have been recorded (Rewind first when an execution is retried). Schema
@@ -92,33 +93,40 @@ class Certifier {
   size_t recorded() const { return log_.size(); }  // key entries in the window
 
  private:
-  struct Entry {
-    uint64_t existence = 0, content = 0, reference = 0;  // PrefixAfter(position).value; 0: never
-    uint64_t Last() const;
+  struct Entry {  // ordinals of positions; 0: never. Those below first_ordinal_ have left the window
+    uint32_t existence = 0, content = 0, reference = 0;
+    uint32_t Last() const;
   };
   struct Slot {  // open addressing, linear probing; free: entry.Last() == 0
     KeyHash key;
     Entry entry;
   };
-  struct Recorded {  // one key entry of a committed position
+  struct Recorded {  // a committed position
     uint64_t at;     // PrefixAfter(position).value
-    KeyHash key;
+    uint64_t keys;   // entries in log_
   };
 
+  uint32_t NextOrdinal() const;
+  uint32_t OrdinalAfter(Prefix base) const;  // of the first position recorded after it, or the next one
   size_t Home(const KeyHash& key) const;
+  size_t After(size_t slot) const;
   size_t Find(const KeyHash& key) const;  // its slot, or the free one where it belongs
   void Erase(size_t slot);
+  void MakeRoom(size_t keys);
   void Resize(size_t slots);
   void ForgetBelow(Height height);
+  void Renumber();
 
   uint32_t window_blocks_;
   uint64_t window_keys_;
   Height current_{0};
   Height oldest_{1};
-  std::vector<Slot> slots_;  // a power of two of them
+  std::vector<Slot> slots_;
   size_t used_ = 0;
-  std::deque<Recorded> log_;  // in position order: what to forget next is in front
-  std::vector<Entry> undo_;   // of the current block: the entry before each of the last undo_.size() in log_
+  std::deque<Recorded> positions_;  // in order: what to forget next is in front
+  uint32_t first_ordinal_;          // of positions_.front()
+  std::deque<KeyHash> log_;         // keys of positions_, in order
+  std::vector<Entry> undo_;         // of the current block: the entry before each of the last undo_.size() in log_
 };
 
 }  // namespace dadbs::core

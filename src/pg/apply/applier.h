@@ -78,7 +78,7 @@ class Applier {
   void CommitRun();
   Items AbortRun();
   void Carry(const Item& item);
-  void Record(Work* work);
+  void Record(Work* work, const core::KeyList& all);
   void Execute(Work* work);
   void Redo(const Items& items);
   void Alone(const Item& item);

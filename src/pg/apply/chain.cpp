@@ -42,11 +42,12 @@ size_t Applier::CollectChain(const Works& works, size_t at, Chain* chain) {
   auto const link = [&](const std::shared_ptr<Work>& work) {
     Link made;
     made.work = work;
-    made.keys = core::EncodeKeys(work->AllKeys());
+    core::KeyList const all = work->AllKeys();
+    made.keys = core::EncodeKeys(all);
     made.grant.waiter = work->waiter;
     made.grant.position = work->position;
     made.grant.applied_after = work->applied_after;
-    Record(work.get());
+    Record(work.get(), all);
     chain->push_back(std::move(made));
   };
   undecided_from_ = works[at]->position;

@@ -89,7 +89,8 @@ void Applier::Carry(const Item& item) {
   work->writing_row = false;
   bool const execute = work->verdict == core::Verdict::kUnknown || work->verdict == core::Verdict::kCommitted;
   if (execute) Execute(work);
-  core::Bytes const keys = execute ? core::EncodeKeys(work->AllKeys()) : core::Bytes{};
+  core::KeyList const all = execute ? work->AllKeys() : core::KeyList{};
+  core::Bytes const keys = execute ? core::EncodeKeys(all) : core::Bytes{};
   TransactionRow row;
   row.position = work->position;
   row.id = work->id;
@@ -107,12 +108,12 @@ void Applier::Carry(const Item& item) {
   });
   if (!execute) return;
   work->verdict = core::Verdict::kCommitted;
-  Record(work);
+  Record(work, all);
 }
 
-void Applier::Record(Work* work) {
+void Applier::Record(Work* work, const core::KeyList& all) {
   if (work->recorded) return;
-  certifier_.Record(work->AllKeys(), work->position);
+  certifier_.Record(all, work->position);
   work->recorded = true;
 }
 

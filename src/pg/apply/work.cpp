@@ -3,15 +3,20 @@
  */
 #include "work.h"
 
+#include <algorithm>
+
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/row_apply.h"
 
 namespace dadbs::pg {
 
 core::KeyList Work::AllKeys() const {
-  core::KeyList all = row_keys;
-  all.insert(all.end(), schema_keys.begin(), schema_keys.end());
-  all.insert(all.end(), written_keys.begin(), written_keys.end());
+  core::KeyList few = schema_keys;
+  few.insert(few.end(), written_keys.begin(), written_keys.end());
+  core::NormalizeKeys(&few);
+  // Those of rows are in order already, and may be a million: merged, not sorted again.
+  core::KeyList all(row_keys.size() + few.size());
+  std::merge(row_keys.begin(), row_keys.end(), few.begin(), few.end(), all.begin());
   core::NormalizeKeys(&all);
   return all;
 }
