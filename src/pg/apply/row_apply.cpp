@@ -108,6 +108,7 @@ OpenRelation* Open(RowApplierState* state, const core::RelationName& name) {
 void CloseRelation(OpenRelation* rel) {
   ExecDropSingleTupleTableSlot(rel->old_slot);
   ExecDropSingleTupleTableSlot(rel->new_slot);
+  CloseGathered(rel);
   if (rel->key_index) index_close(rel->key_index, NoLock);
   ExecCloseIndices(rel->info);
   table_close(rel->relation, NoLock);
@@ -115,7 +116,7 @@ void CloseRelation(OpenRelation* rel) {
 
 void CloseAll(RowApplierState* state) {
   for (OpenRelation* rel = state->relations; rel != nullptr; rel = rel->next) CloseRelation(rel);
-  state->relations = state->last = nullptr;
+  state->relations = state->last = state->last_insert = nullptr;
   CloseParents(state);
 }
 
@@ -191,12 +192,6 @@ void FindOldRow(OpenRelation* rel, const core::Tuple& key_tuple, const char* ope
 
 // ---- the three changes
 
-// What was just done is seen by what follows.
-void Step() {
-  CommandCounterIncrement();
-  UpdateActiveSnapshotCommandId();
-}
-
 void CheckRow(RowApplierState* state, OpenRelation* rel, bool is_update) {
   doing = Doing::kEvaluating;
   CheckDomains(state, rel, is_update);
@@ -206,23 +201,18 @@ void CheckRow(RowApplierState* state, OpenRelation* rel, bool is_update) {
   doing = Doing::kOwn;
 }
 
-void InsertIndexEntries(RowApplierState* state, OpenRelation* rel, bool is_update) {
-  if (rel->info->ri_NumIndices == 0) return;
-  if (rel->plan->has_index_expressions) doing = Doing::kEvaluating;
-  List* const recheck = ExecInsertIndexTuples(rel->info, rel->new_slot, state->estate, is_update, false, nullptr, NIL);
-  doing = Doing::kOwn;
-  if (recheck != NIL) NoteUniques(state, rel, recheck, &rel->new_slot->tts_tid);
-}
-
 void Insert(RowApplierState* state, OpenRelation* rel, const core::RowChange& change) {
   CheckWidth(rel->plan, change.row);
+  bool const gather = MayGather(state, rel);
+  if (gather) BeginGathered(state, rel);
   ReadRow(rel, change.row, false);
   CheckRow(state, rel, false);
+  NoteSequences(rel);
+  if (gather) return EndGathered(state, rel, change.row);
   table_tuple_insert(rel->relation, rel->new_slot, GetCurrentCommandId(true), 0, nullptr);
   InsertIndexEntries(state, rel, false);
   Step();
   CheckReferences(state, rel, false);
-  NoteSequences(rel);
 }
 
 // True: done. False: somebody else's change came between; look again.
@@ -274,11 +264,12 @@ void Delete(RowApplierState* state, OpenRelation* rel, const core::RowChange& ch
 
 void ApplyRow(RowApplierState* state, const core::RowChange& change) {
   OpenRelation* const rel = Open(state, change.relation);
+  if (state->gathering != nullptr && (change.op != 'I' || rel != state->gathering)) WriteGathered(state);
   Oid user;
   int security;
   GetUserIdAndSecContext(&user, &security);
   RestrictTo(rel->relation);
-  ResetPerTupleExprContext(state->estate);
+  if (state->gathering == nullptr) ResetPerTupleExprContext(state->estate);
   MemoryContext const before = MemoryContextSwitchTo(GetPerTupleMemoryContext(state->estate));
   EnterExpression();
   switch (change.op) {
@@ -355,6 +346,7 @@ void Finish(RowApplierState* state, bool last) {
   int security;
   GetUserIdAndSecContext(&user, &security);
   EnterExpression();
+  WriteGathered(state);
   if (last) CheckUniques(state);
   CheckPendingReferences(state, last);
   CheckPendingParents(state, last);
@@ -388,6 +380,19 @@ void Run(F&& body) {
 }
 
 }  // namespace
+
+void InsertIndexEntries(RowApplierState* state, OpenRelation* rel, bool is_update) {
+  if (rel->info->ri_NumIndices == 0) return;
+  if (rel->plan->has_index_expressions) doing = Doing::kEvaluating;
+  List* const recheck = ExecInsertIndexTuples(rel->info, rel->new_slot, state->estate, is_update, false, nullptr, NIL);
+  doing = Doing::kOwn;
+  if (recheck != NIL) NoteUniques(state, rel, recheck, &rel->new_slot->tts_tid);
+}
+
+void Step() {
+  CommandCounterIncrement();
+  UpdateActiveSnapshotCommandId();
+}
 
 void RestrictTo(Relation relation) {
   Oid user;

@@ -33,6 +33,7 @@ struct OpenRelation {
     bool any;
     int64 extreme;  // the highest value, or the lowest of a descending sequence
   } * sequences;    // as plan->sequences
+  struct GatheredRows* gathered;  // row_bulk.cpp; null: never
   OpenRelation* next;
 };
 
@@ -75,6 +76,9 @@ struct RowApplierState {
   int guc_level;
   OpenRelation* relations;
   OpenRelation* last;  // most changes follow one of the same relation
+  OpenRelation* last_insert;  // of which inserts_in_a_row have come
+  int inserts_in_a_row;
+  OpenRelation* gathering;  // has rows that are not in the table yet; null: none
   OpenParent* parents;
   Pending<PendingReference> references;
   HTAB* waiting_references;  // the same as a set; null: none ever
@@ -102,6 +106,19 @@ void RefreshSnapshot();
 void RestrictTo(Relation relation);
 // A type's text of a value, for error details.
 char* ValueText(Oid type, Datum value, bool isnull);
+
+// Index entries of new_slot, which is in the table.
+void InsertIndexEntries(RowApplierState* state, OpenRelation* rel, bool is_update);
+// What was just done is seen by what follows.
+void Step();
+
+// -- row_bulk.cpp
+// One more insert comes: may it be gathered? Then BeginGathered gives new_slot a place that stays; EndGathered keeps it.
+bool MayGather(RowApplierState* state, OpenRelation* rel);
+void BeginGathered(RowApplierState* state, OpenRelation* rel);
+void EndGathered(RowApplierState* state, OpenRelation* rel, const core::Tuple& tuple);
+void WriteGathered(RowApplierState* state);  // all that wait, in the order in which they came
+void CloseGathered(OpenRelation* rel);
 
 // -- row_check.cpp
 void CheckDomains(RowApplierState* state, OpenRelation* rel, bool is_update);
