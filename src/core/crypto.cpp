@@ -1,15 +1,15 @@
 /*
- * crypto.cpp: SHA-256 by OpenSSL's EVP, Ed25519 by libsodium (ADR 8: twice as fast, and every member must judge a
- * strange signature alike, so there is one implementation).
+ * crypto.cpp: SHA-256 by OpenSSL, Ed25519 by libsodium (ADR 8: twice as fast, and every member must judge a strange
+ * signature alike, so there is one implementation).
  *
- * The digest is fetched and its context allocated once per thread and reused: a fetch costs more than hashing a short
- * leaf. A child of fork goes on with its copy. At exit they go before OpenSSL's own exit handler runs, as everything
- * that a thread owns.
+ * SHA-256 by the plain functions, not by EVP: the same code underneath, but what EVP does around it costs more than
+ * hashing a short leaf. They are declared deprecated since OpenSSL 3.0, which is not to say that they go.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "dadbs/core/crypto.h"
 
-#include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <sodium.h>
 
 #include <array>
@@ -17,44 +17,6 @@
 
 namespace dadbs::core {
 namespace {
-
-[[noreturn]] void FailOpenSsl(const char* what) { throw std::runtime_error(std::string("OpenSSL failed: ") + what); }
-
-struct FreeDigest {
-  void operator()(EVP_MD* digest) const { EVP_MD_free(digest); }
-};
-using DigestPtr = std::unique_ptr<EVP_MD, FreeDigest>;
-struct FreeContext {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-using ContextPtr = std::unique_ptr<EVP_MD_CTX, FreeContext>;
-
-class Sha256 {
- public:
-  Sha256() : algorithm_(EVP_MD_fetch(nullptr, "SHA2-256", nullptr)), context_(EVP_MD_CTX_new()) {
-    if (!algorithm_ || !context_) FailOpenSsl("SHA-256 is not available");
-  }
-  void Begin() {
-    if (EVP_DigestInit_ex2(context_.get(), algorithm_.get(), nullptr) != 1) FailOpenSsl("EVP_DigestInit_ex2");
-  }
-  void Add(ByteView part) {
-    if (EVP_DigestUpdate(context_.get(), part.data(), part.size()) != 1) FailOpenSsl("EVP_DigestUpdate");
-  }
-  Digest End() {
-    Digest digest;
-    if (EVP_DigestFinal_ex(context_.get(), digest.bytes.data(), nullptr) != 1) FailOpenSsl("EVP_DigestFinal_ex");
-    return digest;
-  }
-
- private:
-  DigestPtr algorithm_;
-  ContextPtr context_;
-};
-
-Sha256& ThreadSha256() {
-  static thread_local Sha256 hasher;
-  return hasher;
-}
 
 class Ed25519Signer : public Signer {
  public:
@@ -96,12 +58,14 @@ void StartSodium() {
 Digest Hash(Domain domain, ByteView part) { return Hash(domain, {part}); }
 
 Digest Hash(Domain domain, std::initializer_list<ByteView> parts) {
-  Sha256& hasher = ThreadSha256();
   const uint8_t tag = static_cast<uint8_t>(domain);
-  hasher.Begin();
-  hasher.Add(ByteView(&tag, 1));
-  for (ByteView part : parts) hasher.Add(part);
-  return hasher.End();
+  Digest digest;
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, &tag, 1);
+  for (ByteView part : parts) SHA256_Update(&context, part.data(), part.size());
+  SHA256_Final(digest.bytes.data(), &context);
+  return digest;
 }
 
 std::unique_ptr<Signer> MakeEd25519Signer(ByteView seed32) {

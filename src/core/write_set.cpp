@@ -343,6 +343,12 @@ bool ParseWriteSetHeader(ByteView bytes, WriteSetHeader* out) {
   return true;
 }
 
+bool HasWriteSetFrame(ByteView bytes) {
+  Frame frame(bytes);
+  for (ChangeView change; frame.Next(&change);) continue;
+  return frame.ok();
+}
+
 Digest ChangeLeaf(const ChangeView& change) { return Hash(Domain::kChangeLeaf, {change.salt.view(), change.bytes}); }
 
 bool TransactionHash(ByteView write_set, Digest* out) {

@@ -133,6 +133,7 @@ TEST(WriteSet, HashIsTheMerkleRootOfItsLeaves) {
   ASSERT_TRUE(ParseWriteSet(bytes, &view));
   Digest hash;
   ASSERT_TRUE(TransactionHash(bytes, &hash));
+  ASSERT_TRUE(HasWriteSetFrame(bytes));
   const auto leaves = TransactionLeaves(view);
   EXPECT_EQ(leaves.size(), 1 + view.changes.size());
   EXPECT_EQ(MerkleRoot(leaves), hash);
@@ -146,6 +147,7 @@ TEST(WriteSet, EveryTruncationAndEveryExtensionIsRefused) {
   for (size_t size = 0; size < bytes.size(); size++) {
     ASSERT_FALSE(Parses(ByteView(bytes).first(size))) << size;
     ASSERT_FALSE(TransactionHash(ByteView(bytes).first(size), &hash)) << size;
+    ASSERT_FALSE(HasWriteSetFrame(ByteView(bytes).first(size))) << size;
   }
   Bytes longer = bytes;
   longer.push_back(0);

@@ -116,7 +116,7 @@ class Replica {
   Effects OnConnected(NodeId peer, int64_t now_us);
   Effects OnDisconnected(NodeId peer, int64_t now_us);
   // A local write set, to be numbered and batched. Only when CanSubmit(); its frame was checked by the caller
-  // (TransactionHash gives true) and it is not larger than kWriteSetBytesMax. OnEventsEnd follows.
+  // (HasWriteSetFrame) and it is not larger than kWriteSetBytesMax. OnEventsEnd follows.
   Effects OnSubmit(uint64_t ticket, Bytes write_set, int64_t now_us);
   Effects OnEventsEnd(int64_t now_us);       // after the last message or write set at hand
   // The own incarnation is open on the chain, and there is room. Back-pressure: the owner keeps the write set.

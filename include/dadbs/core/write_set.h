@@ -135,6 +135,8 @@ struct WriteSetView {
 bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why = nullptr);
 bool ParseWriteSetHeader(ByteView bytes, WriteSetHeader* out);  // the cheap part, for views: does not read the changes
 
+bool HasWriteSetFrame(ByteView bytes);  // the frame check, without a hash: TransactionHash will work
+
 Digest ChangeLeaf(const ChangeView& change);
 // The transaction's hash. Works on any bytes that pass the frame check; false otherwise.
 bool TransactionHash(ByteView write_set, Digest* out);

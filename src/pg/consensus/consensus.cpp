@@ -258,8 +258,7 @@ void ConsensusWorker::TakeMessage(net::Received&& received) {
 }
 
 void ConsensusWorker::Submit(Submission&& submission) {
-  core::Digest hash;
-  if (submission.write_set.size() > core::kWriteSetBytesMax || !core::TransactionHash(submission.write_set, &hash)) {
+  if (!core::HasWriteSetFrame(submission.write_set)) {
     RefuseHold(submission.ticket, kErrInvalidWriteSet, "the captured changes are not a write set");
     return;
   }
