@@ -1,7 +1,13 @@
 /*
  * worker.cpp: see worker.h.
+ *
+ * Memory: one transaction of hundreds of megabytes must not stay in the workers' memory for ever. Large pieces come
+ * from the system and go back to it when freed (glibc would raise the limit for that with each one that is freed, and
+ * keep them); what small ones have left behind is given back from time to time.
  */
 #include "dadbs/pg/worker.h"
+
+#include <malloc.h>
 
 #include "dadbs/pg/errors.h"
 
@@ -11,10 +17,22 @@ extern "C" {
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 }
 
 namespace dadbs::pg {
 namespace {
+
+constexpr int kMappedAllocationBytesMin = 1 << 20;
+constexpr int kTrimIntervalMs = 10'000;
+
+void ReturnFreedMemory() {
+  static TimestampTz returned_at = 0;
+  TimestampTz const now = GetCurrentTimestamp();
+  if (!TimestampDifferenceExceeds(returned_at, now, kTrimIntervalMs)) return;
+  returned_at = now;
+  malloc_trim(0);
+}
 
 void ClearPlace(int code, Datum place) {
   *reinterpret_cast<PGPROC* volatile*>(DatumGetPointer(place)) = nullptr;
@@ -26,6 +44,7 @@ void ClearPlace(int code, Datum place) {
 void BeginWorker() {
   pqsignal(SIGHUP, SignalHandlerForConfigReload);
   pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+  mallopt(M_MMAP_THRESHOLD, kMappedAllocationBytesMin);
   BackgroundWorkerUnblockSignals();
 }
 
@@ -51,6 +70,7 @@ void HaltMember(const std::string& reason) {
 }
 
 void HandleWorkerInterrupts() {
+  ReturnFreedMemory();
   Call([] {
     CHECK_FOR_INTERRUPTS();
     if (!ConfigReloadPending) return;
