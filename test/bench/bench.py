@@ -3,6 +3,9 @@ import argparse
 import os
 import sys
 
+import curves
+import flame
+import pictures
 import report
 from comparisons import Bench, comparisons
 from machine import BenchError, Folder, describe, end_all, on_signals_exit, say
@@ -19,6 +22,7 @@ def options():
     p.add_argument("--pair-seconds", type=int, default=3, help="length of each half of a pair")
     p.add_argument("--port", type=int, default=int(os.environ.get("DADBS_TEST_PORT", 7950)), help="first port of our servers")
     p.add_argument("--out", help="folder for table, CSV and pictures")
+    p.add_argument("--flame", action="store_true", help="a flame graph of the load of (a) too (needs perf)")
     p.add_argument("--quick", action="store_true", help="one short round of all: does it run?")
     o = p.parse_args()
     o.only = [k for k in o.only.replace(",", "") if k in PARTS]
@@ -28,7 +32,7 @@ def options():
 
 
 def measure(o, out):
-    results, samples = comparisons(), []
+    results, samples, grown = comparisons(), [], {}
     description = describe()
     for line in description:
         say(f"    {line}")
@@ -38,9 +42,16 @@ def measure(o, out):
             bench.rounds()
             bench.pairs()
             bench.copies()
+            if "i" in o.only:
+                grown = curves.measure(o, folder)
+            if o.flame:
+                flame.record(o, folder, out)
     finally:
         end_all()
-        report.write(out, results, samples, description)  # what was measured before a failure counts
+        # What was measured before a failure counts.
+        report.write(out, results, samples, grown, description)
+        pictures.draw_ratios(out, results)
+        pictures.draw_curves(out, grown)
 
 
 def main():

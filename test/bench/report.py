@@ -38,8 +38,17 @@ def table(results):
     return lines
 
 
-def write(folder, results, samples, description):
+CURVES = {"members": ("members", "tps", "mean_ms", "conflicts"),
+          "clients": ("clients", "tps", "p50_ms", "p99_ms", "blocks", "transactions_per_block", "bytes_per_block", "conflicts")}
+
+
+def write(folder, results, samples, curves, description):
     lines = table(results)
+    for name, rows in curves.items():
+        with open(os.path.join(folder, f"{name}.csv"), "w", newline="", encoding="utf-8") as f:
+            out = csv.writer(f)
+            out.writerow(CURVES[name])
+            out.writerows([[f"{v:.2f}" if isinstance(v, float) else v for v in row] for row in rows])
     with open(os.path.join(folder, "table.txt"), "w", encoding="utf-8") as f:
         f.write("\n".join([*lines, "", *description]) + "\n")
     with open(os.path.join(folder, "samples.csv"), "w", newline="", encoding="utf-8") as f:

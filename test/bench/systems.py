@@ -92,11 +92,16 @@ class Dadbs:
         pgbench(self.port, "shared", "-i", "-q", "-s", scale)
         self.settle()
 
+    def postmasters(self):
+        pids = []
+        for i in range(1, len(self.members) + 1):
+            with open(os.path.join(self.dir, f"m{i}", "postmaster.pid"), encoding="ascii") as f:
+                pids.append(int(f.readline()))
+        return pids
+
     def workers(self, member):
         """{kind: pid} of dadbs's processes on a member."""
-        number = member.port - self.port + 1
-        with open(os.path.join(self.dir, f"m{number}", "postmaster.pid"), encoding="ascii") as f:
-            postmaster = int(f.readline())
+        postmaster = self.postmasters()[member.port - self.port]
         titles = children(postmaster)
         return {title.split("dadbs ", 1)[1]: pid for pid, title in titles.items() if "dadbs " in title}
 
