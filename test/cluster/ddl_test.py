@@ -218,26 +218,6 @@ def h5_h34_what_is_only_here(c):
 
 
 @suite.test
-def h4_definition_under_a_writer(c):
-    c.run(1, "CREATE SCHEMA f", "CREATE FUNCTION f.good(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 0'",
-          "CREATE TABLE f.t (id int PRIMARY KEY, n int CHECK (f.good(n)))", "CREATE TABLE f.other (id int PRIMARY KEY)",
-          "GRANT USAGE ON SCHEMA f TO PUBLIC")
-    c.settle()
-    writers = [c.connect(2, autocommit=False), c.connect(2, autocommit=False)]
-    for writer, table in zip(writers, ("f.t (id, n) VALUES (1, 1)", "f.other VALUES (1)")):
-        with writer.cursor() as cursor:
-            cursor.execute("SET ROLE dadbs_owner")
-            cursor.execute(f"INSERT INTO {table}")
-    c.run(3, "CREATE OR REPLACE FUNCTION f.good(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 10'")
-    c.settle()
-    equal(sqlstate(writers[0].commit), "40001", "a writer under the old definition")
-    equal(sqlstate(writers[1].commit), None, "a writer of another table")
-    for writer in writers:
-        writer.close()
-    c.run(1, "DROP SCHEMA f CASCADE")
-
-
-@suite.test
 def transactions_with_definitions(c):
     c.run(1, "CREATE SCHEMA b", "CREATE TABLE b.t (id int PRIMARY KEY)")
     c.settle()

@@ -200,11 +200,12 @@ def sqlstate(action):
 
 
 def worker_pid(c, member, kind):
-    """By the process table: a worker without a database is not in pg_stat_activity."""
+    """By the process table: a worker without a database is not in pg_stat_activity. None: there is none now."""
     with open(os.path.join(c.dir, f"m{member}", "postmaster.pid")) as f:
         postmaster = f.readline().strip()
     rows = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", postmaster], capture_output=True, text=True).stdout.splitlines()
-    return next(int(row.split()[0]) for row in rows if row.rstrip().endswith(f"dadbs {kind}"))
+    title = re.compile(rf"\s*(\d+) .* dadbs {kind}\s*(waiting)?\s*$")
+    return next((int(found[1]) for found in map(title.match, rows) if found), None)
 
 
 class Workers:
@@ -235,12 +236,13 @@ class Workers:
 
 
 class Suite:
-    def __init__(self, name, members=4, port=7700, confs=(), start=True):
+    def __init__(self, name, members=4, port=7700, confs=(), start=True, begin=Cluster.start):
         self.name = name
         self.members = members
         self.port = int(os.environ.get("DADBS_TEST_PORT", port))
         self.confs = confs
         self.start = start
+        self.begin = begin  # makes the cluster, where it is not the usual one
         self.tests = []
 
     def test(self, function):
@@ -254,7 +256,7 @@ class Suite:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             if self.start:
-                cluster.start()
+                self.begin(cluster)
             for test in self.tests:
                 title = test.__name__
                 if only and title not in only:

@@ -7,35 +7,16 @@ import threading
 
 import psycopg2
 
+import clients
+from clients import race
 from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually, sqlstate
 
 suite = Suite("rows", port=7820)
 REJECTED_OR_CONFLICT = {"23505", "23P01", "23503", CONFLICT}
 
 
-def race(c, first, second):
-    """Both transactions executed on members 1 and 2 before either commits."""
-    c.settle()
-    a, b = c.connect(1, autocommit=False), c.connect(2, autocommit=False)
-    results = [None, None]
-    try:
-        for connection, statement in ((a, first), (b, second)):
-            connection.cursor().execute(statement)
-
-        def commit(k, connection):
-            results[k] = sqlstate(connection.commit)
-        threads = [threading.Thread(target=commit, args=(k, x)) for k, x in enumerate((a, b))]
-        [t.start() for t in threads]
-        [t.join(30) for t in threads]
-        check(not any(t.is_alive() for t in threads), "a commit hangs")
-    finally:
-        a.close()
-        b.close()
-    return results
-
-
 def one_wins(results, what):
-    check(results.count(None) == 1 and set(results) - {None} <= REJECTED_OR_CONFLICT, f"{what}: {results}")
+    clients.one_wins(results, what, REJECTED_OR_CONFLICT)
 
 
 @suite.test
@@ -46,17 +27,6 @@ def unique_without_keys(c):
     one_wins(race(c, "INSERT INTO soft VALUES (1, 1, 'x')", "INSERT INTO soft VALUES (2, 1, 'x')"), "partial")
     one_wins(race(c, "INSERT INTO soft VALUES (3, 3, 'Y')", "INSERT INTO soft VALUES (4, 4, 'y')"), "expression")
     one_wins(race(c, "INSERT INTO soft VALUES (5, 5, 'p', '[1,5)')", "INSERT INTO soft VALUES (6, 6, 'q', '[4,8)')"), "exclusion")
-
-
-@suite.test
-def h12_deferrable_unique(c):
-    c.run(1, "CREATE TABLE ranked (id int PRIMARY KEY, rank int UNIQUE DEFERRABLE INITIALLY DEFERRED)",
-          "INSERT INTO ranked SELECT i, i FROM generate_series(1, 50) i")
-    for i in c.members():
-        c.run(i, "UPDATE ranked SET rank = rank + 1")
-        c.settle()
-    one_wins(race(c, "INSERT INTO ranked VALUES (101, 500)", "INSERT INTO ranked VALUES (102, 500)"), "deferred duplicate")
-    one_wins(race(c, "UPDATE ranked SET rank = 600 WHERE id = 1", "UPDATE ranked SET rank = 600 WHERE id = 2"), "deferred update")
 
 
 @suite.test
@@ -132,15 +102,6 @@ def partitions(c):
     c.settle()
     one_wins(race(c, "INSERT INTO of_years VALUES (2, 1992, 2)", "DELETE FROM years WHERE id = 2"), "child and partitioned parent")
     one_wins(race(c, "INSERT INTO of_years VALUES (3, 1993, 3)", "UPDATE years SET y = 2500 WHERE id = 3"), "child and a parent that moves")
-
-
-@suite.test
-def types_that_differ(c):
-    c.run(1, "CREATE TABLE wide (id numeric PRIMARY KEY, t text UNIQUE)", "CREATE TABLE narrow (id int PRIMARY KEY, w int REFERENCES wide, t char(5) REFERENCES wide (t))",
-          "INSERT INTO wide VALUES (1.000, 'one'), (2.0, 'two'), (3, 'three')")
-    one_wins(race(c, "INSERT INTO narrow VALUES (1, 1, NULL)", "DELETE FROM wide WHERE id = 1"), "int child of a numeric parent")
-    one_wins(race(c, "INSERT INTO narrow VALUES (2, NULL, 'two')", "UPDATE wide SET t = 'zwei' WHERE id = 2"), "char child of a text parent")
-    equal(race(c, "INSERT INTO narrow VALUES (3, 3, NULL)", "UPDATE wide SET t = 'drei' WHERE id = 3"), [None, None], "another key of the parent")
 
 
 @suite.test

@@ -8,7 +8,8 @@
  * columns, CHECKs, generated columns or indexes use them.
  *
  * Afterwards the catalogs are asked for what the parse tree does not show: references to what only this member has (local
- * tables, extensions), CHECKs that are not immutable (H1), functions replaced under an index. The errors roll everything
+ * tables, extensions), expressions that are not alike everywhere or lend a session's rights (expressions.cpp), functions
+ * replaced under an index. The errors roll everything
  * back, on every member alike.
  *
  * The recorder lives in the memory context of the execution; the pointer to it is reset on errors by StopRecording.
@@ -60,7 +61,6 @@ extern "C" {
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -278,7 +278,9 @@ void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
     RecordDrop(object, static_cast<ObjectAccessDrop*>(arg)->dropflags);
   } else {
     auto* copy = static_cast<ObjectAddress*>(palloc(sizeof(ObjectAddress)));
-    ObjectAddressSet(*copy, object.classId, object.objectId);
+    // A default is told by its table and column: its own row cannot be seen yet.
+    ObjectAddressSubSet(*copy, object.classId, object.objectId,
+                        object.classId == AttrDefaultRelationId ? object.objectSubId : 0);
     ListCell* cell;
     bool known = false;
     foreach (cell, current->objects)
@@ -298,6 +300,15 @@ void OnObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int su
   ObjectAddress object;
   ObjectAddressSubSet(object, class_id, object_id, sub_id);
   Record(access, object, arg);
+}
+
+// Afterwards.
+ObjectAddress Resolved(const ObjectAddress& recorded) {
+  ObjectAddress object = recorded;
+  if (recorded.classId == AttrDefaultRelationId && recorded.objectSubId != 0)
+    ObjectAddressSet(object, AttrDefaultRelationId,
+                     GetAttrDefaultOid(recorded.objectId, static_cast<AttrNumber>(recorded.objectSubId)));
+  return object;
 }
 
 // -- checks
@@ -353,24 +364,6 @@ void CheckPlace(const ObjectAddress& object) {
   if (!OidIsValid(schema) || IsToastNamespace(schema) || IsSharedObject(object)) return;
   ereport(ERROR, (errcode(kErrNotSupported),
                   errmsg("%s would not be in a shared schema", getObjectDescription(&object, false))));
-}
-
-// A CHECK decides verdicts: it must say the same in any session, at any time.
-void CheckConstraintIsImmutable(Oid constraint) {
-  HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
-  if (!HeapTupleIsValid(tuple)) return;
-  auto* form = reinterpret_cast<Form_pg_constraint>(GETSTRUCT(tuple));
-  bool is_null = true;
-  Datum const binary = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_conbin, &is_null);
-  char* const name = pstrdup(NameStr(form->conname));
-  bool const check = form->contype == CONSTRAINT_CHECK && !is_null;
-  Node* expression = check ? static_cast<Node*>(stringToNode(TextDatumGetCString(binary))) : nullptr;
-  ReleaseSysCache(tuple);
-  if (check && contain_mutable_functions(expression))
-    ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                    errmsg("check constraint \"%s\" uses functions that are not immutable", name),
-                    errdetail("Members would judge the same row differently: by the time, the session or its settings."),
-                    errhint("Use immutable functions, or check it in a trigger.")));
 }
 
 // Rows that an index or a generated column has computed by the old body would stay.
@@ -449,12 +442,12 @@ List* WrittenRelations(Recorder* recorder, List* named_before) {
   ListCell* cell;
   foreach (cell, recorder->dropped) names = AddRelName(names, static_cast<RelName*>(lfirst(cell)));
   foreach (cell, recorder->objects) {
-    auto* object = static_cast<ObjectAddress*>(lfirst(cell));
-    Oid const relation = OwningRelation(*object);
+    ObjectAddress const object = Resolved(*static_cast<ObjectAddress*>(lfirst(cell)));
+    Oid const relation = OwningRelation(object);
     if (OidIsValid(relation))
       names = AddRelName(names, MakeRelName(relation));
     else
-      names = DependentRelations(names, *object);
+      names = DependentRelations(names, object);
   }
   return names;
 }
@@ -462,13 +455,20 @@ List* WrittenRelations(Recorder* recorder, List* named_before) {
 void CheckEffects(Recorder* recorder) {
   ListCell* cell;
   foreach (cell, recorder->objects) {
-    auto* object = static_cast<ObjectAddress*>(lfirst(cell));
-    if (!Exists(*object)) continue;
-    CheckPlace(*object);
-    CheckReferences(*object);
-    if (object->classId == ConstraintRelationId) CheckConstraintIsImmutable(object->objectId);
-    if (object->classId == ProcedureRelationId) CheckFunctionNotStored(*object);
+    ObjectAddress const object = Resolved(*static_cast<ObjectAddress*>(lfirst(cell)));
+    if (!Exists(object)) continue;
+    CheckPlace(object);
+    CheckReferences(object);
+    if (object.classId == ConstraintRelationId) CheckConstraintIsImmutable(object.objectId);
+    if (object.classId == ProcedureRelationId) CheckFunctionNotStored(object);
+    CheckFunctionsMayBeLent(object);
   }
+}
+
+// An ALTER of the parent goes on to its children, which fails for those of another session.
+bool IsParent(const ObjectAddress& object, const ObjectAddress& referred) {
+  return object.classId == RelationRelationId && referred.classId == RelationRelationId && referred.objectSubId == 0 &&
+         get_rel_relkind(referred.objectId) == RELKIND_RELATION && get_rel_relkind(object.objectId) == RELKIND_RELATION;
 }
 
 // Temporary tables may use shared types: they are dropped when the type is (DropLocalDependents). Anything else that stands
@@ -476,16 +476,17 @@ void CheckEffects(Recorder* recorder) {
 void CheckLocalEffects(Recorder* recorder) {
   ListCell *cell, *reference;
   foreach (cell, recorder->objects) {
-    auto* object = static_cast<ObjectAddress*>(lfirst(cell));
-    Oid const relation = OwningRelation(*object);
-    Oid const schema = OidIsValid(relation) ? get_rel_namespace(relation) : SchemaOf(*object);
+    ObjectAddress const object = Resolved(*static_cast<ObjectAddress*>(lfirst(cell)));
+    Oid const relation = OwningRelation(object);
+    Oid const schema = OidIsValid(relation) ? get_rel_namespace(relation) : SchemaOf(object);
     char const kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
-    if (OidIsValid(schema) && isAnyTempNamespace(schema) && kind != RELKIND_VIEW) continue;
-    foreach (reference, Dependencies(*object, false)) {
+    bool const temporary = OidIsValid(schema) && isAnyTempNamespace(schema) && kind != RELKIND_VIEW;
+    foreach (reference, Dependencies(object, false)) {
       ObjectAddress const referred = static_cast<Dependency*>(lfirst(reference))->object;
       if (referred.classId == NamespaceRelationId || !IsSharedObject(referred)) continue;
+      if (temporary && !IsParent(object, referred)) continue;
       ereport(ERROR, (errcode(kErrNotSupported),
-                      errmsg("%s cannot use %s", getObjectDescription(object, false), getObjectDescription(&referred, false)),
+                      errmsg("%s cannot use %s", getObjectDescription(&object, false), getObjectDescription(&referred, false)),
                       errdetail("A local object that stands on a shared one would stop the group's changes to it here."),
                       errhint("Make it in a shared schema, or use a temporary table.")));
     }
@@ -590,21 +591,43 @@ bool LocalDependent(const ObjectAddress& user, ObjectAddress* to_drop) {
   return true;
 }
 
-void DropLocalDependentsOf(const ObjectAddress& object) {
+// A shared type that is made of `object`: Postgres follows it down to what is stored, local columns too. False: none.
+bool TypeMadeOf(const Dependency& dependency, ObjectAddress* type) {
+  const ObjectAddress& user = dependency.object;
+  if (user.classId == TypeRelationId) {
+    *type = user;
+    return true;
+  }
+  if (user.classId != RelationRelationId || user.objectSubId == 0) return false;
+  Oid const row_type = get_rel_type_id(user.objectId);
+  ObjectAddressSet(*type, TypeRelationId, row_type);
+  return OidIsValid(row_type);
+}
+
+void DropLocalDependentsOf(const ObjectAddress& object, ObjectAddresses* seen) {
+  if (object_address_present(&object, seen)) return;
+  add_exact_object_address(&object, seen);
   ListCell* cell;
   foreach (cell, Dependencies(object, true)) {
     auto* dependency = static_cast<Dependency*>(lfirst(cell));
+    ObjectAddress to_drop, type;
     if (dependency->type == DEPENDENCY_INTERNAL || dependency->type == DEPENDENCY_EXTENSION) {
-      if (dependency->object.classId == TypeRelationId) DropLocalDependentsOf(dependency->object);
-      continue;
+      if (dependency->object.classId == TypeRelationId) DropLocalDependentsOf(dependency->object, seen);
+    } else if (LocalDependent(dependency->object, &to_drop)) {
+      ereport(LOG, (errmsg("dropping %s: it stands on %s, which the group changes",
+                           getObjectDescription(&to_drop, false), getObjectDescription(&object, false))));
+      performDeletion(&to_drop, DROP_CASCADE, PERFORM_DELETION_QUIETLY);
+      CommandCounterIncrement();
+    } else if (TypeMadeOf(*dependency, &type)) {
+      DropLocalDependentsOf(type, seen);
     }
-    ObjectAddress to_drop;
-    if (!LocalDependent(dependency->object, &to_drop)) continue;
-    ereport(LOG, (errmsg("dropping %s: it stands on %s, which the group changes",
-                         getObjectDescription(&to_drop, false), getObjectDescription(&object, false))));
-    performDeletion(&to_drop, DROP_CASCADE, PERFORM_DELETION_QUIETLY);
-    CommandCounterIncrement();
   }
+}
+
+void DropLocalDependentsOf(const ObjectAddress& object) {
+  ObjectAddresses* const seen = new_object_addresses();
+  DropLocalDependentsOf(object, seen);
+  free_object_addresses(seen);
 }
 
 void DropLocalDependentsOfNamed(ObjectType type, Node* object) {

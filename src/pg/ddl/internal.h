@@ -121,6 +121,12 @@ List* AddRelName(List* names, RelName* name);  // once
 List* DependentRelations(List* names, const ObjectAddress& object);
 void DropLocalDependents(Node* statement);
 
+// -- expressions.cpp
+// A CHECK or foreign key must give the same in any session, at any time.
+void CheckConstraintIsImmutable(Oid constraint);
+// What the object's expressions call runs with the rights of sessions of other members.
+void CheckFunctionsMayBeLent(const ObjectAddress& object);
+
 // -- rewrite.cpp
 // Before ALTER TABLE: refuses what would fill rows with values that differ between members.
 void CheckFilling(AlterTableStmt* statement);

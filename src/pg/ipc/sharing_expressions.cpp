@@ -181,6 +181,18 @@ bool HasUnsafeIndex(Relation relation) {
   return found;
 }
 
+// Columns of different types may be compared by what depends on a setting: date = timestamptz on the time zone. Refused
+// when it is defined; here because a database may have had it before.
+bool HasUnsafeForeignKey(Relation relation) {
+  ListCell* cell;
+  foreach (cell, RelationGetFKeyList(relation)) {
+    const auto* const key = lfirst_node(ForeignKeyCacheInfo, cell);
+    for (int i = 0; i < key->nkeys; i++)
+      if (op_volatile(key->conpfeqop[i]) != PROVOLATILE_IMMUTABLE) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool IsObjectReference(Oid type) {
@@ -203,7 +215,7 @@ bool IsObjectReference(Oid type) {
 bool HoldsObjectReference(Oid type) { return AnyPart(type, IsObjectReference); }
 
 bool HasUnsafeExpressions(Relation relation) {
-  return HasUnsafeColumn(relation) || HasUnsafeIndex(relation) ||
+  return HasUnsafeColumn(relation) || HasUnsafeIndex(relation) || HasUnsafeForeignKey(relation) ||
          (relation->rd_rel->relispartition &&
           IsUnsafe(reinterpret_cast<Node*>(RelationGetPartitionQual(relation)), nullptr));
 }

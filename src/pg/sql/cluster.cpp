@@ -342,7 +342,9 @@ Datum JoinCluster(FunctionCallInfo fcinfo) {
   config.founder = std::move(founder);
   config.occupied_schemas = OccupiedSchemas({});
   WarnOfFsync();
-  if (config.occupied_schemas.empty()) TakeOver({"public"});  // else the founder has to name other schemas
+  // Of the schemas that the founder may name only this one can be here already. With another owner than elsewhere, its
+  // privileges would give other verdicts here.
+  if (std::ranges::find(config.occupied_schemas, "public") == config.occupied_schemas.end()) TakeOver({"public"});
   Identity identity;
   identity.joining = MyDatabaseId;
   StagePending(config, {}, identity);
