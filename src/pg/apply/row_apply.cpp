@@ -352,7 +352,7 @@ void Finish(RowApplierState* state, bool last) {
   CheckPendingParents(state, last);
   LeaveExpression();
   SetUserIdAndSecContext(user, security);
-  if (last) MoveSequences(state);
+  MoveSequences(state);  // before what follows may restart them
   CloseAll(state);
   FreeExecutorState(state->estate);
   state->estate = nullptr;

@@ -156,12 +156,16 @@ void MoveToClass(Oid sequence, Wide author_restart, const Numbers* before) {
   if (before == nullptr) CheckRoom(author, author_restart, name);
   if (Stride() > 1) {
     Wide const start = author.start + static_cast<Wide>(author.increment) * Offset();
-    Wide const restart = before == nullptr ? author_restart + static_cast<Wide>(author.increment) * Offset() : start;
     Alter(sequence, list_make3(Option("increment", static_cast<Wide>(author.increment) * Stride()), Option("start", start),
-                               Option("restart", restart)));
+                               Option("restart", start)));
   }
-  // The file is new in this transaction (RESTART above or before), so that setval is rolled back with it.
-  if (before != nullptr) GoTo(sequence, Read(sequence), before->next());
+  // The file is new in this transaction (RESTART above or before), so that setval is rolled back with it. START names the
+  // class, so a RESTART elsewhere goes to the first value of the class behind it: counted on from the value itself, members
+  // would stand on each other's classes (H44).
+  if (before != nullptr)
+    GoTo(sequence, Read(sequence), before->next());
+  else if (Stride() > 1)
+    GoTo(sequence, Read(sequence), author_restart);
 }
 
 DefElem* Find(List* options, const char* name) {
