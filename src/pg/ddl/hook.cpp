@@ -216,6 +216,7 @@ void Dispatch(const UtilityCall& c) {
     return;
   }
   if (!Concerns(c.context)) {
+    CheckRolesElsewhere(node);
     Pass(c);
     return;
   }

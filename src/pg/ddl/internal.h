@@ -9,6 +9,7 @@
  *   effects.cpp    what an execution changed: keys, replica identities, relation versions; what it must not have made
  *   rewrite.cpp    values that filling a table would compute differently on each member
  *   roles.cpp      roles made through the chain, their names on this member, grants
+ *   elsewhere.cpp  roles of the group, out of reach of the server's other databases
  *   sequences.cpp  residue classes; setval
  *   code_guard.cpp superusers don't run code that came over the chain
  *   local.cpp      dadbs.set_local and what local objects may not do
@@ -130,6 +131,10 @@ void CheckFunctionsMayBeLent(const ObjectAddress& object);
 // -- rewrite.cpp
 // Before ALTER TABLE: refuses what would fill rows with values that differ between members.
 void CheckFilling(AlterTableStmt* statement);
+
+// -- elsewhere.cpp
+// A statement about roles in another database of this server: refused where it changes a role of the group.
+void CheckRolesElsewhere(Node* statement);
 
 // -- roles.cpp
 bool IsChainRole(const char* name);
