@@ -39,6 +39,7 @@ class PgError : public std::exception {
   const std::string& hint() const { return hint_; }
   std::string context, schema, table, column, constraint;
   std::string function;  // of Postgres that raised it, "exec_stmt_raise" for PL/pgSQL's RAISE
+  std::string file;      // of Postgres's source that raised it: "fd.c"
 
  private:
   int sqlstate_;
@@ -132,6 +133,7 @@ auto Call(F&& body) -> std::invoke_result_t<F> {
   if (edata->column_name) error.column = edata->column_name;
   if (edata->constraint_name) error.constraint = edata->constraint_name;
   if (edata->funcname) error.function = edata->funcname;
+  if (edata->filename) error.file = edata->filename;
   FreeErrorData(edata);
   throw error;
 }

@@ -42,7 +42,7 @@ namespace dadbs::pg {
 
 inline constexpr int kNodesShownMax = 64;
 inline constexpr size_t kCaptureQueueBytes = 4u << 20;  // shm_mq; larger write sets stream through it
-inline constexpr size_t kReasonBytes = 256;
+inline constexpr size_t kReasonBytes = 512;
 inline constexpr size_t kTurnKeysInlineBytes = 1024;
 
 enum class SlotState : uint32 {

@@ -84,7 +84,7 @@ class Applier {
   void Alone(const Item& item);
   void Finish(const Item& item);
   void NoteApplied(core::Prefix applied);
-  void BackOff(const PgError& e, int* attempt) const;
+  void BackOff(const PgError& e, const Work* work, int* attempt) const;
 
   // chain.cpp: positions executed by local backends
   size_t CollectChain(const Works& works, size_t at, Chain* chain);

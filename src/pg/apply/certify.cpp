@@ -26,6 +26,19 @@ uint32_t FlagsOfChanges(const core::WriteSetView& view) {
   return flags;
 }
 
+bool IsRefusalByDefinition(const PgError& e) {
+  switch (ERRCODE_TO_CATEGORY(e.sqlstate())) {
+    case ERRCODE_FEATURE_NOT_SUPPORTED:
+    case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+    case ERRCODE_PLPGSQL_ERROR:
+    case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+    case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void Applier::Parse(Work* work) const {
@@ -131,12 +144,15 @@ void Applier::RefuseConflict(Work* work, const core::Conflict& conflict, Conflic
   pg_atomic_fetch_add_u64(&shared->conflicts[kind], 1);
 }
 
-// The keys could not be read: no honest origin's doing, unless a definition has changed under its hands.
+// The keys could not be read: no honest origin's doing, unless a definition has changed under its hands, or a function of the
+// group's (a domain's check, a cast) refuses the value: it would do so when the row is applied.
 void Applier::RefuseUnreadable(Work* work, const PgError& e) const {
   core::KeyList definitions = work->schema_keys;
   core::NormalizeKeys(&definitions);
   if (core::Conflict const c = certifier_.Check(definitions, work->view.header.schema_base, work->position))
     RefuseConflict(work, c, kConflictSchema);
+  else if (IsRefusalByDefinition(e))
+    RefuseByError(work, e);
   else
     work->Refuse(core::Verdict::kInvalid, e.sqlstate(), e.message(), e.detail(), e.hint());
 }

@@ -365,6 +365,7 @@ template <class F>
 void Run(F&& body) {
   row_missing = false;
   doing = Doing::kOwn;
+  StackFromHere const stack;
   Oid user;
   int security;
   GetUserIdAndSecContext(&user, &security);

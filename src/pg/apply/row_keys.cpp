@@ -40,6 +40,7 @@
 #include "dadbs/core/siphash.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/ipc.h"
+#include "dadbs/pg/sharing.h"
 #include "row_relation.h"
 #include "row_values.h"
 
@@ -188,14 +189,19 @@ bool ReadOldRow(RelationPlan* plan, RowReader* row) {
   return found;
 }
 
-// Reading values may run functions of the table's owner (casts, domains in arrays): with no other rights than his.
+// Reading values may run functions of the table's owner (casts, domains in arrays): with no other rights than his, and as in
+// any expression of a shared table without reading tables (H38).
 class AsOwner {
  public:
   explicit AsOwner(Oid owner) {
+    EnterExpression();
     GetUserIdAndSecContext(&user_, &context_);
     SetUserIdAndSecContext(owner, context_ | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
   }
-  ~AsOwner() { SetUserIdAndSecContext(user_, context_); }
+  ~AsOwner() {
+    SetUserIdAndSecContext(user_, context_);
+    LeaveExpression();
+  }
   AsOwner(const AsOwner&) = delete;
   AsOwner& operator=(const AsOwner&) = delete;
 
@@ -335,6 +341,7 @@ void Deriver::Derive(const core::RowChange& change) {
   RelationPlan* const plan = PlanOf(change.relation);
   if (plan == nullptr || !Fits(*plan, change)) return;
   AsOwner const as_owner(plan->owner);
+  StackFromHere const stack;
   doing = Doing::kOwn;
   MemoryContextReset(context_);
   MemoryContext const before = MemoryContextSwitchTo(context_);

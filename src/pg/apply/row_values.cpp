@@ -6,6 +6,7 @@
 
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/row_apply.h"
+#include "dadbs/pg/sharing.h"
 
 extern "C" {
 #include "access/stratnum.h"
@@ -101,14 +102,16 @@ Datum Read(ColumnPlan* column, const core::ColumnValue& value) {
 }  // namespace
 
 Doing doing = Doing::kOwn;
+static uint64 functions_before = 0;  // when the value that is being read was begun
 
 void ThrowVerdict(const PgError& error) {
   Doing const was = doing;
   doing = Doing::kOwn;
   int const state = error.sqlstate();
   bool const raised = error.function == "exec_stmt_raise";
-  bool const ambiguous = state == ERRCODE_INTERNAL_ERROR || state == ERRCODE_STATEMENT_TOO_COMPLEX;
-  if (was == Doing::kReadingValues && ambiguous)
+  bool const ambiguous = state == ERRCODE_INTERNAL_ERROR;
+  bool const too_deep = state == ERRCODE_STATEMENT_TOO_COMPLEX && !raised && FunctionsBegun() == functions_before;
+  if (was == Doing::kReadingValues && (ambiguous || too_deep))
     throw InvalidWriteSet(kErrInvalidWriteSet, "a value cannot be read: " + error.message());
   if (was != Doing::kOwn && (ambiguous || (raised && !IsVerdictClass(state))))
     throw PgError(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, error.message(), error.detail(), error.hint());
@@ -126,6 +129,7 @@ Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull
   *isnull = value.tag == 'n';
   if (*isnull) return 0;
   doing = Doing::kReadingValues;
+  functions_before = FunctionsBegun();
   Datum const datum = Read(column, value);
   doing = Doing::kOwn;
   if (column->is_reference || column->holds_references) CheckReference(column, datum);

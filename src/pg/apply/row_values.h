@@ -12,8 +12,19 @@ namespace dadbs::pg {
 // for its own failure retries for ever (hazard H25). Set by the code that does it; StartDoing() before each entry.
 enum class Doing : uint8 { kOwn, kReadingValues, kEvaluating };
 extern Doing doing;
-// Throws what `error` means: InvalidWriteSet, an error of class 38, or itself.
+// Throws what `error` means: InvalidWriteSet, an error of class 38, or itself (own_failure.cpp says why stack depth differs).
 [[noreturn]] void ThrowVerdict(const PgError& error);
+// While one lives, the depth of the stack counts from here: how the apply worker came here differs between members.
+class StackFromHere {
+ public:
+  StackFromHere() : before_(set_stack_base()) {}
+  ~StackFromHere() { restore_stack_base(before_); }
+  StackFromHere(const StackFromHere&) = delete;
+  StackFromHere& operator=(const StackFromHere&) = delete;
+
+ private:
+  pg_stack_base_t before_;
+};
 // An implicit cast of a foreign key's value: perhaps a user's function.
 Datum Cast(FmgrInfo* cast, Datum value);
 

@@ -33,6 +33,8 @@ constexpr size_t kRunChangesMax = 5000;
 constexpr size_t kRunBytesMax = 4u << 20;
 constexpr long kBackOffFirstMs = 5, kBackOffMaxMs = 1000;
 constexpr int kBackOffSilentAttempts = 3;
+constexpr char kBackOffHint[] = "Remove the cause on this member; it goes on by itself. If all members say the same, none can "
+                                "execute it: keep them running and report it.";
 constexpr int64 kPostgresEpochUs = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
 // now() of what is executed at a position is the block's time (recipe R4). Assertions want a parallel worker's number.
@@ -221,7 +223,7 @@ void Applier::Redo(const Items& items) {
     } catch (const PgError& e) {
       if (IsHalt(e)) throw;
       AbortRun();
-      BackOff(e, &attempt);
+      BackOff(e, nullptr, &attempt);
     }
   }
 }
@@ -242,7 +244,7 @@ void Applier::Alone(const Item& item) {
       bool const at_commit = !run_.empty();
       AbortRun();
       if (work == nullptr || work->writing_row || work->recorded || at_commit || IsOwnFailure(e))
-        BackOff(e, &attempt);
+        BackOff(e, work, &attempt);
       else if (!work->certified)
         RefuseUnreadable(work, e);
       else
@@ -252,15 +254,21 @@ void Applier::Alone(const Item& item) {
 }
 
 // This member's own failure: say so, wait a little, and try again. Never a verdict, never skipped.
-void Applier::BackOff(const PgError& e, int* attempt) const {
-  std::string const reason = "block " + std::to_string(height_.value) + " is retried: " + e.message();
-  SetApplyReason(reason.c_str());
+void Applier::BackOff(const PgError& e, const Work* work, int* attempt) const {
+  std::string const what = work == nullptr ? "block " + std::to_string(height_.value)
+                                           : "transaction " + core::ToString(work->id) + " at height " +
+                                                 std::to_string(work->position.height.value) + ", index " +
+                                                 std::to_string(work->position.index);
+  std::string const reason = what + " is retried: " + e.message() + " (SQLSTATE " + unpack_sql_state(e.sqlstate()) + ")";
+  SetApplyReason((reason + ". " + kBackOffHint).c_str());
   bool const speak = ++*attempt > kBackOffSilentAttempts && (*attempt & (*attempt - 1)) == 0;
   long const wait_ms = std::min(kBackOffMaxMs, kBackOffFirstMs << std::min(*attempt, 10));
   Call([&] {
     if (speak)
       ereport(LOG,
-              (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()), errdetail("Attempt %d.", *attempt)));
+              (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()),
+               errdetail("Attempt %d. It is never skipped: positions after it wait, and so does COMMIT here.", *attempt),
+               errhint("%s", kBackOffHint)));
     (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();

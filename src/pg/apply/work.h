@@ -11,6 +11,7 @@
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/own_failure.h"
 
 #include "turn.h"
 
@@ -52,10 +53,6 @@ struct Work {
 
 // On purpose: not to be caught. That a function raises this SQLSTATE halts nobody.
 inline bool IsHalt(const PgError& e) { return e.sqlstate() == kErrHalted && e.function != "exec_stmt_raise"; }
-
-// Whether an error says something about this member (out of memory, disk full, cancelled, deadlock, internal): such a
-// one is retried and never becomes a verdict.
-bool IsOwnFailure(const PgError& e);
 
 // The verdict that an error raised by the transaction's own execution means. Not for own failures.
 void RefuseByError(Work* work, const PgError& e);

@@ -78,6 +78,7 @@ constexpr Setting kEnvironment[] = {
     {"default_transaction_deferrable", "off"},
     {"session_replication_role", "origin"},
     {"jit", "off"},
+    {"max_stack_depth", "6MB"},  // the same everywhere, and more than sessions have (own_failure.cpp)
     {"max_parallel_workers_per_gather", "0"},
     {"synchronous_commit", "off"},
     {"statement_timeout", "0"},

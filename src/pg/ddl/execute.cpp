@@ -15,6 +15,7 @@
 #include "internal.h"
 
 #include "dadbs/pg/keys.h"
+#include "dadbs/pg/own_failure.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -266,13 +267,6 @@ void ToStatement(const core::DdlChange& ddl, Statement* out) {
   for (std::string_view name : ddl.superusers) out->superusers = lappend(out->superusers, makeString(CopyText(name)));
 }
 
-// This member's trouble (resources, an operator, the system), not the statement's.
-bool IsOwnFailure(int sqlstate) {
-  int const category = ERRCODE_TO_CATEGORY(sqlstate);
-  return category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_OPERATOR_INTERVENTION ||
-         category == ERRCODE_SYSTEM_ERROR || category == ERRCODE_INTERNAL_ERROR;
-}
-
 void AppendKeys(List* relations, core::KeyList* keys) {
   for (int i = 0; i < list_length(relations); i++) {
     auto* relation = static_cast<RelName*>(list_nth(relations, i));
@@ -314,7 +308,7 @@ void DdlKeys(const core::DdlChange& change, core::KeyList* keys) {
   } catch (const PgError& e) {
     named = NIL;
     Call([&] { RollbackAndReleaseCurrentSubTransaction(); });
-    if (ddl::IsOwnFailure(e.sqlstate())) throw;
+    if (IsOwnFailure(e)) throw;
   }
   MemoryContextSwitchTo(context);
   CurrentResourceOwner = owner;

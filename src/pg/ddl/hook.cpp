@@ -182,6 +182,7 @@ void RunShared(const UtilityCall& c) {
   if (MyBackendType != B_BACKEND)
     ereport(ERROR, (errcode(kErrNotSupported), errmsg("a background worker cannot define shared objects")));
   CheckTaken(node, !alone);
+  CheckNesting(node);
   if (alone)
     RunAlone(c);
   else

@@ -76,6 +76,8 @@ enum class Kind { kSession, kDefinition };
 Kind KindOf(Node* statement);
 // Raises 0A000 with a hint if a shared object cannot be defined that way. `inside`: of a transaction with other
 // statements, not alone. Both sides of the chain ask it.
+// In the session, before it is ordered: an expression that is nested so deeply that members could differ in taking it.
+void CheckNesting(Node* statement);
 void CheckTaken(Node* statement, bool inside);
 // What a session may not do locally because it would come between the members (H5).
 void CheckLocal(Node* statement);

@@ -15,6 +15,7 @@ extern "C" {
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
+#include "parser/parser.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 }
@@ -409,6 +410,55 @@ void CheckTaken(Node* node, bool inside) {
     default:
       RaiseKind(node);
   }
+}
+
+namespace {
+
+// Copying takes less of the stack per level than analysing what is copied, by far less than the limits differ: what passes
+// here with this much passes at the position with the 6 MB that the apply worker has.
+constexpr char kNestingStack[] = "512kB";
+
+// The body of a function in SQL is analysed with the statement.
+List* ParseBody(Node* node) {
+  if (!IsA(node, CreateFunctionStmt)) return NIL;
+  const char *language = "", *body = nullptr;
+  ListCell* cell;
+  foreach (cell, reinterpret_cast<CreateFunctionStmt*>(node)->options) {
+    auto* option = lfirst_node(DefElem, cell);
+    if (strcmp(option->defname, "language") == 0) language = defGetString(option);
+    if (strcmp(option->defname, "as") == 0) body = strVal(linitial(castNode(List, option->arg)));
+  }
+  return body != nullptr && strcmp(language, "sql") == 0 ? raw_parser(body, RAW_PARSE_DEFAULT) : NIL;
+}
+
+}  // namespace
+
+void CheckNesting(Node* node) {
+  MemoryContext const context = CurrentMemoryContext;
+  MemoryContext const scratch = AllocSetContextCreate(context, "dadbs nesting", ALLOCSET_DEFAULT_SIZES);
+  pg_stack_base_t const base = set_stack_base();
+  int const level = NewGUCNestLevel();
+  (void)set_config_option("max_stack_depth", kNestingStack, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+  volatile bool too_deep = false;
+  MemoryContextSwitchTo(scratch);
+  PG_TRY();
+  {
+    (void)copyObjectImpl(node);
+    (void)copyObjectImpl(ParseBody(node));
+  }
+  PG_CATCH();
+  {
+    too_deep = geterrcode() == ERRCODE_STATEMENT_TOO_COMPLEX;  // others are the position's to tell
+    FlushErrorState();
+  }
+  PG_END_TRY();
+  MemoryContextSwitchTo(context);
+  MemoryContextDelete(scratch);
+  AtEOXact_GUC(true, level);
+  restore_stack_base(base);
+  if (too_deep)
+    ereport(ERROR, (errcode(ERRCODE_STATEMENT_TOO_COMPLEX), errmsg("the statement is nested too deeply to be shared"),
+                    errhint("Write it with fewer expressions inside each other.")));
 }
 
 // EXPLAIN ANALYZE executes a CREATE TABLE AS without asking ProcessUtility again.

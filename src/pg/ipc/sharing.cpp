@@ -360,8 +360,13 @@ Oid FirstFittingIndex(Relation relation) {
 
 // ---- statements without a key
 
+constexpr int kNestedCallsMax = 100;
+
 int expression_depth = 0;
+int function_depth = 0, query_depth = 0;  // within expressions
+uint64 functions_begun = 0;
 ExecutorStart_hook_type previous_executor_start = nullptr;
+ExecutorEnd_hook_type previous_executor_end = nullptr;
 
 void RefuseWithoutKey(Oid relation, CmdType command) {
   const char* const what = command == CMD_DELETE ? "delete from" : command == CMD_MERGE ? "merge into" : "update";
@@ -389,6 +394,11 @@ void CheckTargets(PlannedStmt* statement, Plan* plan) {
   }
 }
 
+void RaiseNestedTooDeeply() {
+  ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                  errmsg("functions call each other more than %d deep in an expression of a shared table", kNestedCallsMax)));
+}
+
 void RefuseInExpression(PlannedStmt* statement) {
   bool reads = statement->commandType != CMD_SELECT;
   ListCell* cell;
@@ -399,9 +409,25 @@ void RefuseInExpression(PlannedStmt* statement) {
                               "members would decide differently.")));
 }
 
+// Functions in SQL are inlined where that is possible: what is not runs as a query.
+void BeginQuery(PlannedStmt* statement) {
+  RefuseInExpression(statement);
+  if (query_depth >= kNestedCallsMax) RaiseNestedTooDeeply();
+  query_depth++;
+  functions_begun++;
+}
+
+void OnExecutorEnd(QueryDesc* query) {
+  if (query_depth > 0) query_depth--;
+  if (previous_executor_end)
+    previous_executor_end(query);
+  else
+    standard_ExecutorEnd(query);
+}
+
 void OnExecutorStart(QueryDesc* query, int eflags) {
   PlannedStmt* const statement = query->plannedstmt;
-  if (expression_depth > 0) RefuseInExpression(statement);
+  if (expression_depth > 0) BeginQuery(statement);
   if (statement->resultRelations != NIL && !(eflags & EXEC_FLAG_EXPLAIN_ONLY) && SharingActive()) {
     CheckTargets(statement, statement->planTree);
     ListCell* cell;
@@ -509,11 +535,30 @@ void EnterExpression() { expression_depth++; }
 void LeaveExpression() {
   if (expression_depth > 0) expression_depth--;
 }
-void ResetExpressions() { expression_depth = 0; }
+void ResetExpressions() {
+  expression_depth = 0;
+  query_depth = function_depth = 0;
+}
+
+void BeginFunction(bool of_definition) {
+  if (function_depth >= kNestedCallsMax) RaiseNestedTooDeeply();
+  function_depth++;
+  functions_begun++;
+  if (of_definition) EnterExpression();
+}
+
+void EndFunction(bool of_definition) {
+  if (function_depth > 0) function_depth--;
+  if (of_definition) LeaveExpression();
+}
+
+uint64 FunctionsBegun() { return functions_begun; }
 
 void InitSharingHooks() {
   previous_executor_start = ExecutorStart_hook;
   ExecutorStart_hook = OnExecutorStart;
+  previous_executor_end = ExecutorEnd_hook;
+  ExecutorEnd_hook = OnExecutorEnd;
 }
 
 }  // namespace dadbs::pg

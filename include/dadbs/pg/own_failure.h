@@ -1,0 +1,13 @@
+/*
+ * own_failure.h: is an error something about this member, or about the transaction? src/pg/apply/own_failure.cpp argues.
+ */
+#pragma once
+
+#include "dadbs/pg/boundary.h"
+
+namespace dadbs::pg {
+
+// About this member (out of memory, disk full, cancelled, deadlock, internal): retried, never a verdict.
+bool IsOwnFailure(const PgError& e);
+
+}  // namespace dadbs::pg

@@ -1,0 +1,75 @@
+/*
+ * own_failure.cpp: which errors at a position are this member's own.
+ *
+ * A verdict must be a function of the chain. So an error may become one only if every healthy member gets it at this position
+ * and none gets past it. What may be raised here and not elsewhere is this member's own: it is retried and never skipped, and
+ * dadbs.status says which transaction waits, where, and why. The price: an error of that kind that all members get stops the
+ * chain until something changes. What belongs to which side:
+ *
+ *   verdict  constraints, data exceptions, permissions, names: they follow from the chain
+ *   verdict  what a function raises itself, whatever SQLSTATE it claims (H25)
+ *   verdict  "invalid memory alloc request size": the limit (1 GB) is compiled in and the size follows from values. A damaged row
+ *            can cause it too; a member with damaged rows errs anyway and is found by its digest
+ *   verdict  a definition's nested expressions above the sessions' limit are refused where they are written (ddl/hook.cpp)
+ *   verdict  more than 100 functions inside each other (ddl/code_guard.cpp): counted, not measured
+ *   own      resources, operators, the system, locks, deadlocks; whatever a file of this server's storage says, also as "permission
+ *            denied" (a file system that was remounted read-only gives 42501, the SQLSTATE of a missing privilege)
+ *   own      54001, stack depth. The same limit is set on all members, far above what sessions have, so an honest origin does not
+ *            meet it. But how much stack a call takes depends on the build and on what is cached in this process (a function that
+ *            is compiled or planned first takes more): at the edge one member gets through and another does not, and a liar may
+ *            look for the edge. No number of retries changes that, so it never becomes a verdict.
+ *   verdict  54001 of reading a value (json nested too deeply) as long as no function ran: that is a function of its bytes and the
+ *            build alone, measured from the same frame on all members (row_values.cpp)
+ *   own      other internal errors (XX000) outside of expressions; inside of them the applier has made them verdicts
+ *            (ThrowVerdict), since the rows that they could damage are not read there
+ *
+ * A budget that counts what functions do, and the skip entry that all members sign, are to take over what is left.
+ */
+#include "dadbs/pg/own_failure.h"
+
+#include <string_view>
+
+#include "dadbs/pg/errors.h"
+
+namespace dadbs::pg {
+namespace {
+
+// Raised by a function itself: the innermost frame is a RAISE (lc_messages is C).
+bool IsRaised(const PgError& e) {
+  std::string_view const innermost = std::string_view(e.context).substr(0, e.context.find('\n'));
+  return innermost.starts_with("PL/pgSQL function ") && innermost.ends_with(" at RAISE");
+}
+
+// Files and the kernel under them.
+bool IsStorage(std::string_view file) {
+  for (std::string_view const of : {"fd.c", "md.c", "smgr.c", "slru.c", "buffile.c", "copydir.c", "relmapper.c", "storage.c",
+                                    "xlog.c", "bufmgr.c", "localbuf.c", "sharedfileset.c", "dsm_impl.c"})
+    if (file == of) return true;
+  return false;
+}
+
+bool IsTooLargeValue(const PgError& e) {
+  return e.sqlstate() == ERRCODE_INTERNAL_ERROR && e.message().starts_with("invalid memory alloc request size ");
+}
+
+}  // namespace
+
+bool IsOwnFailure(const PgError& e) {
+  if (IsRaised(e) || IsTooLargeValue(e)) return false;
+  if (IsStorage(e.file)) return true;
+  switch (ERRCODE_TO_CATEGORY(e.sqlstate())) {
+    case ERRCODE_INSUFFICIENT_RESOURCES:
+    case ERRCODE_OPERATOR_INTERVENTION:
+    case ERRCODE_SYSTEM_ERROR:
+    case ERRCODE_INTERNAL_ERROR:
+    case ERRCODE_TRANSACTION_ROLLBACK:
+    case ERRCODE_CONFIG_FILE_ERROR:
+      return true;
+    case ERRCODE_CONNECTION_EXCEPTION:  // but for what a receive function says of bytes that are no value of its type
+      return e.sqlstate() != ERRCODE_PROTOCOL_VIOLATION;
+    default:
+      return e.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE || e.sqlstate() == ERRCODE_STATEMENT_TOO_COMPLEX;
+  }
+}
+
+}  // namespace dadbs::pg
