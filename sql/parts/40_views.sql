@@ -131,7 +131,8 @@ AS $$
   JOIN dadbs_internal.transaction t ON t.height = b.height AND t.index = b.first_index + (p.number - b.first_number)::integer
 $$;
 
-CREATE FUNCTION dadbs_internal.own_incarnation() RETURNS bigint
+-- The last one of this member whose beginning is applied here, and where that stands.
+CREATE FUNCTION dadbs_internal.own_incarnation(OUT incarnation bigint, OUT height bigint)
 LANGUAGE c VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_own_incarnation';
 
 CREATE FUNCTION dadbs.transaction_status(id text) RETURNS text
@@ -142,8 +143,12 @@ AS $$
     (SELECT CASE
        -- A later incarnation of its origin has begun on the chain: what is not there by now never will be.
        WHEN EXISTS (SELECT FROM dadbs_internal.batch b WHERE b.origin = p.origin AND b.incarnation > p.incarnation) THEN 'aborted'
-       WHEN p.incarnation < dadbs_internal.own_incarnation()
-         AND p.origin = (SELECT m.id FROM dadbs_internal.members() m WHERE m.is_self) THEN 'aborted'
+       -- The same where nothing of the later one is there yet; this snapshot must see all of the block in which it begins.
+       WHEN p.origin = (SELECT m.id FROM dadbs_internal.members() m WHERE m.is_self)
+         AND EXISTS (SELECT FROM dadbs_internal.own_incarnation() o JOIN dadbs_internal.block b ON b.height = o.height
+                     WHERE p.incarnation < o.incarnation
+                       AND (SELECT coalesce(sum(a.transaction_count), 0) FROM dadbs_internal.batch a WHERE a.height = o.height)
+                         = (SELECT count(*) FROM dadbs_internal.transaction t WHERE t.height = o.height)) THEN 'aborted'
        ELSE 'in progress' END
      FROM dadbs_internal.parse_transaction_id($1) p))
 $$;

@@ -109,6 +109,9 @@ void Applier::NoteIncarnations(const core::Block& block) {
     if (entry == nullptr || entry->origin != self_) continue;
     Settle();  // those that are on the chain get their outcome first
     CloseIncarnations(self_, entry->incarnation);
+    pg_atomic_write_u64(&shared->own_incarnation_height, block.header.height.value);
+    pg_write_barrier();
+    pg_atomic_write_u64(&shared->own_incarnation, entry->incarnation);
   }
 }
 

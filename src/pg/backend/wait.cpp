@@ -37,10 +37,19 @@ core::TransactionId IdOf(BackendSlot* slot) {
 
 bool HandedOver(SlotState state) { return state != SlotState::kCapturing && state != SlotState::kIdle; }
 
+std::string OwnName() {
+  char name[NAMEDATALEN] = "";
+  LWLockAcquire(shared->lock, LW_SHARED);
+  for (uint32 i = 0; i < pg_atomic_read_u32(&shared->node_count); i++)
+    if (shared->nodes[i].id == shared->self_id) strlcpy(name, shared->nodes[i].name, sizeof(name));
+  LWLockRelease(shared->lock);
+  return name;
+}
+
 std::string StatusHint(const core::TransactionId& id, FullTransactionId xid) {
   if (id.number != 0) return "Ask for its outcome with SELECT dadbs.transaction_status('" + core::ToString(id) + "').";
   if (FullTransactionIdIsValid(xid))
-    return "Ask for its outcome with SELECT dadbs.transaction_status(" + std::to_string(shared->self_id) + ", '" +
+    return "Ask for its outcome with SELECT dadbs.transaction_status('" + OwnName() + "', '" +
            std::to_string(U64FromFullTransactionId(xid)) + "').";
   return "Look for it in dadbs.transactions.";
 }

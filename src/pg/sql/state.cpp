@@ -217,7 +217,10 @@ extern "C" Datum dadbs_applied_height(PG_FUNCTION_ARGS) {
 extern "C" Datum dadbs_own_incarnation(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum {
     RequireShared();
-    return Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(&shared->incarnation)));
+    uint64 const incarnation = pg_atomic_read_u64(&shared->own_incarnation);
+    pg_read_barrier();
+    uint64 const height = pg_atomic_read_u64(&shared->own_incarnation_height);
+    return Row().Int64(static_cast<int64>(incarnation)).Int64(static_cast<int64>(height)).Record(fcinfo);
   });
 }
 
