@@ -57,66 +57,6 @@ def sequences_never_meet(c):
     check(min(insert_on_all(c, insert)) > 7000, "ids go on behind a function's setval")
 
 
-@suite.test
-def h44_sequences_altered_and_restarted(c):
-    c.run(2, "ALTER SEQUENCE seq.t_id_seq RESTART WITH 20000")
-    c.settle()
-    insert = "INSERT INTO seq.t (v) VALUES ('x') RETURNING id"
-    check(min(insert_on_all(c, insert)) >= 20000, "restarted")
-    c.run(4, "ALTER SEQUENCE seq.t_id_seq INCREMENT BY 3")
-    c.settle()
-    insert_on_all(c, insert)
-    insert_on_all(c, insert)
-    c.run(1, "TRUNCATE seq.t RESTART IDENTITY")
-    c.settle()
-    check(max(insert_on_all(c, insert)) < 100, "back at the start")
-    connection = c.connect(3, autocommit=False)
-    cursor = connection.cursor()
-    cursor.execute("TRUNCATE seq.t RESTART IDENTITY")
-    cursor.execute("INSERT INTO seq.t (v) VALUES ('a'), ('b') RETURNING id")
-    connection.commit()
-    connection.close()
-    c.settle()
-    insert_on_all(c, insert)
-    insert_on_all(c, insert)
-    equal(sqlstate(lambda: c.run(1, "CREATE SEQUENCE seq.tiny MAXVALUE 3")), "22023", "no room for four")
-    c.run(1, "DROP SCHEMA seq CASCADE")
-
-
-@suite.test
-def h33_roles_are_the_chains(c):
-    c.run(1, "CREATE ROLE taken SUPERUSER")  # this member's own
-    c.run(2, "CREATE ROLE taken", "CREATE ROLE alice LOGIN", "CREATE ROLE bob LOGIN PASSWORD 'secret of bob'")
-    c.settle()
-    equal(c.value(1, "SELECT local_name FROM dadbs_internal.role WHERE role_name = 'taken'"), "dadbs_taken", "the name was taken")
-    equal(c.value(3, "SELECT local_name FROM dadbs_internal.role WHERE role_name = 'taken'"), "taken", "it was free")
-    for i in c.members():
-        equal(c.value(i, "SELECT rolpassword IS NOT NULL FROM pg_authid WHERE rolname = 'bob'"), i == 2, f"password on member {i}")
-        equal(c.value(i, "SELECT count(*) FROM dadbs_internal.batch WHERE position('secret of bob'::bytea IN body) > 0"), 0, "leaked")
-    equal(sqlstate(lambda: c.run(3, "CREATE SCHEMA a", user="alice")), "42501", "no right to make schemas")
-    # what one member grants by itself decides nothing
-    c.run(3, "ALTER DATABASE shared OWNER TO alice")
-    equal(sqlstate(lambda: c.run(3, "CREATE SCHEMA a", user="alice")), "42501", "no right to make schemas, as owner of a member's database")
-    c.run(3, "ALTER DATABASE shared OWNER TO postgres")
-    c.run(4, "GRANT CREATE ON DATABASE shared TO alice")
-    c.settle()
-    c.run(3, "CREATE SCHEMA a", "CREATE TABLE a.hers (id int PRIMARY KEY)", user="alice")
-    c.settle()
-    equal(sqlstate(lambda: c.run(1, "DROP TABLE a.hers", user="bob")), "42501", "bob drops alice's table")
-    equal(sqlstate(lambda: c.run(1, "BEGIN", "ALTER TABLE a.hers ADD x int", "COMMIT", user="bob")), "42501", "in a transaction")
-    c.run(1, "CREATE ROLE local_only CREATEDB", "GRANT alice TO local_only")
-    equal(sqlstate(lambda: c.run(1, "GRANT local_only TO bob")), "0A000", "a member's role for one of the group")
-    c.run(4, "ALTER TABLE a.hers OWNER TO taken", "GRANT SELECT ON a.hers TO bob", "GRANT USAGE ON SCHEMA a TO bob")
-    c.settle()
-    equal(c.value(1, "SELECT tableowner FROM pg_tables WHERE tablename = 'hers'"), "dadbs_taken", "owner on member 1")
-    equal(c.value(2, "SELECT tableowner FROM pg_tables WHERE tablename = 'hers'"), "taken", "owner on member 2")
-    equal(c.run(3, "SELECT * FROM a.hers", user="bob"), [], "bob reads")
-    equal(sqlstate(lambda: c.run(2, "DROP ROLE taken")), "2BP01", "it owns a table")
-    c.run(2, "DROP SCHEMA a CASCADE", "DROP ROLE alice, bob, taken")
-    everywhere(c, "SELECT count(*) FROM dadbs_internal.role", [(0,)], "roles")
-    equal(c.value(1, "SELECT count(*) FROM pg_roles WHERE rolname IN ('taken', 'local_only')"), 2, "member 1's own are still there")
-
-
 SOURCE = """
 CREATE SCHEMA shop;
 SET search_path = shop;
@@ -189,32 +129,6 @@ def dumps_of_pg_dump(c):
     load(2, "app", dump("--no-owner", "--clean", "--if-exists"))
     load(4, "app", dump("--no-owner", "--clean", "--if-exists", "--inserts"))
     c.run(1, "DROP SCHEMA shop CASCADE", "DROP ROLE app")
-
-
-@suite.test
-def h5_h34_what_is_only_here(c):
-    c.run(1, "CREATE SCHEMA h", "CREATE TYPE h.mood AS ENUM ('sad', 'ok')", "CREATE TABLE h.t (id int PRIMARY KEY, m h.mood)",
-          "CREATE DOMAIN h.small AS int")
-    c.settle()
-    idle = c.connect(2)
-    with idle.cursor() as cursor:
-        cursor.execute("CREATE TEMPORARY TABLE t (a int, m h.mood, s h.small)")
-        cursor.execute("CREATE TEMPORARY TABLE k AS SELECT * FROM h.t")
-        cursor.execute("INSERT INTO t VALUES (1, 'ok', -5)")
-        cursor.execute("SET search_path = pg_temp, h")
-        cursor.execute("DROP TABLE t")
-        cursor.execute("CREATE TEMPORARY TABLE t (a int, m h.mood, s h.small)")
-        cursor.execute("INSERT INTO t VALUES (1, 'ok', -5)")
-    equal(c.value(3, "SELECT to_regclass('h.t') IS NOT NULL"), True, "the shared table is there")
-    c.run(3, "ALTER DOMAIN h.small ADD CHECK (VALUE > 0)", "ALTER TABLE h.t DROP COLUMN m", "DROP TYPE h.mood")
-    c.settle()
-    idle.close()
-    equal(sqlstate(lambda: c.run(2, "CREATE TEMP VIEW v AS SELECT * FROM h.t")), "0A000", "a temporary view on a shared table")
-    # an event trigger of one member plays no part, whoever made it
-    c.run(2, "ALTER DATABASE postgres SET dadbs.run_shared_code = off")
-    connection = psycopg2.connect(host="127.0.0.1", port=c.port + 1, dbname="postgres", user="postgres")
-    connection.close()
-    c.run(1, "DROP SCHEMA h CASCADE")
 
 
 @suite.test

@@ -30,40 +30,6 @@ def unique_without_keys(c):
 
 
 @suite.test
-def h37_what_postgres_does_not_check(c):
-    """Orphans under NOT VALID keys, NULLs of NOT NULL domains: alike on all members, whatever the verdict."""
-    c.run(1, "CREATE TABLE p37 (id int PRIMARY KEY)", "CREATE TABLE c37 (id int PRIMARY KEY, p int, note text)",
-          "INSERT INTO c37 VALUES (1, 99, 'orphan'), (2, NULL, 'fine')",
-          "ALTER TABLE c37 ADD FOREIGN KEY (p) REFERENCES p37 NOT VALID")
-    c.run(2, "UPDATE c37 SET note = 'still an orphan' WHERE id = 1")
-    c.settle()
-    c.run(3, "UPDATE c37 SET note = 'again' WHERE id = 1")
-    equal(sqlstate(lambda: c.run(4, "UPDATE c37 SET p = 98 WHERE id = 1")), "23503", "an orphan of its own")
-    c.settle()
-    c.run(1, "CREATE DOMAIN wanted AS int NOT NULL", "CREATE TABLE d37 (id int PRIMARY KEY, w wanted)", "INSERT INTO d37 VALUES (1, 1)")
-    state = sqlstate(lambda: c.run(1, "INSERT INTO d37 SELECT 2, (SELECT w FROM d37 WHERE id = 77)"))
-    check(state in (None, "23502"), f"NULL of a NOT NULL domain: {state}")
-    c.settle()
-    equal({c.value(i, "SELECT count(*) FROM d37") for i in c.members()}, {1 if state else 2}, "rows of d37")
-
-
-@suite.test
-def h38_functions_in_checks(c):
-    c.run(1, "CREATE FUNCTION small(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 < 100; END'",
-          "CREATE TABLE checked (id int PRIMARY KEY CHECK (small(id)))")
-    member = ("SET ROLE dadbs_owner",)  # superusers don't run what came over the chain
-    c.settle()
-    c.run(2, *member, "INSERT INTO checked VALUES (1)")
-    equal(sqlstate(lambda: c.run(2, *member, "INSERT INTO checked VALUES (100)")), "23514", "the check holds")
-    c.settle()
-    # One that counts rows: refused when it is created, or when it is evaluated; never different.
-    state = sqlstate(lambda: c.run(
-        1, "CREATE FUNCTION few(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN (SELECT count(*) FROM checked) < 3; END'",
-        "ALTER TABLE checked ADD CHECK (few(id))", *member, "INSERT INTO checked VALUES (2)"))
-    check(state is not None, "a check that reads a table")
-
-
-@suite.test
 def references_to_objects(c):
     """A regclass is an OID of one member."""
     state = sqlstate(lambda: c.run(1, "CREATE TABLE refers (id int PRIMARY KEY, r regclass)"))
