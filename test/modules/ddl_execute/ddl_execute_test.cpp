@@ -41,6 +41,8 @@ const Member* CurrentMember() { return nullptr; }
 std::optional<MemberConfig> LoadMemberConfig() { return std::nullopt; }
 void HoldLoneDdl(const core::DdlChange&) { throw PgError(ERRCODE_INTERNAL_ERROR, "the test's session orders nothing"); }
 void EmitChange(const core::Change&) {}
+uint64_t CountCatalogRows() { return 0; }
+void NoteLocalDefinition() {}
 
 }  // namespace dadbs::pg
 
