@@ -1,11 +1,17 @@
-"""Random statements of many kinds from all members at once, a server killed in between; then everything is equal."""
+"""Random statements of many kinds from all members at once, sessions and servers killed in between; then everything is equal.
+
+scripts/check runs each for some seconds; the long form runs the generated schemas for DADBS_SECONDS (an hour), a new schema and new
+clients each minute, with servers killed too. DADBS_SEED repeats the dice, not what they lead to.
+"""
 import os
 import random
+import signal
 import time
 
 import psycopg2
 
 from harness import CONFLICT, LONG, UNKNOWN, Suite, Workers, check
+from random_schema import make_schema
 
 suite = Suite("random", port=7780)
 SEED = int(os.environ.get("DADBS_SEED", time.time_ns() % 1_000_000))
@@ -156,6 +162,117 @@ def with_a_member_killed(c):
         c.start_member(member)
     time.sleep(3)
     clients.finish()
+
+
+# Constraints of all kinds, cancels and terminations, a row that a cascade of the same statement has changed, TRUNCATE with checks pending.
+ALLOWED = ("23", "40001", "40003", "40P01", "57014", "57P01", "57P02", "57P03", "DA001", "DA002", "27000", "55006")
+
+
+class Generated:
+    """Clients of a schema made by dice; each transaction has statements, savepoints and errors."""
+
+    def __init__(self, c, number):
+        self.c, self.number = c, number
+        rng = random.Random(f"{SEED} schema {number}")
+        self.tables = make_schema(rng, f"r{number}_", rng.randrange(4, 8))
+        self.states = {}
+        self.workers = Workers()
+
+    def create(self):
+        for table in self.tables:
+            for statement in table.definitions():
+                self.c.run(1, statement)
+        self.c.settle()
+
+    def start(self):
+        for member in self.c.members():
+            for k in range(3):
+                self.workers.start(self.work, member, random.Random(f"{SEED} {self.number} {member} {k}"))
+
+    def count(self, state):
+        self.states[state] = self.states.get(state, 0) + 1
+
+    def statement(self, cursor, rng):
+        """In half of the cases behind a savepoint, which is rolled back, released, or needed."""
+        text = rng.choice(self.tables).statement(rng)
+        if rng.random() < 0.5:
+            return cursor.execute(text)
+        cursor.execute("SAVEPOINT s")
+        try:
+            cursor.execute(text)
+        except psycopg2.Error as e:
+            if e.pgcode is None or not e.pgcode.startswith("23"):
+                raise
+            self.count("behind a savepoint")
+            cursor.execute("ROLLBACK TO s")
+            return None
+        return cursor.execute(rng.choice(("RELEASE s", "ROLLBACK TO s", "RELEASE s")))
+
+    def work(self, stop, member, rng):
+        connection = None
+        while not stop.is_set():
+            try:
+                if connection is None or connection.closed:
+                    connection = self.c.connect(member, autocommit=False)
+                with connection.cursor() as cursor:
+                    if rng.random() < 0.2:
+                        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                    for _ in range(rng.randrange(1, 6)):
+                        self.statement(cursor, rng)
+                connection.rollback() if rng.random() < 0.1 else connection.commit()
+                self.count("ended")
+            except psycopg2.Error as e:
+                check(e.pgcode is None or e.pgcode.startswith(ALLOWED), f"seed {SEED}, member {member}: {e.pgcode} {e}")
+                self.count(e.pgcode)
+                if connection is None or connection.closed:
+                    connection = None
+                    time.sleep(0.1)
+                    continue
+                try:
+                    connection.rollback()
+                except psycopg2.Error:
+                    connection.close()
+
+    def disturb(self, seconds, servers):
+        rng, until = random.Random(f"{SEED} {self.number} disturbances"), time.monotonic() + seconds
+        while time.monotonic() < until and not self.workers.errors:
+            time.sleep(0.3)
+            member = rng.choice(list(self.c.members()))
+            if servers and rng.random() < 0.05:
+                self.c.kill(member)
+                time.sleep(rng.random())
+                self.c.start_member(member)
+            try:
+                pids = [r[0] for r in self.c.run(member, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")]
+                os.kill(rng.choice(pids), rng.choice((signal.SIGINT, signal.SIGTERM)))
+            except (psycopg2.Error, ProcessLookupError, IndexError):
+                pass
+
+    def finish(self):
+        self.workers.join()
+        self.c.wait_ready()
+        self.c.settle(60)
+        rows = {t.name: self.c.value(1, f"SELECT count(*) FROM {t.name}") for t in self.tables}
+        print(f"# seed {SEED}, schema {self.number}: {dict(sorted(self.states.items(), key=str))}, rows {rows}", flush=True)
+        for table in self.tables:
+            for query in table.invariants():
+                found = self.c.value(1, f"SELECT count(*) FROM ({query}) q")
+                check(found == 0, f"seed {SEED}: {found} rows of: {query}")
+        check(self.states.get("ended", 0) > 50, f"hardly anything was committed: {self.states}")
+
+
+@suite.test
+def generated_schemas(c):
+    until = time.monotonic() + int(os.environ.get("DADBS_SECONDS", 3600 if LONG else 24))
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        run = Generated(c, number)
+        run.create()
+        run.start()
+        run.disturb(min(60 if LONG else 8, until - time.monotonic()), LONG)
+        run.finish()
+        c.check_equal()
 
 
 if __name__ == "__main__":
