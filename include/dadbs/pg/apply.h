@@ -37,11 +37,11 @@ core::Prefix Applied();
 bool WaitForPosition(core::Prefix prefix, int64 timeout_ms);
 // Whoever counts himself in shared->applied_waiters calls it at the end, also of his process (before_shmem_exit).
 void StopWaitingForApplied(int code, Datum arg);
+// Is it asleep on a heavyweight lock?
+bool SleepsOnLock(PGPROC* proc);
 
 // -- the launcher, about every 5 ms while shared->apply_busy: clears the way of the holder of the turn.
 void WatchLocks();
-// Is it asleep on a heavyweight lock?
-bool SleepsOnLock(PGPROC* proc);
 // Reads of shared relations wait after a start until the replay is done (post_parse_analyze_hook).
 void InitReadGate();
 

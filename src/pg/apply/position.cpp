@@ -1,5 +1,5 @@
 /*
- * position.cpp: what is applied, and waiting for it. Any process.
+ * position.cpp: what is applied, and waiting for it; what the holder of the turn waits for. Any process.
  *
  * shared->applied only grows. Whoever steps it (the apply worker, a backend that has committed in its turn) wakes those
  * that sleep on applied_changed, if there are any: a waiter counts itself first and looks at applied afterwards.
@@ -15,6 +15,8 @@ extern "C" {
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/timestamp.h"
 }
 
@@ -26,6 +28,10 @@ void StepApplied(core::Prefix to) noexcept {
   pg_atomic_write_u64(&shared->applied, to.value);
   pg_memory_barrier();
   if (pg_atomic_read_u32(&shared->applied_waiters) != 0) ConditionVariableBroadcast(&shared->applied_changed);
+}
+
+bool SleepsOnLock(PGPROC* proc) {
+  return proc->waitStatus == PROC_WAIT_STATUS_WAITING && *const_cast<LOCK* volatile*>(&proc->waitLock) != nullptr;
 }
 
 void SetApplyReason(const char* reason) {

@@ -188,10 +188,6 @@ void Clear(const Blocker& blocker, uint64 position) {
 
 }  // namespace
 
-bool SleepsOnLock(PGPROC* proc) {
-  return proc->waitStatus == PROC_WAIT_STATUS_WAITING && *const_cast<LOCK* volatile*>(&proc->waitLock) != nullptr;
-}
-
 void WatchLocks() {
   ladders.resize(shared->slot_count);
   uint64 position = Applied().value;

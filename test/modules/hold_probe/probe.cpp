@@ -387,7 +387,7 @@ Datum probe_doom(PG_FUNCTION_ARGS) {
     BackendSlot* const slot = SlotOf(procno);
     SpinLockAcquire(&slot->mutex);
     slot->doomed = true;
-    slot->doomed_lxid = proc->lxid;
+    slot->doomed_transaction = VirtualId(proc, proc->lxid);
     SpinLockRelease(&slot->mutex);
     WakeSlot(procno);
     PG_RETURN_BOOL(true);
