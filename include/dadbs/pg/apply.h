@@ -42,6 +42,8 @@ bool SleepsOnLock(PGPROC* proc);
 
 // -- the launcher, about every 5 ms while shared->apply_busy: clears the way of the holder of the turn.
 void WatchLocks();
+// Whenever it wakes, and a backend wakes it that waits long: clears the way of capture, for which every local commit waits.
+void WatchCapture();
 // Reads of shared relations wait after a start until the replay is done (post_parse_analyze_hook).
 void InitReadGate();
 

@@ -12,7 +12,12 @@
  *   turn                    the same while it waits for its predecessor, that is with a higher position
  *   committing              waited for
  *   autovacuum              SIGINT
- *   prepared transaction    can't be told: dadbs.status says that it stands in the way
+ *   prepared transaction    can't be told: dadbs.status says that it stands in the way. (One that holds locks of shared
+ *                           tables is refused at PREPARE; this is what holds others, of catalogs say)
+ *
+ * The same is done for the capture worker once it is in service: decoding reads catalogs, and every local commit waits
+ * for it, also that of the session which holds the lock (hazard H24). At its start it waits for whole transactions; those
+ * are named in dadbs.status and left alone.
  *
  * A signal is only sent while the process is still in the transaction that is in the way: each step looks at pid and
  * local transaction id again, and each step is taken once.
@@ -187,6 +192,14 @@ void Clear(const Blocker& blocker, uint64 position) {
 }
 
 }  // namespace
+
+// Whoever has the turn is about to commit, and is waited for.
+void WatchCapture() {
+  PGPROC* const capture = shared->capture;
+  if (capture == nullptr || pg_atomic_read_u64(&shared->capture_from_xid) == 0 || !SleepsOnLock(capture)) return;
+  ladders.resize(shared->slot_count);
+  for (const Blocker& blocker : BlockersOf(capture->pid)) Clear(blocker, UINT64_MAX);
+}
 
 void WatchLocks() {
   ladders.resize(shared->slot_count);

@@ -254,10 +254,25 @@ void PreCommit() {
   HoldTransaction(GetTopFullTransactionId(), &changes);
 }
 
+// A lock of a shared table outlives its session in a prepared transaction: nobody could be told to let go of it. Row locks
+// come with one on their table. Postgres code; not for the commit path: it looks at all locks of the server.
+bool HoldsSharedRelation() {
+  const LockData* const all = GetLockStatusData();
+  for (int i = 0; i < all->nelements; i++) {
+    const LockInstanceData& lock = all->locks[i];
+    if (lock.pid == MyProcPid && lock.holdMask != 0 && lock.locktag.locktag_type == LOCKTAG_RELATION &&
+        lock.locktag.locktag_field1 == MyDatabaseId && IsSharedRelation(lock.locktag.locktag_field2))
+      return true;
+  }
+  return false;
+}
+
 void PrePrepare() {
-  if (!Concerned() || !TransactionIdIsValid(GetTopTransactionIdIfAny())) return;
-  if (EmittedChanges() == 0 && !counts_were_off && !CountChanges().shared) return;
-  throw PgError(kErrNotSupported, "cannot PREPARE a transaction that changed shared tables", "",
+  if (!Concerned()) return;
+  bool const changed = EmittedChanges() != 0 || counts_were_off || CountChanges().shared;
+  if (!changed && !Call([] { return HoldsSharedRelation(); })) return;
+  throw PgError(kErrNotSupported, "cannot PREPARE a transaction that changed or locked shared tables",
+                "Its locks would stand in the way of the group's transactions until somebody ends it.",
                 "Use COMMIT: it is atomic on all members.");
 }
 

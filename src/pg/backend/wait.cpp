@@ -200,8 +200,11 @@ void AwaitChange(const SlotView& seen) {
   long const wait_ms = RemainingMs(MySlot()->held_since);
   if (wait_ms <= 0) StopWaiting(seen.state, "dadbs.commit_timeout");
   Call([&] {
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
+    int const events =
+        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
+    // Capture is slow, or asleep on a lock: the watcher looks.
+    if ((events & WL_TIMEOUT) != 0 && seen.state == SlotState::kCapturing) WakeWorker(&shared->launcher);
   });
 }
 

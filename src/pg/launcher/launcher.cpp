@@ -153,6 +153,7 @@ void Launcher::StepOnce() {
   if (const Role* const ended = FindEnded()) AfterEnd(*ended);
   if (set_.empty() && wants_ != Wants::kNothing && !IsHalted() && GetCurrentTimestamp() >= not_before_) StartSet();
   if (pg_atomic_read_u32(&shared->apply_busy) != 0) WatchLocks();
+  WatchCapture();
 }
 
 void Launcher::ReadConfiguration() try {
