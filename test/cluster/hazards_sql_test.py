@@ -382,13 +382,21 @@ def h38_functions_that_read(c):
         refused(c, "0A000", as_owner, f"INSERT INTO a38 VALUES ({i}, '{{1,2}}')", member=i)
         refused(c, "0A000", as_owner, f"INSERT INTO b38 VALUES ({i}, '{{{i}}}')", member=i)
     c.settle()
+    # Not even looked at: with the keys it would be called before the row is refused.
+    c.run(3, "CREATE FUNCTION told38(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS "
+             "'BEGIN PERFORM count(*) FROM public.n38; RAISE LOG ''told38 has counted''; RETURN true; END'",
+          "CREATE DOMAIN l38 AS int CHECK (told38(VALUE))", "CREATE TABLE t38 (a l38[] PRIMARY KEY)")
+    c.settle()
+    refused(c, "0A000", as_owner, "INSERT INTO t38 VALUES ('{1}')")
+    c.settle()
+    equal([i for i in c.members() if "told38 has counted" in c.log(i)], [1], "where the function counted: in the session only")
     rejected = "SELECT count(*), count(*) FILTER (WHERE verdict = 'rejected') FROM dadbs.transactions WHERE sqlstate = '0A000'"
     count = c.run(1, rejected)[0]
     check(count[0] >= 16 and count[0] == count[1], f"the chain's verdicts: {count}")
     same_everywhere(c, rejected, [count], "verdicts")
     same_everywhere(c, "SELECT (SELECT count(*) FROM c38) + (SELECT count(*) FROM v38) + (SELECT count(*) FROM a38) + (SELECT count(*) FROM b38)",
                     [(0,)], "rows")
-    c.run(1, "DROP TABLE a38, b38, c38, v38, k38")
+    c.run(1, "DROP TABLE a38, b38, c38, v38, k38, t38")
 
 
 @suite.test
