@@ -77,6 +77,7 @@ bool IsRegType(Oid type) {
 // The wire form holds no OID but built-in ones, and the type has one.
 bool IsBinarySafe(Oid type) {
   if (type >= FirstUnpinnedObjectId || IsRegType(type)) return false;
+  if (type == INT2VECTOROID || type == OIDVECTOROID) return false;  // they refuse to receive the empty one that they send
   HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
   if (!HeapTupleIsValid(tuple)) return false;
   Form_pg_type const form = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
