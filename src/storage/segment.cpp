@@ -23,6 +23,7 @@ namespace {
 constexpr char kMagic[] = "DADBSJRN";  // 8 bytes, without the terminator
 constexpr size_t kChecksumOffset = 12;
 constexpr uint64_t kWindowBytes = 1u << 20;
+constexpr uint64_t kWindowKeptBytesMax = 4 * kWindowBytes;  // what a larger record took is given back
 
 uint32_t HeaderChecksum(core::ByteView bytes) {
   return Crc32c(bytes.subspan(kChecksumOffset + 4), Crc32c(bytes.first(kChecksumOffset)));
@@ -188,6 +189,7 @@ bool SegmentFile::Fetch(uint64_t offset, uint64_t bytes, uint64_t limit, const u
   bytes = std::min(bytes, limit > offset ? limit - offset : 0);
   if (offset < window_offset_ || offset + bytes > window_offset_ + window_.size()) {
     uint64_t wanted = std::min(std::max(bytes, kWindowBytes), limit > offset ? limit - offset : 0);
+    if (window_.capacity() > kWindowKeptBytesMax && wanted <= kWindowKeptBytesMax) window_ = core::Bytes();
     window_.resize(wanted);
     window_offset_ = offset;
     uint64_t got = 0;

@@ -228,13 +228,16 @@ MemberState GetMemberState();
 void SetMemberState(MemberState state, const char* reason);
 const char* MemberStateName(MemberState state);
 
-// The frame in the capture queue, in front of the write set's bytes.
+// The frame in the capture queue, in front of the write set's bytes. What is longer than a chunk goes on in messages
+// without a frame: the receiver's end of an shm_mq keeps for ever a buffer as long as its longest message.
+inline constexpr size_t kCaptureChunkBytes = 512u << 10;
 struct CaptureMessage {
   uint32 procno;
   uint32 hold;
   uint8 kind;  // HoldKind
   uint8 pad[7];
   int64 captured_at_us;
+  uint64 bytes;  // of the write set
 };
 
 }  // namespace dadbs::pg

@@ -291,7 +291,9 @@ void AtAbort() noexcept {
 
 extern "C" void TransactionCallback(XactEvent event, void*) {
   switch (event) {
-    case XACT_EVENT_PRE_COMMIT: return Enter([] { PreCommit(); });
+    case XACT_EVENT_PRE_COMMIT:
+      MemoryContextSwitchTo(TopTransactionContext);  // a procedure that commits would keep ours until it ends
+      return Enter([] { PreCommit(); });
     case XACT_EVENT_PRE_PREPARE: return Enter([] { PrePrepare(); });
     case XACT_EVENT_COMMIT: return AtCommit();
     case XACT_EVENT_ABORT: return AtAbort();

@@ -13,6 +13,7 @@
  * older capture, for their WAL is behind it and their transactions would keep the new slot from starting. Nothing is
  * durable: the replication slot is temporary.
  */
+#include <algorithm>
 #include <cstring>
 
 #include "dadbs/core/write_set.h"
@@ -157,9 +158,15 @@ void Send(const Claim& claim, const core::Bytes& write_set) {
   frame.hold = claim.hold;
   frame.kind = static_cast<uint8>(claim.kind);
   frame.captured_at_us = GetCurrentTimestamp();
-  shm_mq_iovec parts[2] = {{reinterpret_cast<const char*>(&frame), sizeof(frame)},
-                           {reinterpret_cast<const char*>(write_set.data()), write_set.size()}};
-  shm_mq_result const result = Call([&] { return shm_mq_sendv(queue, parts, 2, false, true); });
+  frame.bytes = write_set.size();
+  const char* const data = reinterpret_cast<const char*>(write_set.data());
+  shm_mq_result result = SHM_MQ_SUCCESS;
+  for (size_t sent = 0; result == SHM_MQ_SUCCESS && sent < write_set.size();) {
+    size_t const length = std::min(write_set.size() - sent, kCaptureChunkBytes);
+    shm_mq_iovec parts[2] = {{reinterpret_cast<const char*>(&frame), sent == 0 ? sizeof(frame) : 0}, {data + sent, length}};
+    result = Call([&] { return shm_mq_sendv(queue, parts, 2, false, true); });
+    sent += length;
+  }
   if (result == SHM_MQ_SUCCESS) return;
   Refuse(claim.procno, claim.hold,
          PgError(kErrConflict, "could not commit: the workers of this member are being restarted", "",

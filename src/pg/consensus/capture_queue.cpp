@@ -34,18 +34,29 @@ void CaptureQueue::Detach() {
 }
 
 std::optional<Submission> CaptureQueue::Receive() {
-  Size bytes = 0;
-  void* data = nullptr;
-  shm_mq_result const result =
-      Call([&] { return shm_mq_receive(static_cast<shm_mq_handle*>(handle_), &bytes, &data, true); });
-  if (result != SHM_MQ_SUCCESS) return std::nullopt;  // nothing there, or capture is gone: the launcher sees that
-  DADBS_CHECK(bytes > sizeof(CaptureMessage));
-  CaptureMessage header;
-  memcpy(&header, data, sizeof(header));
-  DADBS_CHECK(header.procno < static_cast<uint32>(shared->slot_count));
-  const auto* const body = static_cast<const uint8_t*>(data) + sizeof(header);
-  return Submission{
-      {header.procno, header.hold}, header.captured_at_us, core::Bytes(body, body + (bytes - sizeof(header)))};
+  for (;;) {
+    Size bytes = 0;
+    void* data = nullptr;
+    shm_mq_result const result =
+        Call([&] { return shm_mq_receive(static_cast<shm_mq_handle*>(handle_), &bytes, &data, true); });
+    if (result != SHM_MQ_SUCCESS) return std::nullopt;  // nothing there, or capture is gone: the launcher sees that
+    const auto* body = static_cast<const uint8_t*>(data);
+    if (missing_ == 0) {
+      DADBS_CHECK(bytes > sizeof(CaptureMessage));
+      CaptureMessage header;
+      memcpy(&header, data, sizeof(header));
+      DADBS_CHECK(header.procno < static_cast<uint32>(shared->slot_count));
+      arriving_ = {{header.procno, header.hold}, header.captured_at_us, {}};
+      arriving_.write_set.reserve(header.bytes);
+      missing_ = header.bytes;
+      body += sizeof(header);
+      bytes -= sizeof(header);
+    }
+    DADBS_CHECK(bytes > 0 && bytes <= missing_);
+    arriving_.write_set.insert(arriving_.write_set.end(), body, body + bytes);
+    missing_ -= bytes;
+    if (missing_ == 0) return std::move(arriving_);
+  }
 }
 
 void NoteNumbered(const Ticket& ticket, const core::TransactionId& id) {

@@ -36,6 +36,8 @@ class CaptureQueue {
 
  private:
   void* handle_ = nullptr;  // shm_mq_handle
+  Submission arriving_;     // of which some chunks are not here yet ...
+  size_t missing_ = 0;      // ... these bytes
 };
 
 // The slot of a waiting backend, if it still waits under this hold.
