@@ -14,7 +14,7 @@ import json
 import re
 import sys
 
-WIDTH, ROW, MIN_WIDTH = 1200, 16, 0.4  # pixels
+WIDTH, ROW, MIN_WIDTH = 1200, 16, 1.2  # pixels
 SAMPLE = re.compile(r"^(\S.*?)\s+(\d+)(?:/\d+)?\s*$")
 
 
