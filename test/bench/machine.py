@@ -120,7 +120,9 @@ def children(pid):
                 parent = int(f.read().rsplit(")", 1)[1].split()[1])
             if parent == pid:
                 with open(f"/proc/{name}/cmdline", encoding="utf-8", errors="replace") as f:
-                    found[int(name)] = f.read().rstrip("\0 ")
+                    title = f.read().rstrip("\0 ")
+                if title:  # one that is ending has none any more
+                    found[int(name)] = title
     return found
 
 
