@@ -24,7 +24,7 @@ namespace dadbs::pg {
 namespace {
 
 constexpr int kMappedAllocationBytesMin = 1 << 20;
-constexpr int kTrimIntervalMs = 10'000;
+constexpr int kTrimIntervalMs = 2'000;
 
 void ReturnFreedMemory() {
   static TimestampTz returned_at = 0;
