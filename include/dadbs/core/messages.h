@@ -106,7 +106,7 @@ struct RecoveredState {
   std::deque<BlockMessage> recent;                     // the last blocks, for laggards; within these bounds:
   uint64_t recent_bytes = 0;           // of `recent`
   size_t recent_blocks_max = 256;
-  uint64_t recent_bytes_max = 64u << 20;
+  uint64_t recent_bytes_max = 16u << 20;
 
   // Empty, or why the journal contradicts itself (damage, or somebody else's journal): the member must not start.
   std::string Apply(const JournalRecord& record, uint64_t sequence);

@@ -38,7 +38,7 @@ struct ReplicaLimits {
   uint64_t block_bytes_max = 64u << 20;           // at least one batch is always taken, whatever its size
   uint64_t pending_bytes_per_origin_max = 256u << 20;  // held and not ordered; a batch counts at least 1 kB
   uint64_t recent_blocks_max = 256;               // delivered blocks kept in memory for laggards
-  uint64_t recent_bytes_max = 64u << 20;
+  uint64_t recent_bytes_max = 16u << 20;
   uint32_t fetch_blocks_max = 64;                 // asked for, and served, at once
   uint64_t fetch_bytes_max = 8u << 20;
   uint64_t journal_reappend_bytes = 64u << 20;    // a batch whose record is further behind is appended again before a
