@@ -3,6 +3,7 @@ import random
 import time
 
 import psycopg2
+import psycopg2.extensions
 
 from harness import CONFLICT, UNKNOWN, Suite, Workers, check, equal, eventually, sqlstate
 
@@ -48,6 +49,10 @@ class Writers:
                     self.refused.add(name)
                 if connection is not None and not connection.closed:
                     connection.rollback()
+                    # A cancel that found COMMIT before its command ran leaves an aborted block, and psycopg2 believes that
+                    # COMMIT has ended it: as with any PostgreSQL.
+                    if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+                        connection.close()
 
     def finish(self):
         self.workers.join()
