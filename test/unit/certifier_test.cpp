@@ -193,6 +193,15 @@ TEST(Certifier, RewindTakesBackAPosition) {
   EXPECT_EQ(c.recorded(), 0u);
 }
 
+TEST(Certifier, RewindReachesBackBeyondTheEndOfTheCount) {
+  Certifier c(16, 1000, UINT32_MAX - 2);
+  c.BeginBlock(Height{1});
+  for (uint32_t i = 0; i < 3; i++) c.Record(One(1, kContent), At(1, i));
+  c.Rewind(At(1, 1));
+  EXPECT_EQ(c.Check(One(1, kContent), Whole(0), At(1, 1)).with, At(1, 0));
+  EXPECT_FALSE(c.Check(One(1, kContent), PrefixAfter(At(1, 0)), At(1, 1)));
+}
+
 TEST(Certifier, RebuildFrom) {
   EXPECT_EQ(Certifier::RebuildFrom(Height{1}, 10), Height{1});
   EXPECT_EQ(Certifier::RebuildFrom(Height{11}, 10), Height{1});
