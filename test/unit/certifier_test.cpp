@@ -199,7 +199,8 @@ TEST(Certifier, RewindReachesBackBeyondTheEndOfTheCount) {
   for (uint32_t i = 0; i < 3; i++) c.Record(One(1, kContent), At(1, i));
   c.Rewind(At(1, 1));
   EXPECT_EQ(c.Check(One(1, kContent), Whole(0), At(1, 1)).with, At(1, 0));
-  EXPECT_FALSE(c.Check(One(1, kContent), PrefixAfter(At(1, 0)), At(1, 1)));
+  c.BeginBlock(Height{2});
+  EXPECT_FALSE(c.Check(One(1, kContent), PrefixAfter(At(1, 0)), At(2)));
 }
 
 TEST(Certifier, RebuildFrom) {
