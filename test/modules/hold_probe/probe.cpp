@@ -19,6 +19,7 @@
 #include "dadbs/pg/sharing.h"
 #include "dadbs/pg/worker.h"
 
+#include "capture_queue.h"
 #include "turn.h"
 
 extern "C" {
@@ -30,7 +31,6 @@ extern "C" {
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/shmem.h"
-#include "storage/shm_mq.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -142,11 +142,7 @@ class Worker {
 
  private:
   void Start() {
-    queue_ = Call([] {
-      shm_mq* const mq = shm_mq_create(capture_queue, kCaptureQueueBytes);
-      shm_mq_set_receiver(mq, MyProc);
-      return shm_mq_attach(mq, nullptr, nullptr);
-    });
+    queue_.Create();
     shared->self_id = 1;
     if (Applied().value == 0) pg_atomic_write_u64(&shared->applied, uint64{1} << 20);
     next_ = {core::Height{1}, static_cast<uint32_t>(Applied().value & 0xFFFFF)};
@@ -158,15 +154,11 @@ class Worker {
   }
 
   bool Receive() {
-    Size size;
-    void* data;
-    if (Call([&] { return shm_mq_receive(queue_, &size, &data, true); }) != SHM_MQ_SUCCESS) return false;
-    CaptureMessage frame;
-    memcpy(&frame, data, sizeof(frame));
-    core::ByteView const bytes{static_cast<const uint8_t*>(data) + sizeof(frame), size - sizeof(frame)};
+    std::optional<Submission> const submission = queue_.Receive();
+    if (!submission) return false;
     core::WriteSetView ws;
     std::string why;
-    if (!core::ParseWriteSet(bytes, &ws, &why)) {
+    if (!core::ParseWriteSet(submission->write_set, &ws, &why)) {
       Call([&] { elog(LOG, "probe: malformed write set: %s", why.c_str()); });
       return true;
     }
@@ -175,22 +167,22 @@ class Worker {
     strlcpy(probe->last, text.c_str(), sizeof(probe->last));
     SpinLockRelease(&probe->mutex);
     pg_atomic_fetch_add_u64(&probe->received, 1);
-    pg_atomic_fetch_add_u64(&probe->bytes, static_cast<int64>(size));
-    Number(frame);
+    pg_atomic_fetch_add_u64(&probe->bytes, static_cast<int64>(submission->write_set.size()));
+    Number(submission->ticket);
     return true;
   }
 
-  void Number(const CaptureMessage& frame) {
-    BackendSlot* const slot = SlotOf(static_cast<int>(frame.procno));
+  void Number(const Ticket& ticket) {
+    BackendSlot* const slot = SlotOf(static_cast<int>(ticket.procno));
     {
       SlotGuard guard(slot);
-      if (slot->hold == frame.hold) {
+      if (slot->hold == ticket.hold) {
         slot->id_origin = 1;
         slot->id_incarnation = 1;
         slot->id_number = number_++;
       }
     }
-    pending_.push_back({{static_cast<int>(frame.procno), frame.hold}, next_});
+    pending_.push_back({{static_cast<int>(ticket.procno), ticket.hold}, next_});
     next_.index++;
   }
 
@@ -269,7 +261,7 @@ class Worker {
     WakeSlot(p.waiter.procno);
   }
 
-  shm_mq_handle* queue_ = nullptr;
+  CaptureQueue queue_;
   std::deque<Pending> pending_;
   core::Position next_;
   uint64_t number_ = 1;
