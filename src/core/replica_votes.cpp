@@ -24,7 +24,10 @@ bool Replica::State::MayPropose() {
   if (!gathering.empty()) here.insert(self);
   for (const auto& [id, queue] : origins)
     if (queue.entry || NextBatch(NodeId{id}, chain.origin(NodeId{id})) != nullptr) here.insert(NodeId{id});
-  if (here.empty()) return false;
+  if (here.empty()) {
+    propose_at.reset();
+    return false;
+  }
   const auto is_awaited = [&](NodeId origin) {
     return origin != self && peers.at(origin.value).connected && !here.contains(origin);
   };

@@ -139,7 +139,8 @@ def h16_built_in_functions_with_the_rights_of_others(c):
     files = {"pg_read_file": "pg_read_file('PG_VERSION')", "set_config": "set_config('dadbs.run_shared_code', 'on', false)",
              "query": "query_to_xml('SELECT * FROM pg_authid', true, false, '')::text", "table": "table_to_xml('pg_authid', true, false, '')::text",
              "lo": "lo_export(1, '/tmp/x')::text", "kill": "pg_terminate_backend(1)::text", "slot": "pg_drop_replication_slot('s')::text",
-             "extension": "dadbs.create_cluster()"}
+             "extension": "dadbs.create_cluster()", "setting": "current_setting('primary_conninfo', true)",
+             "any setting": "current_setting(lower('primary_conninfo'))"}
     c.run(4, "CREATE TABLE plain (id int PRIMARY KEY, v text)")
     c.settle()
     for name, call in files.items():

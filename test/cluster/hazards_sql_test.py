@@ -613,6 +613,33 @@ def h25_nothing_that_all_refuse_stops_the_chain(c):
 
 
 @suite.test
+def h25_what_was_counted_before_decides_nothing(c):
+    """How deep functions call each other is counted anew at each position: not what failed before, nor what was planned when."""
+    recursive = "LANGUAGE plpgsql IMMUTABLE AS $$ DECLARE r boolean; BEGIN IF n <= 0 THEN RETURN true; END IF; " \
+                "SELECT public.count25(n - 1) INTO r; RETURN r; END $$"
+    c.run(1, f"CREATE FUNCTION count25(n int) RETURNS boolean {recursive}",
+          "CREATE FUNCTION f25(n int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN true; END'",
+          "CREATE FUNCTION g25(n int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT public.f25($1)'",
+          "CREATE OR REPLACE FUNCTION f25(n int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE SET search_path = public "
+          "AS 'BEGIN RETURN n = 0 OR public.g25(n - 1); END'",
+          "CREATE TABLE c25 (id int PRIMARY KEY)", "CREATE TABLE p25 (id int PRIMARY KEY)", "INSERT INTO c25 VALUES (300)",
+          "INSERT INTO p25 VALUES (2)")
+    c.settle()
+    for i in (1, 2, 4):  # each leaves what it had counted
+        refused(c, "54000", "SET ROLE dadbs_owner", "ALTER TABLE c25 ADD CHECK (count25(id))", member=i)
+    c.run(1, "SET ROLE dadbs_owner", "ALTER TABLE p25 ADD CHECK (f25(id))")  # planned at a definition
+    c.settle()
+    c.kill(2)
+    c.start_member(2)
+    c.wait_ready()
+    c.run(1, "DELETE FROM c25", "INSERT INTO c25 VALUES (3)")
+    equal(sqlstate(lambda: c.run(3, "SET ROLE dadbs_owner", "ALTER TABLE c25 ADD CHECK (count25(id))")), None, "a definition after those that failed")
+    for k, n in enumerate((30, 60, 90, 120)):
+        sqlstate(lambda: c.run(1 + k, "SET ROLE dadbs_owner", f"INSERT INTO p25 VALUES ({n})"))  # the same everywhere, whatever it is
+    c.settle()
+
+
+@suite.test
 def h25_definitions_that_nobody_can_execute(c):
     """A value above a gigabyte, which is found at the position only: the statement fails there as in plain Postgres."""
     own = Cluster(1, c.port + 20)

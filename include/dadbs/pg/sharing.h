@@ -60,7 +60,8 @@ bool HoldsObjectReference(Oid type);
 bool RelationNeedsReplay(Oid relation);
 
 // While an expression of a shared table is evaluated by the apply worker: a query in it that reads or writes tables is
-// refused (0A000). Nests; after an error the applier resets it.
+// refused (0A000). Nests. Errors leave it as it is: the end of a transaction, the applier after an error, and the
+// beginning of a definition at a position reset it.
 void EnterExpression();
 void LeaveExpression();
 void ResetExpressions();

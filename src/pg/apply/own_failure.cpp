@@ -40,9 +40,8 @@ bool IsRaised(const PgError& e) {
   return innermost.starts_with("PL/pgSQL function ") && innermost.ends_with(" at RAISE");
 }
 
-// Files and the kernel under them.
 bool IsStorage(std::string_view file) {
-  for (std::string_view const of : {"fd.c", "md.c", "smgr.c", "slru.c", "buffile.c", "copydir.c", "relmapper.c", "storage.c",
+  for (std::string_view const of : {"fd.c", "freelist.c", "md.c", "smgr.c", "slru.c", "buffile.c", "copydir.c", "relmapper.c", "storage.c",
                                     "xlog.c", "bufmgr.c", "localbuf.c", "sharedfileset.c", "dsm_impl.c"})
     if (file == of) return true;
   return false;
@@ -54,9 +53,11 @@ bool IsTooLargeValue(const PgError& e) {
 
 }  // namespace
 
+bool IsStorageFailure(const PgError& e) { return IsStorage(e.file); }
+
 bool IsOwnFailure(const PgError& e) {
   if (IsRaised(e) || IsTooLargeValue(e)) return false;
-  if (IsStorage(e.file)) return true;
+  if (IsStorageFailure(e)) return true;
   switch (ERRCODE_TO_CATEGORY(e.sqlstate())) {
     case ERRCODE_INSUFFICIENT_RESOURCES:
     case ERRCODE_OPERATOR_INTERVENTION:

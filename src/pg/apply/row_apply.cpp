@@ -269,7 +269,7 @@ void ApplyRow(RowApplierState* state, const core::RowChange& change) {
   int security;
   GetUserIdAndSecContext(&user, &security);
   RestrictTo(rel->relation);
-  if (state->gathering == nullptr) ResetPerTupleExprContext(state->estate);
+  ResetPerTupleExprContext(state->estate);
   MemoryContext const before = MemoryContextSwitchTo(GetPerTupleMemoryContext(state->estate));
   EnterExpression();
   switch (change.op) {

@@ -9,7 +9,7 @@
  * No check of a row can see another one (expressions read no tables), so it makes no difference when it is written; of
  * two failures in one write set another one may come first than row by row, on every member alike.
  *
- * The values of gathered rows live in the estate's per-tuple memory, which is not reset until they are written.
+ * A gathered row keeps a copy of its values: what its checks have left in per-tuple memory goes with the next row.
  */
 #include <utility>
 
@@ -59,6 +59,7 @@ void BeginGathered(RowApplierState* state, OpenRelation* rel) {
 
 void EndGathered(RowApplierState* state, OpenRelation* rel, const core::Tuple& tuple) {
   GatheredRows* const rows = rel->gathered;
+  ExecMaterializeSlot(rel->new_slot);
   std::swap(rel->new_slot, rows->slots[rows->count++]);
   for (const core::ColumnValue& value : tuple) rows->bytes += value.bytes.size();
   state->gathering = rel;

@@ -6,6 +6,7 @@
 
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/row_apply.h"
+#include "dadbs/pg/own_failure.h"
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
@@ -107,6 +108,7 @@ static uint64 functions_before = 0;  // when the value that is being read was be
 void ThrowVerdict(const PgError& error) {
   Doing const was = doing;
   doing = Doing::kOwn;
+  if (IsStorageFailure(error)) throw error;  // index pages are written while expressions are evaluated
   int const state = error.sqlstate();
   bool const raised = error.function == "exec_stmt_raise";
   bool const ambiguous = state == ERRCODE_INTERNAL_ERROR;

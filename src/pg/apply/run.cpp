@@ -14,6 +14,7 @@
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/row_apply.h"
+#include "dadbs/pg/sharing.h"
 #include "dadbs/pg/worker.h"
 
 extern "C" {
@@ -138,6 +139,7 @@ void Applier::Execute(Work* work) {
         rows.Apply(*sequence);
       } else {
         rows.CloseRelations();
+        ResetExpressions();
         ExecuteDdlAtPosition(std::get<core::DdlChange>(change), work->position, &work->written_keys);
       }
     }
@@ -198,6 +200,7 @@ void Applier::Finish(const Item& item) {
 Applier::Items Applier::AbortRun() {
   Call([&] {
     AbortOutOfAnyTransaction();
+    ResetExpressions();
     MemoryContextSwitchTo(TopMemoryContext);
     MemoryContextReset(context_);
   });

@@ -124,11 +124,12 @@ bool StillThere(const PGPROC* proc, const Ladder& ladder) {
   return ladder.pid > 0 && proc->pid == ladder.pid && proc->lxid == ladder.lxid;
 }
 
-void ClimbLadder(PGPROC* proc, bool autovacuum) {
+// lxid: of the transaction that was found in the way, whatever the process does by now.
+void ClimbLadder(PGPROC* proc, LocalTransactionId lxid, bool autovacuum) {
   Ladder& ladder = ladders[proc->pgprocno];
   TimestampTz const now = GetCurrentTimestamp();
-  if (ladder.pid != proc->pid || ladder.lxid != proc->lxid) {
-    ladder = {proc->pid, proc->lxid, now, 0};
+  if (ladder.pid != proc->pid || ladder.lxid != lxid) {
+    ladder = {proc->pid, lxid, now, 0};
     if (!autovacuum) pg_atomic_fetch_add_u64(&shared->conflicts[kConflictLock], 1);
   }
   int64 const waited = now - ladder.began;
@@ -151,9 +152,9 @@ void ClimbLadder(PGPROC* proc, bool autovacuum) {
 }
 
 // By the slot: executing and waiting transactions are doomed. True: it executes, so a signal has to tell it.
-bool DoomBlocker(PGPROC* proc, uint64 position) {
+bool DoomBlocker(PGPROC* proc, LocalTransactionId lxid, uint64 position) {
   BackendSlot* const slot = SlotOf(proc->pgprocno);
-  uint64 const transaction = VirtualId(proc, proc->lxid);
+  uint64 const transaction = VirtualId(proc, lxid);
   bool executes = false, wake = false;
   SpinLockAcquire(&slot->mutex);
   switch (slot->state) {
@@ -188,7 +189,8 @@ void Clear(const Blocker& blocker, uint64 position) {
   if (proc == nullptr || proc == shared->apply || proc == shared->capture || proc->pgprocno >= shared->slot_count)
     return;
   bool const autovacuum = (proc->statusFlags & PROC_IS_AUTOVACUUM) != 0;
-  if (autovacuum || DoomBlocker(proc, position)) ClimbLadder(proc, autovacuum);
+  LocalTransactionId const lxid = proc->lxid;
+  if (autovacuum || DoomBlocker(proc, lxid, position)) ClimbLadder(proc, lxid, autovacuum);
 }
 
 }  // namespace

@@ -331,6 +331,7 @@ void EndHeldTransaction() noexcept {
   committing = false;
   needs_replay = counts_were_off = replica_role_was_set = false;
   ForgetCounts();
+  ResetExpressions();
   if (shared != nullptr) ClearDoom();
 }
 

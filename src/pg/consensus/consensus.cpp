@@ -413,7 +413,8 @@ int ConsensusWorker::TimeoutMs() const {
   if (more_submissions_ && journal_problem_.empty() && replica_->CanSubmit()) return 0;
   int64_t timeout_us = kTickInterval_us;
   if (!gathered_.empty()) timeout_us = std::clamp<int64_t>(guc_batch_delay_us, 1000, timeout_us);
-  if (std::optional<int64_t> const wake_us = replica_->WakeIn()) timeout_us = std::clamp<int64_t>(*wake_us, 1000, timeout_us);
+  if (std::optional<int64_t> const wake_us = replica_->WakeIn(); wake_us && journal_problem_.empty())
+    timeout_us = std::clamp<int64_t>(*wake_us, 1000, timeout_us);
   int timeout_ms = static_cast<int>(timeout_us / 1000);
   int const net_ms = transport_ ? transport_->NextTimeoutMs() : -1;
   return net_ms >= 0 ? std::min(timeout_ms, net_ms) : timeout_ms;

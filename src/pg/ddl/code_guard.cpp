@@ -19,7 +19,6 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/pg_language_d.h"
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -52,24 +51,17 @@ bool MustNotRun(Oid function) {
   return IsTransactionState() && superuser() && SharingActive() && CameOverTheChain(function);
 }
 
-// At positions, and in definitions that their author executes early: calls are counted there (own_failure.cpp). Not those of
-// functions in SQL where rows are applied: inlining pays there, and what can't be inlined is counted as a query.
+// At positions, and in definitions that their author executes early: calls are counted there (own_failure.cpp), those of
+// functions in SQL too, which are therefore never inlined by the apply worker: a plan outlives the position that it was
+// made at, so what is counted must not depend on when that was.
 bool IsCounted(Oid function) {
   if (function < FirstNormalObjectId) return false;
   return Executing() || (MyBgworkerEntry != nullptr && strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") == 0);
 }
 
-bool IsInlined(Oid function) {
-  if (Executing()) return false;
-  HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-  if (!HeapTupleIsValid(tuple)) return false;
-  bool const in_sql = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->prolang == SQLlanguageId;
-  ReleaseSysCache(tuple);
-  return in_sql;
-}
-
 bool OnLookup(Oid function) {
-  return MustNotRun(function) || (IsCounted(function) && !IsInlined(function)) || (previous_needs_hook != nullptr && previous_needs_hook(function));
+  return MustNotRun(function) || IsCounted(function) ||
+         (previous_needs_hook != nullptr && previous_needs_hook(function));
 }
 
 void OnCall(FmgrHookEventType event, FmgrInfo* function, Datum* arg) {

@@ -32,6 +32,7 @@ extern "C" {
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -56,9 +57,11 @@ bool IsHarmlessVolatile(Oid function) {
   }
 }
 
-// Declared stable, and yet they run what their arguments name.
-bool RunsItsArgument(Oid function) {
+// Declared stable, and yet they run what their arguments name, or show what only some may see.
+bool LendsRights(Oid function) {
   switch (function) {
+    case F_PG_SHOW_ALL_SETTINGS:
+    case F_PG_STAT_GET_ACTIVITY:
     case F_TABLE_TO_XML:
     case F_TABLE_TO_XMLSCHEMA:
     case F_TABLE_TO_XML_AND_XMLSCHEMA:
@@ -74,15 +77,29 @@ bool RunsItsArgument(Oid function) {
 
 bool MustNotBeLent(Oid function, void* found) {
   bool const volatile_one = func_volatile(function) == PROVOLATILE_VOLATILE && !IsHarmlessVolatile(function);
-  if (!volatile_one && !RunsItsArgument(function)) return false;
+  if (!volatile_one && !LendsRights(function)) return false;
   // What came over the chain is refused where it is called.
   if (function >= FirstNormalObjectId && IsSharedSchema(get_func_namespace(function))) return false;
   *static_cast<Oid*>(found) = function;
   return true;
 }
 
+// current_setting() shows a superuser the password in primary_conninfo and the like, which others do not see. Names with a
+// dot are those of applications, or of an extension that not every member has loaded.
+bool ReadsSecretSetting(const FuncExpr* call) {
+  if (call->funcid != F_CURRENT_SETTING_TEXT && call->funcid != F_CURRENT_SETTING_TEXT_BOOL) return false;
+  auto* const argument = static_cast<Node*>(linitial(call->args));
+  if (!IsA(argument, Const) || castNode(Const, argument)->constisnull) return true;
+  char* const name = TextDatumGetCString(castNode(Const, argument)->constvalue);
+  return strchr(name, '.') == nullptr && (GetConfigOptionFlags(name, true) & GUC_SUPERUSER_ONLY) != 0;
+}
+
 bool FindLent(Node* node, void* found) {
   if (node == nullptr) return false;
+  if (IsA(node, FuncExpr) && ReadsSecretSetting(castNode(FuncExpr, node))) {
+    *static_cast<Oid*>(found) = castNode(FuncExpr, node)->funcid;
+    return true;
+  }
   if (check_functions_in_node(node, MustNotBeLent, found)) return true;
   // The walkers' type is that of a C function without a prototype.
   auto* const walker = reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(FindLent));
