@@ -93,6 +93,10 @@ void Replica::State::ReceiveBlockRequest(NodeId from, const BlockRequest& reques
 void Replica::State::ReceiveBlock(NodeId from, BlockMessage& message) {
   const Height height = message.block->header.height;
   const bool asked = fetch.active && fetch.peer == from;
+  // An answer that comes after its deadline is as good as any: who serves old blocks reads them from its journal first.
+  const uint64_t asked_from = peers.at(from.value).asked_from;
+  const bool late = asked_from != 0 && height.value >= asked_from && height.value < asked_from + kBlocksPerRequestMax;
+  if (asked || late) fetch.patience = 1;
   if (asked) {
     fetch.deadline = clock + ResendInterval(2);
     if (message.remaining == 0) fetch.active = false;
@@ -100,7 +104,8 @@ void Replica::State::ReceiveBlock(NodeId from, BlockMessage& message) {
     if (!fetch.active && !useful) fetch.not_before = clock + ResendInterval(1);
   }
   if (height <= chain.height) return;
-  if (height != next_height() && (!asked || height.value > chain.height.value + 2 * kBlocksPerRequestMax)) return;
+  const bool is_wanted = (asked || late) && height.value <= chain.height.value + 2 * kBlocksPerRequestMax;
+  if (height != next_height() && !is_wanted) return;
   uint64_t bytes = 1024 + message.block->items.size() * sizeof(Item);
   for (const auto& batch : message.batches)
     for (const Bytes& write_set : batch->write_sets) bytes += write_set.size() + sizeof(Bytes);
@@ -110,6 +115,7 @@ void Replica::State::ReceiveBlock(NodeId from, BlockMessage& message) {
       TakeBodies(known->second);
       return;
     }
+    if (!asked && height != next_height()) return;
     DropCertified(height.value);
   }
   if (height != next_height() && certified_bytes + bytes > 4 * limits.fetch_bytes_max) return;
@@ -182,6 +188,7 @@ void Replica::State::AskForBlocks() {
   if (fetch.active && clock >= fetch.deadline) {
     fetch.active = false;
     fetch.not_before = clock;
+    fetch.patience = std::min(fetch.patience * 2, kBackOffMax);
   }
   if (fenced || fetch.active || clock < fetch.not_before || !IsBehind() || certified.contains(next_height().value))
     return;
@@ -190,8 +197,14 @@ void Replica::State::AskForBlocks() {
     const NodeId id = genesis.members[(fetch.next_peer + i) % n].id;
     auto peer = peers.find(id.value);
     if (peer == peers.end() || !peer->second.connected || peer->second.claimed <= chain.height) continue;
-    fetch = {
-        true, id, chain.height, clock + ResendInterval(2), clock, static_cast<uint16_t>((fetch.next_peer + i + 1) % n)};
+    fetch = {true,
+             id,
+             chain.height,
+             clock + ResendInterval(2 * fetch.patience),
+             clock,
+             static_cast<uint16_t>((fetch.next_peer + i + 1) % n),
+             fetch.patience};
+    peer->second.asked_from = from;
     SendNow(id, BlockRequest{Height{from}, limits.fetch_blocks_max});
     return;
   }

@@ -120,6 +120,7 @@ struct PeerState {
   Height claimed;  // the highest committed height that it has shown or implied
   int64_t old_answered_at = -kClockStepMaxUs;
   uint64_t served_bytes = 0;      // since the last resend interval
+  uint64_t asked_from = 0;        // the first height of the blocks that it was last asked for; 0: of none
   std::deque<Digest> early_acks;  // of large batches that have not come
 };
 
@@ -137,6 +138,7 @@ struct Fetch {  // of certified blocks
   int64_t deadline = 0;    // for the next block of the answer
   int64_t not_before = 0;  // for asking again
   uint16_t next_peer = 0;  // where the search for a peer begins
+  int patience = 1;        // grows with each peer that did not answer in time: they may all be busy reading old blocks
 };
 
 struct Delivery {

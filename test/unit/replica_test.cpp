@@ -624,6 +624,37 @@ TEST(Replica, ALaggardAsksForBlocksAndBelievesTheirCertificates) {
   EXPECT_TRUE(h.at(3).replica->CanSubmit());
 }
 
+// Whoever was asked first answers after somebody else was asked; its blocks arrive together, before any step is taken.
+TEST(Replica, AnAnswerThatComesLateIsTakenWhole) {
+  Harness h(4);
+  h.Open();
+  h.Crash(3);
+  for (int i = 0; i < 30; i++) {
+    h.Submit(0, "w" + std::to_string(i));
+    h.Run();
+  }
+  const Height height = h.at(0).replica->status().committed;
+  std::deque<Letter> held;
+  h.lost = [&](const Letter& l) {
+    const bool answer = l.to == NodeId{4} && std::holds_alternative<BlockMessage>(l.message);
+    if (answer) held.push_back(l);
+    return answer;
+  };
+  h.Start(3);
+  h.Run();
+  h.Tick(600'000);
+  h.Run();
+  ASSERT_GE(held.size(), 20u);
+  const NodeId first = held.front().from;
+  h.Tick(1'000'000);  // the deadline passes, another one is asked
+  h.Run();
+  ASSERT_TRUE(std::any_of(held.begin(), held.end(), [&](const Letter& l) { return l.from != first; }));
+  for (const Letter& l : held)
+    if (l.from == first) h.Take(3, h.at(3).replica->OnMessage(l.from, l.message, h.now));
+  h.Take(3, h.at(3).replica->OnEventsEnd(h.now));
+  EXPECT_GE(h.at(3).replica->status().committed, height.prev());
+}
+
 TEST(Replica, ABlockWithAFalseCertificateIsRejected) {
   Harness h(4);
   h.Open();
