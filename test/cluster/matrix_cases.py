@@ -20,6 +20,7 @@ class Op:
     effects: set
     lone: bool = False      # a definition that takes its turn first
     own_tables: bool = False  # concerns whole tables: no other case may use them
+    deferred: bool = False  # locks a parent only at its COMMIT, when its deferred check runs
 
 
 @dataclass
@@ -37,12 +38,12 @@ class Kind:
         types = [s.split()[2] for s in self.create if s.startswith("CREATE TYPE")]
         return [f"{table}{{s}}" for table in self.tables] + types
 
-    def op(self, name, sql, effects, writes=None):
+    def op(self, name, sql, effects, writes=None, deferred=False):
         """writes: the tables that get row changes, by default the first."""
         effects = set(effects.split())
         for table in (writes or self.tables[0]).split():
             effects |= {f"R:rel.{table}", f"R:def.{table}"} | {f"P:def.{p}" for p in self.parents.get(table, ())}
-        self.ops.append(Op(name, [sql] if isinstance(sql, str) else sql, effects))
+        self.ops.append(Op(name, [sql] if isinstance(sql, str) else sql, effects, deferred=deferred))
 
     def truncate(self, name, sql, tables):
         effects = {f"E:rel.{t}" for t in tables.split()} | {f"R:def.{t}" for t in tables.split()}
@@ -146,7 +147,7 @@ def chained():
         {"middle": ["top"], "leaf": ["middle"], "late": ["top"]})
     k.op("insert middle", "INSERT INTO middle{s} VALUES ({c}, {k5}, {k1})", "E:m5 R:t1", "middle")
     k.op("insert leaf", "INSERT INTO leaf{s} VALUES ({c}, {k5}, {k1})", "E:l5 R:m1", "leaf")
-    k.op("insert late", "INSERT INTO late{s} VALUES ({c}, {k5}, {k1})", "E:a5 R:t1", "late")
+    k.op("insert late", "INSERT INTO late{s} VALUES ({c}, {k5}, {k1})", "E:a5 R:t1", "late", deferred=True)
     k.op("insert child before parent", ["INSERT INTO late{s} VALUES ({c}, {k6}, {k6})", "INSERT INTO top{s} VALUES ({c}, {k6})"], "E:a6 R:t6 E:t6", "late top")
     k.op("insert family", ["INSERT INTO top{s} VALUES ({c}, {k6})", "INSERT INTO middle{s} VALUES ({c}, {k6}, {k6})", "INSERT INTO leaf{s} VALUES ({c}, {k6}, {k6})"],
          "E:t6 E:m6 E:l6", "top middle leaf")

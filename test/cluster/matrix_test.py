@@ -29,6 +29,7 @@ executing  a has executed on its member and its session is busy with something e
 waiting    a waits on its member for the lock of a neighbour that has executed the same and has not ended; b as above. The
            neighbour gives up. Operations that do not lock each other out have not waited: they are judged as executing.
 
+A deferred foreign key that comes second is judged at its COMMIT, after b: it gets 40001, or what it would get if it began after b.
 A definition alone that comes second, and would fail after the other, gets the error that it gets after the other.
 "Key" means: both wrote the same row or value, or one removed or re-keyed what the other refers to, or TRUNCATE or a definition
 concerns a table that the other wrote. Every SQLSTATE that is not named is a failure, and so is a wait of more than two seconds.
@@ -76,7 +77,8 @@ def allowed(case, out, plain):
             return pairs
         losing = {CONFLICT} | (CONSTRAINT if kind == "soft" else set())
         return {(None, x) for x in losing} | {(x, None) for x in losing}
-    after = {plain["ba"][0][1]} if case.timing == "waiting" and out.blocked and plain["ba"][0][0] is None else set()
+    late = case.a.deferred or (case.timing == "waiting" and out.blocked)
+    after = {plain["ba"][0][1]} if late and plain["ba"][0][0] is None else set()
     return {(x, None) for x in {"none": {None}, "lock": {None, CONFLICT}, "definition": {None, CONFLICT}}.get(kind, {CONFLICT} | after)}
 
 
