@@ -105,6 +105,16 @@ class Harness {
     for (Member& m : members) ASSERT_TRUE(m.replica->CanSubmit());
   }
 
+  Height LeaveBehind(size_t i) {  // it is down while the others, open, go on by 30 blocks; where they are then
+    Open();
+    Crash(i);
+    for (int k = 0; k < 30; k++) {
+      Submit(0, "w" + std::to_string(k));
+      Run();
+    }
+    return at(0).replica->status().committed;
+  }
+
   void Take(size_t i, Effects effects) {
     Member& m = members[i];
     for (Effect& effect : effects) {
@@ -609,13 +619,7 @@ TEST(Replica, AVoteForAnOldHeightIsAnsweredWithTheCertifiedBlock) {
 
 TEST(Replica, ALaggardAsksForBlocksAndBelievesTheirCertificates) {
   Harness h(4);
-  h.Open();
-  h.Crash(3);
-  for (int i = 0; i < 30; i++) {
-    h.Submit(0, "w" + std::to_string(i));
-    h.Run();
-  }
-  const Height height = h.at(0).replica->status().committed;
+  const Height height = h.LeaveBehind(3);
   h.Start(3);
   h.Run();
   h.Tick(600'000);
@@ -627,13 +631,7 @@ TEST(Replica, ALaggardAsksForBlocksAndBelievesTheirCertificates) {
 // Whoever was asked first answers after somebody else was asked; its blocks arrive together, before any step is taken.
 TEST(Replica, AnAnswerThatComesLateIsTakenWhole) {
   Harness h(4);
-  h.Open();
-  h.Crash(3);
-  for (int i = 0; i < 30; i++) {
-    h.Submit(0, "w" + std::to_string(i));
-    h.Run();
-  }
-  const Height height = h.at(0).replica->status().committed;
+  const Height height = h.LeaveBehind(3);
   std::deque<Letter> held;
   h.lost = [&](const Letter& l) {
     const bool answer = l.to == NodeId{4} && std::holds_alternative<BlockMessage>(l.message);

@@ -13,6 +13,7 @@
 #include "dadbs/pg/ipc.h"
 
 extern "C" {
+#include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 }
 
@@ -22,6 +23,10 @@ void BeginWorker();                           // handlers in place, signals unbl
 void PublishWorker(PGPROC* volatile* place);  // "ready": stores MyProc, wakes the launcher; cleared at exit
 void NoteWorkerError(const char* message);    // for dadbs.status, until the set runs again
 void HaltMember(const std::string& reason);   // log and dadbs.status; the launcher sees it when the set ends
+// Is this process one of dadbs's workers?
+inline bool IsOwnWorker() {
+  return MyBgworkerEntry != nullptr && strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") == 0;
+}
 inline bool ShutdownAsked() { return ShutdownRequestPending != 0; }
 void HandleWorkerInterrupts();  // configuration, barriers, memory dumps; between two steps of a loop
 

@@ -27,6 +27,7 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/sharing.h"
+#include "dadbs/pg/worker.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -44,7 +45,6 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker_internals.h"
 #include "replication/message.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
@@ -67,10 +67,6 @@ int synchronous_commit_before = 0;     // while committing
 bool exit_callback_registered = false;
 
 // ---- refusals -----------------------------------------------------------------------------------------------------
-
-bool OwnWorker() {
-  return MyBgworkerEntry != nullptr && strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") == 0;
-}
 
 std::string NameOf(Oid relation) {
   const char* const name = Call([&] { return get_rel_name(relation); });
@@ -241,7 +237,7 @@ void HoldTransaction(FullTransactionId xid, TransactionChanges* changes) {
 }
 
 bool Concerned() {
-  return shared != nullptr && !InInternalAbort() && SharingActive() && !OwnWorker();
+  return shared != nullptr && !InInternalAbort() && SharingActive() && !IsOwnWorker();
 }
 
 void PreCommit() {

@@ -14,6 +14,7 @@
 #include "internal.h"
 
 #include "dadbs/pg/guc.h"
+#include "dadbs/pg/worker.h"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -22,7 +23,6 @@ extern "C" {
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 }
@@ -56,7 +56,7 @@ bool MustNotRun(Oid function) {
 // made at, so what is counted must not depend on when that was.
 bool IsCounted(Oid function) {
   if (function < FirstNormalObjectId) return false;
-  return Executing() || (MyBgworkerEntry != nullptr && strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") == 0);
+  return Executing() || IsOwnWorker();
 }
 
 bool OnLookup(Oid function) {

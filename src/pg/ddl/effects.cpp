@@ -90,18 +90,8 @@ object_access_hook_type previous_hook = nullptr;
 
 // The relation that a row of a catalog belongs to, by the row's oid.
 Oid RelationColumnOf(Oid catalog, Oid index, AttrNumber oid_column, Oid object, AttrNumber relation_column) {
-  Relation relation = table_open(catalog, AccessShareLock);
-  ScanKeyData key;
-  ScanKeyInit(&key, oid_column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object));
-  SysScanDesc scan = systable_beginscan(relation, index, true, SnapshotSelf, 1, &key);
   Oid result = InvalidOid;
-  HeapTuple tuple = systable_getnext(scan);
-  if (HeapTupleIsValid(tuple)) {
-    bool is_null;
-    result = DatumGetObjectId(heap_getattr(tuple, relation_column, RelationGetDescr(relation), &is_null));
-  }
-  systable_endscan(scan);
-  table_close(relation, AccessShareLock);
+  TakeColumn(catalog, index, oid_column, object, relation_column, [&](Datum value) { result = DatumGetObjectId(value); });
   return result;
 }
 

@@ -101,26 +101,14 @@ bool FindLent(Node* node, void* found) {
     return true;
   }
   if (check_functions_in_node(node, MustNotBeLent, found)) return true;
-  // The walkers' type is that of a C function without a prototype.
-  auto* const walker = reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(FindLent));
-  if (IsA(node, Query)) return query_tree_walker(reinterpret_cast<Query*>(node), walker, found, 0);
-  return expression_tree_walker(node, walker, found);
+  if (IsA(node, Query)) return query_tree_walker(reinterpret_cast<Query*>(node), AsWalker(FindLent), found, 0);
+  return expression_tree_walker(node, AsWalker(FindLent), found);
 }
 
 // The stored expression of an object that sessions evaluate; null: it has none.
 char* StoredText(Oid catalog, Oid index, AttrNumber oid_column, Oid object, AttrNumber text_column) {
-  Relation const relation = table_open(catalog, AccessShareLock);
-  ScanKeyData key;
-  ScanKeyInit(&key, oid_column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object));
-  SysScanDesc const scan = systable_beginscan(relation, index, true, SnapshotSelf, 1, &key);
   char* stored = nullptr;
-  if (HeapTuple const tuple = systable_getnext(scan); HeapTupleIsValid(tuple)) {
-    bool isnull;
-    Datum const value = heap_getattr(tuple, text_column, RelationGetDescr(relation), &isnull);
-    if (!isnull) stored = TextDatumGetCString(value);
-  }
-  systable_endscan(scan);
-  table_close(relation, AccessShareLock);
+  TakeColumn(catalog, index, oid_column, object, text_column, [&](Datum value) { stored = TextDatumGetCString(value); });
   return stored;
 }
 

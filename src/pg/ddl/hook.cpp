@@ -15,13 +15,13 @@
 
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/ipc.h"
+#include "dadbs/pg/worker.h"
 
 extern "C" {
 #include "access/xact.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
-#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/queryjumble.h"
 }
@@ -51,7 +51,7 @@ void Pass(const UtilityCall& c) {
 // Sub-statements belong to the statement that was judged; our own workers do what they must.
 bool Concerns(ProcessUtilityContext context) {
   if (context == PROCESS_UTILITY_SUBCOMMAND || creating_extension || !SharingActive()) return false;
-  return MyBgworkerEntry == nullptr || strcmp(MyBgworkerEntry->bgw_library_name, "dadbs") != 0;
+  return !IsOwnWorker();
 }
 
 // What leaves catalogs alone, has statements of its own inside, or may be lost (statistics, another file for the same rows).

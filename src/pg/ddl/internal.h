@@ -7,6 +7,7 @@
  *   rules.cpp      which statements are taken at all, by their parse tree alone; the same on both sides
  *   execute.cpp    execution at the position, or early inside a transaction block: role, search_path, settings
  *   effects.cpp    what an execution changed: keys, replica identities, relation versions; what it must not have made
+ *   expressions.cpp what the expressions of an object may call
  *   rewrite.cpp    values that filling a table would compute differently on each member
  *   roles.cpp      roles made through the chain, their names on this member, grants
  *   elsewhere.cpp  roles of the group, out of reach of the server's other databases
@@ -24,11 +25,17 @@
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/objectaddress.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "parser/parse_node.h"
 #include "tcop/utility.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 }
 
 namespace dadbs::pg::ddl {
@@ -38,6 +45,22 @@ inline auto AsWalker(bool (*walker)(Node*, void*)) { return reinterpret_cast<boo
 template <class T>
 T* Copy(const T* node) {
   return static_cast<T*>(copyObjectImpl(node));
+}
+
+// take(value) of a column of the catalog row with this oid; not called where there is no row, or where it is null there.
+template <class F>
+void TakeColumn(Oid catalog, Oid index, AttrNumber oid_column, Oid object, AttrNumber column, F&& take) {
+  Relation const relation = table_open(catalog, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, oid_column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object));
+  SysScanDesc const scan = systable_beginscan(relation, index, true, SnapshotSelf, 1, &key);
+  if (HeapTuple const tuple = systable_getnext(scan); HeapTupleIsValid(tuple)) {
+    bool is_null;
+    Datum const value = heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
+    if (!is_null) take(value);
+  }
+  systable_endscan(scan);
+  table_close(relation, AccessShareLock);
 }
 
 // A DdlChange in palloc'd C strings.

@@ -409,7 +409,7 @@ void RefuseInExpression(PlannedStmt* statement) {
                               "members would decide differently.")));
 }
 
-// Functions in SQL are inlined where that is possible: what is not runs as a query.
+// Functions are counted by themselves (BeginFunction); here what they run.
 void BeginQuery(PlannedStmt* statement) {
   RefuseInExpression(statement);
   if (query_depth >= kNestedCallsMax) RaiseNestedTooDeeply();

@@ -173,15 +173,7 @@ class Worker {
   }
 
   void Number(const Ticket& ticket) {
-    BackendSlot* const slot = SlotOf(static_cast<int>(ticket.procno));
-    {
-      SlotGuard guard(slot);
-      if (slot->hold == ticket.hold) {
-        slot->id_origin = 1;
-        slot->id_incarnation = 1;
-        slot->id_number = number_++;
-      }
-    }
+    NoteNumbered(ticket, {core::NodeId{1}, 1, number_++});
     pending_.push_back({{static_cast<int>(ticket.procno), ticket.hold}, next_});
     next_.index++;
   }
