@@ -114,6 +114,21 @@ void ReadDdl(Reader& r, DdlChange* out) {
   for (size_t i = 0; r.ok() && i < superusers; i++) out->superusers.push_back(ReadName(r));
 }
 
+void ReadContract(Reader& r, ContractChange* out) {
+  out->op = static_cast<char>(r.U8());
+  out->name = ReadName(r);
+  out->language = ReadText(r, kNameBytesMax);
+  out->arguments = ReadText(r, kSettingBytesMax);
+  out->returns = ReadText(r, kSettingBytesMax);
+  out->body = ReadText(r, kWriteSetBytesMax);
+  out->options = ReadText(r, kSettingBytesMax);
+  out->role = ReadText(r, kNameBytesMax);
+  out->search_path = ReadText(r, kSettingBytesMax);
+  const bool empty = out->language.empty() && out->arguments.empty() && out->returns.empty() && out->body.empty() &&
+                     out->options.empty() && out->search_path.empty();
+  if (out->op == 'X' ? !empty : out->op != 'D' || out->language.empty() || out->returns.empty()) r.Fail();
+}
+
 // ---- the frame ---------------------------------------------------------------------------------------------------
 
 bool DecodeHeader(ByteView bytes, WriteSetHeader* out) {
@@ -230,8 +245,14 @@ void WriteChange(Writer& w, const SequenceChange& c) {
   w.I64(c.value);
 }
 
+void WriteChange(Writer& w, const ContractChange& c) {
+  w.U8('K');
+  w.U8(static_cast<uint8_t>(c.op));
+  for (std::string_view text : {c.name, c.language, c.arguments, c.returns, c.body, c.options, c.role, c.search_path}) w.Str(text);
+}
+
 uint32_t FlagsOf(uint8_t op) {
-  if (op == 'Q' || op == 'S') return kHasDdl;
+  if (op == 'Q' || op == 'S' || op == 'K') return kHasDdl;
   if (op == 'T') return kHasTruncate;
   return 0;
 }
@@ -274,6 +295,9 @@ bool DecodeChange(ByteView bytes, Change* out) {
       sequence.value = r.I64();
       break;
     }
+    case 'K':
+      ReadContract(r, &out->emplace<ContractChange>());
+      break;
     default:
       return false;
   }

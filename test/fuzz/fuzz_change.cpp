@@ -25,7 +25,8 @@ std::vector<Bytes> Seeds() {
   std::vector<Bytes> seeds;
   for (const Change& change : {Change(insert), Change(update), Change(removal), Change(ddl),
                                Change(TruncateChange{true, true, {{"public", "t"}, {"public", "u"}}}),
-                               Change(SequenceChange{{"public", "s"}, 42})})
+                               Change(SequenceChange{{"public", "s"}, 42}),
+                               Change(ContractChange{'D', "c", "sql", "a int", "void", "SELECT 1", "{}", "alice", "public"})})
     seeds.push_back(EncodeChange(change));
   return seeds;
 }

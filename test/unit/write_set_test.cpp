@@ -42,7 +42,9 @@ std::vector<Change> EveryChange() {
       Row('U', {}, {Text("1"), Unchanged(), Binary({})}), Row('U', {Text("1"), Null()}, {Text("2"), Unchanged()}),
       Row('D', {Text("1"), Null(), Null()}, {}),          TruncateChange{true, false, {{"public", "a"}, {"s", "b"}}},
       TruncateChange{false, true, {{"public", "a"}}},     Ddl(),
-      DdlChange{"DROP TABLE t", "", "", {}, {}},          SequenceChange{{"public", "t_id_seq"}, -5}};
+      DdlChange{"DROP TABLE t", "", "", {}, {}},          SequenceChange{{"public", "t_id_seq"}, -5},
+      ContractChange{'D', "c", "plpgsql", "a int", "void", "BEGIN END", "{}", "alice", "public"},
+      ContractChange{'X', "c", "", "", "", "", "", "", ""}};
 }
 
 WriteSetHeader Header(uint32_t flags = 0) {
@@ -204,7 +206,7 @@ TEST(WriteSet, RandomBytesNeverCrash) {
     ASSERT_FALSE(ParseWriteSet(noise, &view));
     DecodeChange(noise, &change);
     if (!noise.empty()) {
-      noise[0] = static_cast<uint8_t>("IUDTQS"[random() % 6]);
+      noise[0] = static_cast<uint8_t>("IUDTQSK"[random() % 7]);
       DecodeChange(noise, &change);
     }
     Bytes damaged = valid;
@@ -223,7 +225,8 @@ TEST(WriteSet, FlagsAgreeWithTheChanges) {
   const Case cases[] = {{Row('I', {}, {Text("1")}), 0},
                         {TruncateChange{false, false, {{"public", "a"}}}, kHasTruncate},
                         {Change(Ddl()), kHasDdl},
-                        {SequenceChange{{"public", "s"}, 1}, kHasDdl}};
+                        {SequenceChange{{"public", "s"}, 1}, kHasDdl},
+                        {ContractChange{'X', "c", "", "", "", "", "", "", ""}, kHasDdl}};
   for (const Case& c : cases) {
     Bytes bytes = Build({c.change});
     for (uint32_t flags = 0; flags < 16; flags++) {

@@ -27,6 +27,7 @@ enum class Domain : uint8_t {
   kGenesis = 0x09,
   kWriteSet = 0x0a,      // identity of the exact bytes of a write set (local matching only)
   kTableDigest = 0x0b,
+  kContract = 0x0c,      // what a version of a contract says: its parts, each ended by NUL
   // signed messages
   kSignBatch = 0x41,
   kSignIncarnation = 0x42,

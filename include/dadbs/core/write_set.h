@@ -14,6 +14,8 @@
  *   'T' u8 flags (1 cascade, 2 restart identity), u16 n, n x (schema, name)
  *   'Q' DDL: see DdlChange
  *   'S' sequence moved: schema, name, i64 value   (a setval: every member moves past it)
+ *   'K' contract: u8 op ('D' deployed, 'X' dropped), name, language, arguments, returns, body, options, role, search_path
+ *       (dropped: all but name and role are empty)
  * Tuple: u16 columns, each u8 tag: 'n' null, 'u' unchanged TOAST (only in the new tuple of a 'U'), 'b' binary blob,
  * 't' text blob. A key tuple has at least one value. Texts and names hold no NUL; names of relations are not empty.
  * schema_base <= base, at least one change, flags as the changes say: everything else is malformed.
@@ -39,7 +41,7 @@ enum class WriteSetKind : uint8_t {
 };
 
 enum WriteSetFlags : uint32_t {
-  kHasDdl = 1,       // at least one 'Q' or 'S': never on the fast path
+  kHasDdl = 1,       // at least one 'Q', 'S' or 'K': never on the fast path
   kHasTruncate = 2,  // never on the fast path
   kForceReplay = 4,  // the origin's session was not fit for the fast path (session_replication_role, ...)
 };
@@ -93,7 +95,19 @@ struct SequenceChange {
   int64_t value = 0;
 };
 
-using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange>;
+struct ContractChange {
+  char op = 'D';               // 'D' a new version, 'X' dropped
+  std::string_view name;
+  std::string_view language;   // "plpgsql", "sql"
+  std::string_view arguments;  // as in CREATE FUNCTION; a trigger's contract has none
+  std::string_view returns;    // "trigger", or the type of the result
+  std::string_view body;
+  std::string_view options;    // jsonb, as text
+  std::string_view role;       // the author, as DdlChange's
+  std::string_view search_path;
+};
+
+using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange>;
 
 // Makes a write set. Changes are appended as canonical bytes; the header is set at the end, when the base is known:
 // Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay

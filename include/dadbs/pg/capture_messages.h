@@ -3,7 +3,7 @@
  *
  *   'R' ready         non-transactional: `xid` waits in COMMIT; which relations it changed, and how often
  *   'L' lone change   non-transactional: canonical bytes of one DdlChange that takes its turn first
- *   'C' change        transactional: canonical bytes of a 'Q' or 'S' change, a part of the write set in its order
+ *   'C' change        transactional: canonical bytes of a 'Q', 'S' or 'K' change, a part of the write set in its order
  *
  * Anybody may call pg_logical_emit_message, so each message ends in an HMAC-SHA256 under shared->secret, which is new
  * at each start of the server. Besides that a message counts only if the slot of its backend waits for just that hold.

@@ -22,7 +22,7 @@ void InitHold();
 // caller has checked PROCESS_UTILITY_TOPLEVEL and !IsInTransactionBlock(true).
 void HoldLoneDdl(const core::DdlChange& change);
 
-// Puts a 'Q' or 'S' change at this place of the transaction's write set. Rolled back with its subtransaction. Implies
+// Puts a 'Q', 'S' or 'K' change at this place of the transaction's write set. Rolled back with its subtransaction. Implies
 // that the write set is replayed (no fast path).
 void EmitChange(const core::Change& change);
 

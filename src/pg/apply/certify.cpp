@@ -3,6 +3,7 @@
  * position, up to who executes it. Runs inside the open local transaction, whose rows the key derivation sees.
  */
 #include "applier.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/keys.h"
@@ -20,7 +21,7 @@ uint32_t FlagsOfChanges(const core::WriteSetView& view) {
   uint32_t flags = 0;
   for (const core::ChangeView& change : view.changes) {
     char const kind = change.bytes.empty() ? '\0' : static_cast<char>(change.bytes[0]);
-    if (kind == 'Q' || kind == 'S') flags |= core::kHasDdl;
+    if (kind == 'Q' || kind == 'S' || kind == 'K') flags |= core::kHasDdl;
     if (kind == 'T') flags |= core::kHasTruncate;
   }
   return flags;
@@ -78,6 +79,7 @@ void Applier::DeriveKeysOf(Work* work) const {
     if ((work->view.header.flags & core::kHasDdl) == 0) break;
     if (!core::DecodeChange(view.bytes, &change)) continue;
     if (const auto* const ddl = std::get_if<core::DdlChange>(&change)) DdlKeys(*ddl, &work->row_keys);
+    if (const auto* const contract = std::get_if<core::ContractChange>(&change)) ContractKeys(*contract, &work->row_keys);
   }
   core::NormalizeKeys(&work->row_keys);
   core::NormalizeKeys(&work->schema_keys);

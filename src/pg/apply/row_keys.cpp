@@ -237,6 +237,7 @@ class Deriver {
     AddSchema(RelationDefinitionKey(change.sequence.schema, change.sequence.name));
   }
   void Derive(const core::DdlChange&) {}
+  void Derive(const core::ContractChange&) {}
 
  private:
   RelationPlan* PlanOf(const core::RelationName& name);

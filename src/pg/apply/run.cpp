@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "applier.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/history.h"
@@ -137,6 +138,10 @@ void Applier::Execute(Work* work) {
         rows.Apply(*truncate);
       } else if (const auto* const sequence = std::get_if<core::SequenceChange>(&change)) {
         rows.Apply(*sequence);
+      } else if (const auto* const contract = std::get_if<core::ContractChange>(&change)) {
+        rows.CloseRelations();
+        ResetExpressions();
+        ExecuteContractChange(*contract, work->at(), &work->written_keys);
       } else {
         rows.CloseRelations();
         ResetExpressions();

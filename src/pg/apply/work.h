@@ -10,6 +10,7 @@
 #include "dadbs/core/chain.h"
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/own_failure.h"
 
@@ -47,6 +48,7 @@ struct Work {
   bool lone_ddl() const { return parsed && view.kind == core::WriteSetKind::kLoneDdl; }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
   bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0; }
+  AtPosition at() const { return {position, id, block_time_us, view.header.user}; }
   core::KeyList AllKeys() const;
   void Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail = "", std::string hint = "");
 };

@@ -105,15 +105,6 @@ void CheckSearchPath(const char* path) {
   }
 }
 
-// The user that executes it.
-Oid ExecutingRole(const Statement& statement) {
-  if (statement.role[0] == '\0') return get_role_oid(kOwnerRole, false);
-  if (!IsChainRole(statement.role))
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("role \"%s\" was not made through the chain", statement.role)));
-  return get_role_oid(LocalRoleName(statement.role, false), false);
-}
-
 bool IsChangeOfOwner(Node* node) {
   if (IsA(node, AlterOwnerStmt)) return true;
   if (!IsA(node, AlterTableStmt)) return false;
@@ -174,6 +165,14 @@ Recorder* RunAsAuthor(Node* node, const Statement& statement) {
 }
 
 }  // namespace
+
+Oid ExecutingRole(const Statement& statement) {
+  if (statement.role[0] == '\0') return get_role_oid(kOwnerRole, false);
+  if (!IsChainRole(statement.role))
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("role \"%s\" was not made through the chain", statement.role)));
+  return get_role_oid(LocalRoleName(statement.role, false), false);
+}
 
 bool Executing() { return executing; }
 

@@ -114,6 +114,8 @@ Relation OpenLookedUp(Oid relation);
 // transaction. `written`: list of RelName*, those whose definitions were.
 void Execute(const Statement& statement, const core::Position* position, List** written);
 bool Executing();
+// The user that executes it: its author's role, or dadbs_owner where a superuser wrote it.
+Oid ExecutingRole(const Statement& statement);
 Node* ParseOne(const char* text);
 // search_path of the session as it travels, the settings that do.
 char* TravellingSearchPath();

@@ -12,6 +12,7 @@
 #include "dadbs/pg/member.h"
 
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/sharing.h"
@@ -177,7 +178,7 @@ bool IsNamed(const char* name, const char (*names)[NAMEDATALEN], int count) {
 
 bool IsUserSchemaName(const char* name) {
   return strncmp(name, "pg_", 3) != 0 && strcmp(name, "information_schema") != 0 && strcmp(name, "dadbs") != 0 &&
-         strcmp(name, "dadbs_internal") != 0;
+         strcmp(name, "dadbs_internal") != 0 && strcmp(name, kContractSchema) != 0;
 }
 
 // dadbs_internal.local_relation: a user_catalog_table, so that capture can read it as of the past.
@@ -450,6 +451,7 @@ bool SharingActive() {
 
 bool IsSharedSchemaName(const char* name) {
   if (!SharingActive() || !IsUserSchemaName(name)) return false;
+  if (strcmp(name, kContractsSchema) == 0) return true;
   PrepareCaches();
   if (IsNamed(name, schema_list.excluded, schema_list.excluded_count)) return false;
   return schema_list.everything || IsNamed(name, schema_list.names, schema_list.count);

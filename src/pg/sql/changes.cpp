@@ -134,6 +134,11 @@ class Decoder {
         .Put(set_);
   }
 
+  void Emit(int32 ordinal, const core::ContractChange& c, const core::Digest& leaf) {
+    std::string const what = (c.op == 'D' ? "deploy contract " : "drop contract ") + std::string(c.name);
+    Row().Int32(ordinal).Null().Null().Text("CONTRACT").Null().Null().Text(what).Bytes(leaf.view()).Put(set_);
+  }
+
   const RelationVersion& Version(const core::RelationName& name) {
     auto const key = std::make_pair(std::string(name.schema), std::string(name.name));
     auto [it, fresh] = versions_.try_emplace(key);

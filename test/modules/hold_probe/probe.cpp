@@ -102,6 +102,7 @@ struct Shower {
   }
   std::string operator()(const core::DdlChange& c) const { return "Q " + std::string(c.text); }
   std::string operator()(const core::SequenceChange& c) const { return "S " + Show(c.sequence); }
+  std::string operator()(const core::ContractChange& c) const { return "K " + std::string(c.name); }
 };
 
 std::string Describe(const core::WriteSetView& ws) {
