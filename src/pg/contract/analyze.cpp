@@ -117,6 +117,7 @@ void AnalyzeText(Analysis* a) {
   if (a->is_sql) AnalyzeSql(a);
   else AnalyzePlpgsql(a);
   ReportAuthorization(a);
+  if (a->nesting == 0) CheckCycles(a);
 }
 
 int ByLine(const ListCell* one, const ListCell* other) {
@@ -170,13 +171,19 @@ List* Analyze(const Input& in) {
 
 // The body of a function that a contract calls, by the same rules; its findings.
 List* AnalyzeFunctionBody(Analysis* outer, Oid function) {
+  Analysis* const inner = AnalyzeInner(outer, function);
+  return inner == nullptr ? NIL : inner->findings;
+}
+
+Analysis* AnalyzeInner(Analysis* outer, Oid function) {
   HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-  if (!HeapTupleIsValid(tuple)) return NIL;
+  if (!HeapTupleIsValid(tuple)) return nullptr;
   auto* const form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
   Analysis* const a = NewAnalysis(CurrentMemoryContext);
   a->nesting = outer->nesting + 1;
   a->functions = list_append_unique_oid(list_copy(outer->functions), function);
   a->is_sql = form->prolang == SQLlanguageId;
+  a->trigger = form->prorettype == TRIGGEROID;
   a->signature.returns = form->prorettype;
   a->signature.returns_set = form->proretset;
   Oid* types = nullptr;
@@ -193,7 +200,7 @@ List* AnalyzeFunctionBody(Analysis* outer, Oid function) {
   ReleaseSysCache(tuple);
   if (has_tree) ReportText(a, Rule::kUnsafeFunction, true, 1, "its body is not kept as text", "Give the body as text, between $$.");
   else Try(a, false, [=] { AnalyzeText(a); });
-  return a->findings;
+  return a;
 }
 
 }  // namespace dadbs::pg::analysis

@@ -153,9 +153,10 @@ bool IsDivisible(Oid type) { return IsInteger(type) || IsFloat(type) || type == 
 
 void CheckDivisor(const Scope& scope, Node* divisor, int location) {
   if (!IsDivisible(exprType(divisor)) || IsNonZero(scope.facts, divisor)) return;
-  if (IsA(divisor, Aggref) && scope.query != nullptr && scope.query->groupClause != NIL &&
-      reinterpret_cast<Aggref*>(divisor)->aggstar)
-    return;
+  Node* inner = divisor;
+  UnwrapCast(&inner);
+  if (IsA(inner, Aggref) && scope.query != nullptr && scope.query->groupClause != NIL && reinterpret_cast<Aggref*>(inner)->aggstar)
+    return;  // a group has a row
   Node* const simple = Simplify(divisor);
   bool const surely = IsA(simple, Const);
   ReportAs(scope.a, Rule::kDivisionByZero, surely, location, "Ask before (IF x = 0 THEN RAISE ...), or divide by NULLIF(x, 0).",
@@ -454,6 +455,22 @@ Oid UnwrapCast(Node** node) {
       return exprType(n);
     }
   }
+}
+
+void CheckAssignedLiteral(Analysis* a, Oid type, Node* value) {
+  if (!IsDateTime(type) || !IsA(value, Const) || reinterpret_cast<Const*>(value)->constisnull) return;
+  auto* const literal = reinterpret_cast<Const*>(value);
+  bool means_now = false;
+  if (literal->consttype == UNKNOWNOID) {
+    const char* const word = DatumGetCString(literal->constvalue);
+    means_now = MeansNow(word, strlen(word));
+  } else if (literal->consttype == TEXTOID) {
+    text* const word = DatumGetTextPP(literal->constvalue);
+    means_now = MeansNow(static_cast<char*>(VARDATA_ANY(word)), VARSIZE_ANY_EXHDR(word));
+  }
+  if (means_now)
+    Report(a, Rule::kWallClock, literal->location, "Use dadbs.block_time(), which is the same on all members.",
+           "the literal means the time at which it is read");
 }
 
 // Names of columns and variables that mostly hold money.

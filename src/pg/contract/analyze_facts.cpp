@@ -38,6 +38,14 @@ bool CallsUsersCode(Node* node, void* context) {
   return expression_tree_walker(node, reinterpret_cast<Walker>(reinterpret_cast<void*>(CallsUsersCode)), context);
 }
 
+constexpr int kSimplifyNodesMax = 300;  // parts of parts are simplified, too: the whole must not be quadratic
+
+bool IsLarge(Node* node, int* count) {
+  if (node == nullptr) return false;
+  if (++*count > kSimplifyNodesMax) return true;
+  return expression_tree_walker(node, reinterpret_cast<Walker>(reinterpret_cast<void*>(IsLarge)), count);
+}
+
 bool AllConstant(List* nodes) {
   ListCell* cell;
   foreach (cell, nodes)
@@ -238,9 +246,10 @@ Node* ZeroOf(Oid type) {
   return reinterpret_cast<Node*>(makeConst(type, -1, InvalidOid, get_typlen(type), value, false, get_typbyval(type)));
 }
 
-// Constants are folded, which runs built-in functions only; what fails (1 / 0) is left as it is.
+// Constants are folded, which runs built-in functions only; what fails (1 / 0) or is very large is left as it is.
 Node* Simplify(Node* node) {
-  if (!HasConstantCall(node, nullptr) || CallsUsersCode(node, nullptr)) return node;
+  int nodes = 0;
+  if (IsLarge(node, &nodes) || !HasConstantCall(node, nullptr) || CallsUsersCode(node, nullptr)) return node;
   Node* result = node;
   Node** const at = &result;
   Try(nullptr, true, [=] { *at = eval_const_expressions(nullptr, node); });

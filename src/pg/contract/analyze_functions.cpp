@@ -249,6 +249,8 @@ void CheckFunction(Analysis* a, Oid function, int location) {
   } else if (strcmp(facts.schema, "contracts") == 0) {
     if (a->nesting == 0 && strcmp(facts.name, a->name) == 0)
       Report(a, Rule::kReentrancy, location, "Use a loop with a bound.", "contract \"%s\" calls itself", a->name);
+    else
+      a->called = lappend(a->called, pstrdup(facts.name));
   } else {
     CheckUsers(a, function, facts, location);
   }

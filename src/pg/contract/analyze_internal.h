@@ -12,6 +12,7 @@
  *   analyze_expression.cpp rules about expressions: arithmetic, floats, system columns
  *   analyze_facts.cpp      what conditions prove
  *   analyze_functions.cpp  which functions give the same on every member
+ *   analyze_cycles.cpp     contracts that fire or call each other
  *   analyze_report.cpp     findings
  *
  * All of it is Postgres code: palloc, List, ereport; no object with a destructor lives here (style.md, rule 1). What belongs
@@ -128,6 +129,9 @@ struct Analysis {
   const char* unauthorized_table;
   bool unauthorized_end;       // a way through the contract writes and never asks
 
+  List* written;  // Oid: tables that it writes, whatever NEW and OLD are
+  List* called;   // char*: contracts that it calls
+
   int line;           // of the statement
   const char* query;  // text that locations refer to; null: none
   int query_line;     // line of its first character
@@ -239,6 +243,8 @@ bool AsksAuthority(Analysis* a, Node* node);
 bool IsInput(Analysis* a, Node* node);
 Oid UnwrapCast(Node** node);  // strips casts; the type of what remains
 bool IsMoneyName(const char* name);
+// A literal that PL/pgSQL converts to a date or time when it is assigned: 'now', 'today'.
+void CheckAssignedLiteral(Analysis* a, Oid type, Node* value);
 
 // --- analyze_facts.cpp
 List* FactsOf(Node* condition);  // simplified, an implicit AND
@@ -258,7 +264,14 @@ bool IsAuthorityFunction(Oid function);
 bool IsBuiltIn(Oid function);
 bool IsContractMarker(Oid function);
 
+// --- analyze_cycles.cpp
+void CheckCycles(Analysis* a);
+Oid FindDeployed(const char* name);  // the function of a contract, or invalid
+List* TablesFiring(const char* name);  // Oid: with a trigger that runs the contract
+
 // --- analyze.cpp
+// Of the body of a function; null if there is none.
+Analysis* AnalyzeInner(Analysis* outer, Oid function);
 List* AnalyzeFunctionBody(Analysis* outer, Oid function);
 
 template <class F>

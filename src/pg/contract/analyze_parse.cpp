@@ -22,7 +22,6 @@ extern "C" {
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/functions.h"
@@ -230,22 +229,6 @@ bool AnalyzeAs(Analysis* a, PLpgSQL_expr* expression, Oid default_type, bool qui
   return good;
 }
 
-void AddTablesOfTriggers(Analysis* a) {
-  if (a->name[0] == '\0') return;
-  Relation const catalog = table_open(TriggerRelationId, AccessShareLock);
-  SysScanDesc const scan = systable_beginscan(catalog, InvalidOid, false, nullptr, 0, nullptr);
-  for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));) {
-    auto* const form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple));
-    if (form->tgnargs < 1 || !IsContractMarker(form->tgfoid)) continue;
-    bool null = true;
-    ::Datum const arguments = fastgetattr(tuple, Anum_pg_trigger_tgargs, RelationGetDescr(catalog), &null);
-    if (null || strcmp(VARDATA_ANY(DatumGetByteaPP(arguments)), a->name) != 0) continue;
-    a->tables = list_append_unique_oid(a->tables, form->tgrelid);
-  }
-  systable_endscan(scan);
-  table_close(catalog, AccessShareLock);
-}
-
 bool HasAllColumns(Oid table, List* names) {
   ListCell* cell;
   foreach (cell, names)
@@ -304,7 +287,7 @@ void PrepareVariables(Analysis* a) {
     a->tables = list_make1_oid(a->given_table);
     return;
   }
-  AddTablesOfTriggers(a);
+  a->tables = TablesFiring(a->name);
   if (a->tables == NIL) AddTablesByColumns(a, TransitionColumns(a));
 }
 

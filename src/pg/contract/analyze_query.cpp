@@ -158,6 +158,7 @@ void CheckWrite(Analysis* a, Query* query) {
     a->unauthorized_line = a->line;
     a->unauthorized_table = get_rel_name(rte->relid);
   }
+  if (a->guarded_branches == 0) a->written = list_append_unique_oid(a->written, rte->relid);
   if (a->trigger && list_length(a->tables) == 1 && linitial_oid(a->tables) == rte->relid && a->guarded_branches == 0)
     Report(a, Rule::kReentrancy, -1, "Write it in the transaction itself, or ask for the case (IF ... IS DISTINCT FROM ...) that ends the recursion.",
            "the contract writes table \"%s\", which fires it again", get_rel_name(rte->relid));
@@ -239,16 +240,19 @@ void WalkQuals(ScanContext* context, Node* node) {
   }
 }
 
-bool OnlyMinMax(Query* query) {
-  ListCell* cell;
-  foreach (cell, query->targetList) {
-    auto* node = reinterpret_cast<Node*>(lfirst_node(TargetEntry, cell)->expr);
-    while (IsA(node, CoalesceExpr)) node = static_cast<Node*>(linitial(reinterpret_cast<CoalesceExpr*>(node)->args));
-    if (!IsA(node, Aggref)) return false;
+bool HasOtherAggregate(Node* node, void* context) {
+  if (node == nullptr) return false;
+  if (IsA(node, Aggref)) {
     const char* const name = get_func_name(reinterpret_cast<Aggref*>(node)->aggfnoid);
-    if (name == nullptr || (strcmp(name, "min") != 0 && strcmp(name, "max") != 0)) return false;
+    return name == nullptr || (strcmp(name, "min") != 0 && strcmp(name, "max") != 0);
   }
-  return query->hasAggs && list_length(query->rtable) == 1;
+  return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(HasOtherAggregate)), context);
+}
+
+// The planner reads one end of an index.
+bool OnlyMinMax(Query* query) {
+  return query->hasAggs && query->groupClause == NIL && list_length(query->rtable) == 1 &&
+         !HasOtherAggregate(reinterpret_cast<Node*>(query->targetList), nullptr);
 }
 
 bool IsBoundedByLimit(Query* query) {

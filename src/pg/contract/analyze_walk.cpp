@@ -90,6 +90,9 @@ void WalkAssign(Analysis* a, int dno, PLpgSQL_expr* expression) {
   bool const input = AnyInput(a, queries), authority = AnyAuthority(a, queries);
   bool const nonzero = value != nullptr && IsNonZero(a->facts, value);
   bool const whole = a->function->datums[dno]->dtype != PLPGSQL_DTYPE_RECFIELD;
+  int32 modifier;
+  Oid collation;
+  if (value != nullptr) CheckAssignedLiteral(a, DatumType(a, dno, &modifier, &collation), value);
   Assign(a, dno, input, authority);
   if (whole && value != nullptr) {
     LearnValue(a, dno, value, nonzero);

@@ -1,0 +1,6 @@
+-- rule: ddl
+-- table: orders
+BEGIN
+  ALTER TABLE orders DISABLE TRIGGER ALL;
+  RETURN NULL;
+END

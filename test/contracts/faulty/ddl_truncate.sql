@@ -1,0 +1,5 @@
+-- rule: ddl
+-- returns: void
+BEGIN
+  TRUNCATE audit;
+END

@@ -1,0 +1,6 @@
+-- rule: do_block
+-- table: orders
+BEGIN
+  DO $x$ BEGIN PERFORM random(); END $x$;
+  RETURN NULL;
+END

@@ -1,0 +1,6 @@
+-- rule: integer_overflow
+-- returns: integer
+-- arguments: quantity integer, cents integer
+BEGIN
+  RETURN quantity * cents;
+END

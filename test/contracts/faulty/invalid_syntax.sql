@@ -1,0 +1,5 @@
+-- rule: invalid
+-- table: orders
+BEGIN
+  IF NEW.quantity > THEN RETURN NULL; END IF;
+END

@@ -1,0 +1,5 @@
+-- rule: transaction_control
+-- returns: void
+BEGIN
+  COMMIT;
+END
