@@ -378,8 +378,15 @@ Effects Replica::OnApplied(Height height, int64_t now_us) {
 bool Replica::CanSubmit() const { return s_->HasRoom(); }
 
 std::optional<int64_t> Replica::WakeIn() const {
-  if (!s_->propose_at) return std::nullopt;
-  return std::max<int64_t>(0, *s_->propose_at - s_->clock);
+  std::optional<int64_t> wake;
+  for (const std::optional<int64_t>& at : {s_->propose_at, s_->paced_until})
+    if (at && *at > s_->clock) wake = std::min(wake.value_or(*at), *at);
+  return wake ? std::optional(*wake - s_->clock) : std::nullopt;
+}
+
+std::optional<Height> Replica::AwaitedApply() const {
+  const bool waits = s_->applied < s_->chain.height && s_->paced_until && *s_->paced_until > s_->clock;
+  return waits ? std::optional(s_->chain.height) : std::nullopt;
 }
 
 uint64_t Replica::last_sequence() const { return s_->sequence; }

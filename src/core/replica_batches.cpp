@@ -1,8 +1,8 @@
 /*
  * replica_batches.cpp: own write sets become batches; batches of all origins are held, acknowledged, served, selected.
  *
- * An own batch closes when every earlier one is prepared or on the chain (at once when idle), or at a limit; the
- * primary closes its own when it can propose. So under load each block takes one batch of each origin, as large as the
+ * An own batch closes when every earlier one is prepared or on the chain and apply keeps up (at once when idle), or at a
+ * limit; the primary closes its own when it can propose. So under load each block takes one batch of each origin, as large as the
  * time between two blocks makes it. A batch leaves when its record is durable.
  *
  * Memory: each origin is charged for what it has signed, whoever sent it. What comes next in its numbers pushes out
@@ -43,10 +43,20 @@ void Replica::State::Submit(uint64_t ticket, Bytes write_set) {
   // Otherwise Progress closes it, with what else is at hand.
 }
 
-bool Replica::State::MayCloseBatch() const {
+// A block costs all members the same, whatever it holds, and one that is ordered while apply is busy with the last would
+// only wait there. So batches and proposals wait here, and gather, until apply is done: for a while, since where apply is
+// the slower part the next block is to be there in time.
+bool Replica::State::IsPaced() {
+  if (applied >= chain.height) return false;
+  if (!paced_until) paced_until = clock + limits.pace_us_max;
+  return clock < *paced_until;
+}
+
+bool Replica::State::MayCloseBatch() {
   if (gathering.empty() || fenced) return false;
   if (IsPrimary() && round.accepted) return false;
-  return std::all_of(own.begin(), own.end(), [&](const OwnBatch& b) { return b.in_proposal && round.my_commit; });
+  const auto is_prepared = [&](const OwnBatch& b) { return b.in_proposal && round.my_commit; };
+  return std::all_of(own.begin(), own.end(), is_prepared) && (IsPrimary() || !IsPaced());
 }
 
 void Replica::State::CloseBatch() {

@@ -206,6 +206,7 @@ struct Replica::State {
   // proposing
   std::optional<int64_t> propose_at;         // something could be proposed; until then active origins are waited for
   std::vector<NodeId> active, active_before;  // origins with a batch in the last block, and in the one before
+  std::optional<int64_t> paced_until;        // something waits for apply to reach this height, until then
   int64_t round_us = 0;                      // how long a round takes, smoothed
   int back_off = 1;
   int entry_back_off = 1;
@@ -252,7 +253,8 @@ struct Replica::State {
   void Submit(uint64_t ticket, Bytes write_set);
   bool HasRoom() const;
   void CloseBatch();
-  bool MayCloseBatch() const;
+  bool MayCloseBatch();
+  bool IsPaced();
   void BatchLeaves(const Digest& digest);
   void ReceiveBatch(NodeId from, const BatchMessage& message);
   void ReceiveAck(NodeId from, const BatchAck& ack);

@@ -28,6 +28,7 @@ bool Replica::State::MayPropose() {
     propose_at.reset();
     return false;
   }
+  if (IsPaced()) return false;
   const auto is_awaited = [&](NodeId origin) {
     return origin != self && peers.at(origin.value).connected && !here.contains(origin);
   };
@@ -322,6 +323,7 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
 void Replica::State::BeginRound() {
   round = {};
   propose_at.reset();
+  paced_until.reset();
   DropOrdered();
   for (OwnBatch& mine : own) mine.in_proposal = false;
   votes.erase(votes.begin(), votes.upper_bound(chain.height.value));

@@ -52,6 +52,7 @@ struct Member {
   std::vector<JournalRecord> journal;
   size_t durable = 0;
   std::vector<DeliverEffect> delivered;
+  Height applied;
   std::vector<TransactionId> numbered;
   std::vector<std::string> rejected;
   std::vector<ServeBlocksEffect> served;
@@ -129,6 +130,10 @@ class Harness {
       if (auto* e = std::get_if<NumberedEffect>(&effect)) m.numbered.push_back(e->id);
       if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) m.rejected.push_back(e->why);
       if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) m.served.push_back(*e);
+    }
+    if (applies && !m.delivered.empty() && m.delivered.back().block->header.height > m.applied) {
+      m.applied = m.delivered.back().block->header.height;
+      Take(i, m.replica->OnApplied(m.applied, now));
     }
   }
   bool Sync(size_t i) {
@@ -211,6 +216,7 @@ class Harness {
   std::deque<Letter> letters;
   std::function<bool(const Letter&)> lost;
   int64_t now = kNow;
+  bool applies = true;  // what is delivered is applied at once
 
  private:
   ReplicaLimits limits_;
@@ -528,8 +534,10 @@ TEST(Replica, BatchesWithWrongSignatureOrBodyAreRejected) {
 TEST(Replica, SubmissionsAreHeldBackByApplyAndByBytes) {
   ReplicaLimits limits;
   limits.apply_lag_blocks_max = 2;
+  limits.pace_us_max = 0;
   Harness h(1, limits);
   h.Open();
+  h.applies = false;
   for (int i = 0; i < 3 && h.at(0).replica->CanSubmit(); i++) {
     h.Submit(0, "w");
     h.Run();
@@ -546,6 +554,40 @@ TEST(Replica, SubmissionsAreHeldBackByApplyAndByBytes) {
   for (int i = 0; i < 100 && full.at(2).replica->CanSubmit(); i++) full.Submit(2, "w");
   EXPECT_FALSE(full.at(2).replica->CanSubmit());
   EXPECT_GT(full.at(2).replica->status().submitted_waiting, 0u);
+}
+
+TEST(Replica, WhatComesWhileApplyIsBusyGathers) {
+  ReplicaLimits limits;
+  Harness h(4, limits);
+  h.Open();
+  h.applies = false;
+  const auto height = [&] { return h.at(0).replica->status().delivered; };
+  const auto applied = [&](size_t i) { h.Take(i, h.at(i).replica->OnApplied(height(), h.now)); };
+  h.Submit(1, "a");
+  h.Run();
+  const Height first = height();
+  for (const char* text : {"b", "c"}) h.Submit(1, text);
+  h.Run();
+  EXPECT_EQ(height(), first);
+  EXPECT_EQ(h.at(1).replica->AwaitedApply(), first);
+  applied(1);  // both go in one batch, which waits for the primary's apply
+  h.Run();
+  EXPECT_EQ(height(), first);
+  EXPECT_EQ(h.at(0).replica->AwaitedApply(), first);
+  applied(0);
+  h.Run();
+  EXPECT_EQ(height(), first.next());
+  EXPECT_EQ(h.at(1).delivered.back().batches.at(0)->header.count, 2u);
+  // Apply that takes longer is not waited for.
+  h.Submit(1, "d");
+  h.Run();
+  EXPECT_EQ(height(), first.next());
+  EXPECT_EQ(h.at(1).replica->WakeIn(), limits.pace_us_max);
+  for (int i = 0; i < 2; i++) {
+    h.Tick(limits.pace_us_max);
+    h.Run();
+  }
+  EXPECT_EQ(height(), first.next().next());
 }
 
 // ---- votes ---------------------------------------------------------------------------------------------------------

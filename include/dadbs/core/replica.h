@@ -48,6 +48,7 @@ struct ReplicaLimits {
   int64_t resend_interval_us = 200'000;           // doubles up to 8 times this while nothing moves
   int64_t status_interval_us = 500'000;           // heartbeat
   int64_t propose_wait_us_max = 2'000;            // how long a primary waits for the batches of active origins
+  int64_t pace_us_max = 10'000;                   // how long batches and proposals wait for apply
 };
 
 // ---- effects -------------------------------------------------------------------------------------------------------
@@ -129,6 +130,8 @@ class Replica {
   uint64_t last_sequence() const;            // of the last AppendEffect (or recovered record)
   // In how many microseconds after the last event an OnEventsEnd is wanted, whatever comes; none: no hurry.
   std::optional<int64_t> WakeIn() const;
+  // Something waits for OnApplied(this height or above): the owner is to hear of it at once.
+  std::optional<Height> AwaitedApply() const;
 
  private:
   struct State;

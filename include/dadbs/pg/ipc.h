@@ -179,6 +179,7 @@ struct Shared {
   pg_atomic_uint64 applied;           // Prefix: visible to every new snapshot; stepped by apply and by turn holders
   ConditionVariable applied_changed;  // broadcast after each step if applied_waiters
   pg_atomic_uint32 applied_waiters;
+  pg_atomic_uint64 applied_awaited;   // height that consensus waits for; 0: for none
   pg_atomic_uint64 own_incarnation_height;  // of the entry that began own_incarnation; written first, read last
   pg_atomic_uint64 own_incarnation;   // the last one of mine whose entry is applied: what older ones left open never comes
   pg_atomic_uint64 schema_position;   // Prefix of the last position that changed a definition

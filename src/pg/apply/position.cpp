@@ -28,6 +28,11 @@ void StepApplied(core::Prefix to) noexcept {
   pg_atomic_write_u64(&shared->applied, to.value);
   pg_memory_barrier();
   if (pg_atomic_read_u32(&shared->applied_waiters) != 0) ConditionVariableBroadcast(&shared->applied_changed);
+  uint64 const awaited = pg_atomic_read_u64(&shared->applied_awaited);
+  if (awaited != 0 && core::WholeBlocks(to).value >= awaited) {
+    pg_atomic_write_u64(&shared->applied_awaited, 0);
+    WakeWorker(&shared->consensus);
+  }
 }
 
 bool SleepsOnLock(PGPROC* proc) {

@@ -34,6 +34,7 @@
 #include "capture_queue.h"
 #include "dadbs/core/write_set.h"
 #include "dadbs/net/transport.h"
+#include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
@@ -420,7 +421,13 @@ int ConsensusWorker::TimeoutMs() const {
   return net_ms >= 0 ? std::min(timeout_ms, net_ms) : timeout_ms;
 }
 
-void ConsensusWorker::Wait() { WaitForEvents(wait_set_, TimeoutMs()); }
+void ConsensusWorker::Wait() {
+  if (std::optional<core::Height> const awaited = replica_->AwaitedApply()) {
+    pg_atomic_write_u64(&shared->applied_awaited, awaited->value);
+    pg_memory_barrier();  // StepApplied writes `applied` first and looks at this afterwards
+    if (core::WholeBlocks(Applied()) >= *awaited) return;
+  }
+  WaitForEvents(wait_set_, TimeoutMs()); }
 
 }  // namespace
 
