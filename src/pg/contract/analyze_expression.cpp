@@ -344,12 +344,12 @@ void WalkCase(CaseExpr* node, const Scope& scope) {
   ListCell* cell;
   foreach (cell, node->args) {
     auto* const when = lfirst_node(CaseWhen, cell);
-    auto* const condition = reinterpret_cast<Node*>(when->expr);
-    Walk(condition, &here);
+    Walk(reinterpret_cast<Node*>(when->expr), &here);
+    Node* const condition = CaseCondition(node, when);
     Scope inner = here;
-    if (node->arg == nullptr) inner.facts = AddFacts(here.facts, condition, true);
+    inner.facts = AddFacts(here.facts, condition, true);
     Walk(reinterpret_cast<Node*>(when->result), &inner);
-    if (node->arg == nullptr) here.facts = AddFacts(here.facts, condition, false);
+    here.facts = AddFacts(here.facts, condition, false);
   }
   Walk(reinterpret_cast<Node*>(node->defresult), &here);
 }
@@ -471,6 +471,13 @@ void CheckAssignedLiteral(Analysis* a, Oid type, Node* value) {
   if (means_now)
     Report(a, Rule::kWallClock, literal->location, "Use dadbs.block_time(), which is the same on all members.",
            "the literal means the time at which it is read");
+}
+
+void CheckAssignedMoney(Analysis* a, Oid type, Node* value) {
+  Oid const from = exprType(value);
+  if (!((from == NUMERICOID && IsFloat(type)) || (IsFloat(from) && type == NUMERICOID)) || !ReadsData(value, nullptr)) return;
+  Report(a, Rule::kFloatMoney, exprLocation(value), "Use numeric throughout: floats lose cents.",
+         from == NUMERICOID ? "an exact number is turned into a float" : "a float is turned into an exact number");
 }
 
 // Names of columns and variables that mostly hold money.

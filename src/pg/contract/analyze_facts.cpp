@@ -11,6 +11,7 @@
 extern "C" {
 #include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -149,12 +150,12 @@ bool IsNotNegative(List* facts, Node* node) {
 }
 
 bool IsNonZeroCase(List* facts, CaseExpr* node) {
-  if (node->arg != nullptr) return false;
   ListCell* cell;
   foreach (cell, node->args) {
     auto* const when = lfirst_node(CaseWhen, cell);
-    if (!IsNonZero(AddFacts(facts, reinterpret_cast<Node*>(when->expr), true), reinterpret_cast<Node*>(when->result))) return false;
-    facts = AddFacts(facts, reinterpret_cast<Node*>(when->expr), false);
+    Node* const condition = CaseCondition(node, when);
+    if (!IsNonZero(AddFacts(facts, condition, true), reinterpret_cast<Node*>(when->result))) return false;
+    facts = AddFacts(facts, condition, false);
   }
   return node->defresult == nullptr || IsNonZero(facts, reinterpret_cast<Node*>(node->defresult));
 }
@@ -166,6 +167,10 @@ bool IsNonZeroOperation(List* facts, OpExpr* op) {
   auto* const left = static_cast<Node*>(linitial(op->args));
   auto* const right = static_cast<Node*>(lsecond(op->args));
   if (strcmp(name, "*") == 0) return IsNonZero(facts, left) && IsNonZero(facts, right);
+  if (strcmp(name, "-") == 0 && exprType(left) == exprType(right) && facts != NIL) {
+    Node* const differ = ZeroOf(exprType(left)) == nullptr ? nullptr : Compare("<>", left, right, exprType(left));
+    return differ != nullptr && predicate_implied_by(list_make1(differ), facts, false);
+  }
   if (strcmp(name, "+") != 0) return false;
   return (IsPositive(facts, left) && IsNotNegative(facts, right)) || (IsNotNegative(facts, left) && IsPositive(facts, right));
 }
@@ -203,6 +208,69 @@ bool BoundsIn(Node* fact, Node* node, bool above_only) {
   return boolean->boolop == OR_EXPR;
 }
 
+// Parameters that stand for values of columns of a row that was found; no variable has such a number.
+constexpr int kColumnsFrom = 1 << 20;
+
+struct ColumnsContext {
+  Analysis* a;
+  Query* query;
+  PLpgSQL_variable* target;
+  int next;
+};
+
+// The variable that a column was read into, or -1.
+int VariableOf(ColumnsContext* context, Var* var) {
+  if (context->target == nullptr) return -1;
+  int i = 0;
+  ListCell* cell;
+  foreach (cell, context->query->targetList) {
+    auto* const entry = lfirst_node(TargetEntry, cell);
+    if (entry->resjunk) continue;
+    bool const here = equal(entry->expr, var);
+    if (here && context->target->dtype == PLPGSQL_DTYPE_REC) return FieldOf(context->a, context->target->dno, entry->resname);
+    if (here && context->target->dtype == PLPGSQL_DTYPE_ROW) {
+      auto* const row = reinterpret_cast<PLpgSQL_row*>(context->target);
+      return i < row->nfields ? row->varnos[i] : -1;
+    }
+    i++;
+  }
+  return -1;
+}
+
+Node* ColumnsToVariables(Node* node, ColumnsContext* context) {
+  if (node == nullptr) return nullptr;
+  if (IsA(node, Var)) {
+    auto* const var = reinterpret_cast<Var*>(node);
+    int const variable = VariableOf(context, var);
+    auto* const param = makeNode(Param);
+    param->paramkind = PARAM_EXTERN;
+    param->paramid = variable >= 0 ? variable + 1 : ++context->next;
+    param->paramtype = var->vartype;
+    param->paramtypmod = var->vartypmod;
+    param->paramcollid = var->varcollid;
+    int32 modifier;
+    Oid collation;
+    if (variable >= 0 && DatumType(context->a, variable, &modifier, &collation) == var->vartype) {
+      param->paramtypmod = modifier;
+      param->paramcollid = collation;
+    }
+    return reinterpret_cast<Node*>(param);
+  }
+  return expression_tree_mutator(node, reinterpret_cast<Mutator>(reinterpret_cast<void*>(ColumnsToVariables)), context);
+}
+
+struct ReplaceContext {
+  int id;  // of a parameter; 0: what CASE x compares
+  Node* value;
+};
+
+Node* Replace(Node* node, ReplaceContext* context) {
+  if (node == nullptr) return nullptr;
+  bool const here = context->id == 0 ? IsA(node, CaseTestExpr) : IsA(node, Param) && reinterpret_cast<Param*>(node)->paramid == context->id;
+  if (here) return static_cast<Node*>(copyObjectImpl(context->value));
+  return expression_tree_mutator(node, reinterpret_cast<Mutator>(reinterpret_cast<void*>(Replace)), context);
+}
+
 struct FieldContext {
   Analysis* a;
   Oid relation;
@@ -213,7 +281,7 @@ Node* ColumnsToFields(Node* node, FieldContext* context) {
   if (IsA(node, Var)) {
     auto* const var = reinterpret_cast<Var*>(node);
     char* const column = get_attname(context->relation, var->varattno, true);
-    int const field = column == nullptr ? -1 : NewField(context->a, column);
+    int const field = column == nullptr ? -1 : FieldOf(context->a, context->a->function->new_varno, column);
     if (field < 0) return static_cast<Node*>(copyObjectImpl(node));
     auto* const param = makeNode(Param);
     param->paramkind = PARAM_EXTERN;
@@ -274,6 +342,16 @@ List* AddFacts(List* facts, Node* condition, bool holds) {
   return list_concat_copy(facts, holds ? FactsOf(condition) : NegatedFactsOf(condition));
 }
 
+Node* ReplaceParam(Node* node, int id, Node* value) {
+  ReplaceContext context = {id, value};
+  return Replace(node, &context);
+}
+
+Node* CaseCondition(CaseExpr* node, CaseWhen* when) {
+  auto* const condition = reinterpret_cast<Node*>(when->expr);
+  return node->arg == nullptr ? condition : ReplaceParam(condition, 0, reinterpret_cast<Node*>(node->arg));
+}
+
 bool IsNonZero(List* facts, Node* node) {
   check_stack_depth();
   if (node == nullptr) return false;
@@ -299,6 +377,7 @@ bool IsNonZero(List* facts, Node* node) {
     case T_FuncExpr: {
       auto* const call = reinterpret_cast<FuncExpr*>(node);
       const char* const name = get_func_name(call->funcid);
+      if (name != nullptr && strcmp(name, "array_length") == 0) return true;  // at least one, or NULL
       return name != nullptr && strcmp(name, "abs") == 0 && IsNonZero(facts, static_cast<Node*>(linitial(call->args)));
     }
     default: return false;
@@ -324,6 +403,32 @@ List* CheckConstraintFacts(Oid relation, Index varno) {
   }
   relation_close(opened, NoLock);
   return facts;
+}
+
+// CHECK constraints of what stands in FROM.
+List* RelationFacts(Query* query, List* facts) {
+  int varno = 0;
+  ListCell* cell;
+  foreach (cell, query->rtable) {
+    varno++;
+    auto* const rte = lfirst_node(RangeTblEntry, cell);
+    if (rte->rtekind == RTE_RELATION && (rte->relkind == RELKIND_RELATION || rte->relkind == RELKIND_PARTITIONED_TABLE))
+      facts = list_concat_copy(facts, CheckConstraintFacts(rte->relid, static_cast<Index>(varno)));
+  }
+  return facts;
+}
+
+List* RowFacts(Analysis* a, Query* query, PLpgSQL_variable* target) {
+  if (query->jointree == nullptr || a->function == nullptr || query->groupClause != NIL) return NIL;
+  List* facts = query->jointree->quals == nullptr ? NIL : FactsOf(query->jointree->quals);
+  if (target != nullptr) facts = list_concat_copy(facts, RelationFacts(query, NIL));
+  List* result = NIL;
+  ListCell* cell;
+  ColumnsContext context = {a, query, query->hasAggs ? nullptr : target, kColumnsFrom};
+  foreach (cell, facts)
+    if (!CallsUsersCode(static_cast<Node*>(lfirst(cell)), nullptr))
+      result = lappend(result, ColumnsToVariables(static_cast<Node*>(lfirst(cell)), &context));
+  return result;
 }
 
 List* NewRowFacts(Analysis* a) {

@@ -121,10 +121,11 @@ struct Analysis {
   Bitmapset* inputs;       // datums (of SQL: arguments) that hold what the caller chose
   Bitmapset* authorities;  // datums that hold who the origin or caller is
   List* facts;             // conditions that hold here, an implicit AND
+  List* found_facts;       // conditions that hold if FOUND is true
   bool reachable;          // of the statement's end
   bool authorized;         // on the way here it was asked who calls
   bool in_authority_test;  // the branch depends on who calls
-  int guarded_branches;        // branches around the statement that depend on NEW, OLD or TG_OP
+  List* row_facts;             // those of `facts` that hold for every row of the trigger's table
   int unauthorized_line;   // the first write that nothing authorized; 0: none
   const char* unauthorized_table;
   bool unauthorized_end;       // a way through the contract writes and never asks
@@ -193,8 +194,8 @@ Oid DatumType(Analysis* a, int dno, int32* modifier, Oid* collation);
 bool IsGuessed(Analysis* a, int dno);
 const char* DatumName(Analysis* a, int dno);
 int ParentOf(Analysis* a, int dno);  // the record of a field, else -1
-// Field of NEW by column name, or -1.
-int NewField(Analysis* a, const char* column);
+// Field of a record variable by name, or -1; those that the contract names have one.
+int FieldOf(Analysis* a, int record, const char* name);
 
 // --- analyze_walk.cpp
 // Parses and checks an expression; its queries.
@@ -245,6 +246,8 @@ Oid UnwrapCast(Node** node);  // strips casts; the type of what remains
 bool IsMoneyName(const char* name);
 // A literal that PL/pgSQL converts to a date or time when it is assigned: 'now', 'today'.
 void CheckAssignedLiteral(Analysis* a, Oid type, Node* value);
+// PL/pgSQL converts between numeric and floats when it assigns or returns.
+void CheckAssignedMoney(Analysis* a, Oid type, Node* value);
 
 // --- analyze_facts.cpp
 List* FactsOf(Node* condition);  // simplified, an implicit AND
@@ -253,8 +256,13 @@ List* AddFacts(List* facts, Node* condition, bool holds);
 bool IsNonZero(List* facts, Node* node);
 bool IsBounded(List* facts, Node* node, bool above_only);
 List* CheckConstraintFacts(Oid relation, Index varno);
+List* RelationFacts(Query* query, List* facts);
 List* NewRowFacts(Analysis* a);
+// What WHERE and CHECK constraints say about variables, if a row was found; target: what it was read into, or null.
+List* RowFacts(Analysis* a, Query* query, PLpgSQL_variable* target);
 Node* Simplify(Node* node);
+Node* CaseCondition(CaseExpr* node, CaseWhen* when);  // also of CASE x WHEN y
+Node* ReplaceParam(Node* node, int id, Node* value);
 Node* ZeroOf(Oid type);
 
 // --- analyze_functions.cpp

@@ -37,6 +37,7 @@ bool IsOpenNumber(Analysis* a, Node* node) {
 void WalkBody(Analysis* a, List* body, List* more_facts) {
   Bitmapset* const assigned = AssignedIn(a, body);
   Forget(a, assigned);
+  a->found_facts = NIL;
   Path const before = Save(a);
   a->facts = list_concat_copy(a->facts, more_facts);
   WalkStatements(a, body);

@@ -104,7 +104,7 @@ Oid RecordType(Analysis* a, PLpgSQL_rec* record, int32* modifier) {
     *modifier = shape->tdtypmod;
     return shape->tdtypeid;
   }
-  if (IsTransition(a, record->dno) && list_length(a->tables) == 1) return get_rel_type_id(linitial_oid(a->tables));
+  if (IsTransition(a, record->dno) && a->tables != NIL) return get_rel_type_id(linitial_oid(a->tables));
   return RECORDOID;
 }
 
@@ -335,7 +335,7 @@ int ParentOf(Analysis* a, int dno) {
   return datum->dtype == PLPGSQL_DTYPE_RECFIELD ? reinterpret_cast<PLpgSQL_recfield*>(datum)->recparentno : -1;
 }
 
-int NewField(Analysis* a, const char* column) { return FindField(a, a->function->new_varno, column); }
+int FieldOf(Analysis* a, int record, const char* name) { return name == nullptr ? -1 : FindField(a, record, name); }
 
 // Where the text of the expression begins: the statement's line is known, so it is the next place that reads so.
 void SetPosition(Analysis* a, PLpgSQL_expr* expression) {

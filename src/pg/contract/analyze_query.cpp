@@ -9,6 +9,10 @@ extern "C" {
 #include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "utils/builtins.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "catalog/pg_collation.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -125,6 +129,8 @@ void CheckRelation(Analysis* a, RangeTblEntry* rte) {
            "\"%s\" is a system catalog, which differs between members", name);
   } else if (IsOwn(schema)) {
     Report(a, Rule::kLocalObject, -1, "Use the functions that dadbs offers to contracts.", "dadbs.%s shows this member's own state", name);
+  } else if (rte->relkind == RELKIND_MATVIEW) {
+    Report(a, Rule::kLocalObject, -1, "Read the tables that it is made of.", "\"%s\" is refreshed on each member by itself", name);
   } else if (rte->relkind == RELKIND_FOREIGN_TABLE || persistence == RELPERSISTENCE_UNLOGGED) {
     Report(a, Rule::kLocalObject, -1, "Use a shared table.", "\"%s\" is %s", name,
            persistence == RELPERSISTENCE_UNLOGGED ? "unlogged" : "a foreign table");
@@ -150,16 +156,100 @@ RangeTblEntry* SystemView(Query* query) {
 
 // --- writes
 
+struct GuardContext {
+  Analysis* a;
+  Query* query;
+  List *new_columns, *old_columns;  // String: that the fact asks for
+  bool row, sets;                   // asks for NEW or OLD; for a column that the write sets
+};
+
+bool SetsColumn(Query* query, const char* column) {
+  ListCell* cell;
+  foreach (cell, query->targetList) {
+    auto* const target = lfirst_node(TargetEntry, cell);
+    if (!target->resjunk && target->resname != nullptr && strcmp(target->resname, column) == 0) return true;
+  }
+  return false;
+}
+
+bool IsOperation(Analysis* a, int dno) {
+  return a->function->datums[dno]->dtype == PLPGSQL_DTYPE_PROMISE &&
+         reinterpret_cast<PLpgSQL_var*>(a->function->datums[dno])->promise == PLPGSQL_PROMISE_TG_OP;
+}
+
+bool LookAtGuard(Node* node, GuardContext* context) {
+  if (node == nullptr) return false;
+  Analysis* const a = context->a;
+  if (IsA(node, Param) && reinterpret_cast<Param*>(node)->paramid <= a->function->ndatums) {
+    int const dno = reinterpret_cast<Param*>(node)->paramid - 1;
+    int const record = ParentOf(a, dno) >= 0 ? ParentOf(a, dno) : dno;
+    bool const is_new = record == a->function->new_varno, is_old = record == a->function->old_varno;
+    if (!is_new && !is_old) return false;
+    context->row = true;
+    Node* const name = reinterpret_cast<Node*>(makeString(pstrdup(DatumName(a, dno))));
+    if (is_old) context->old_columns = lappend(context->old_columns, record == dno ? nullptr : name);
+    if (is_new) context->new_columns = lappend(context->new_columns, record == dno ? nullptr : name);
+    context->sets = context->sets || (is_new && record != dno && SetsColumn(context->query, DatumName(a, dno)));
+    return false;
+  }
+  auto const walker = reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(LookAtGuard));
+  if (IsA(node, Query)) return query_tree_walker(reinterpret_cast<Query*>(node), walker, context, 0);
+  return expression_tree_walker(node, walker, context);
+}
+
+const char* OperationOf(Query* query) {
+  if (query->commandType == CMD_INSERT) return "INSERT";
+  return query->commandType == CMD_DELETE ? "DELETE" : "UPDATE";
+}
+
+// TG_OP = 'INSERT' before an UPDATE: what fires again goes another way.
+bool IsOtherOperation(Analysis* a, Query* query) {
+  for (int i = 0; i < a->function->ndatums; i++) {
+    if (!IsOperation(a, i)) continue;
+    auto* const op = makeNode(Param);
+    op->paramkind = PARAM_EXTERN;
+    op->paramid = i + 1;
+    op->paramtype = TEXTOID;
+    op->paramtypmod = -1;
+    op->paramcollid = DEFAULT_COLLATION_OID;
+    auto* const name = makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1, CStringGetTextDatum(OperationOf(query)), false, false);
+    Node* const differs = reinterpret_cast<Node*>(
+        make_opclause(get_negator(TextEqualOperator), BOOLOID, false, reinterpret_cast<Expr*>(op), reinterpret_cast<Expr*>(name), InvalidOid, DEFAULT_COLLATION_OID));
+    return predicate_implied_by(list_make1(differs), a->facts, false);
+  }
+  return false;
+}
+
+// A condition on the way here is not true again when the write fires the contract: it compares NEW with OLD, asks for a column
+// that the write sets, or for another operation (TG_OP). Of other tables, and for new or deleted rows, any condition on the row counts.
+bool EndsRecursion(Analysis* a, Query* query, bool own) {
+  if (!a->trigger || a->function == nullptr) return false;
+  if (IsOtherOperation(a, query)) return true;
+  GuardContext context = {a, query, NIL, NIL, false, false};
+  ListCell* cell;
+  foreach (cell, a->facts)
+    if (!list_member_ptr(a->row_facts, lfirst(cell))) LookAtGuard(static_cast<Node*>(lfirst(cell)), &context);
+  return context.sets || list_intersection(context.new_columns, context.old_columns) != NIL ||
+         (context.row && (!own || query->commandType != CMD_UPDATE));
+}
+
+// It concerns the caller's rows only: found by who he is, or new ones that say so.
+bool IsOwnWrite(Analysis* a, Query* query) {
+  if (AsksAuthority(a, reinterpret_cast<Node*>(query->jointree))) return true;
+  return query->commandType == CMD_INSERT && AsksAuthority(a, reinterpret_cast<Node*>(query->targetList));
+}
+
 void CheckWrite(Analysis* a, Query* query) {
   if (query->commandType == CMD_SELECT || query->commandType == CMD_UTILITY || query->resultRelation <= 0) return;
   RangeTblEntry* const rte = rt_fetch(query->resultRelation, query->rtable);
-  if (!a->trigger && a->nesting == 0 && !a->authorized && !a->in_authority_test &&
-      !AsksAuthority(a, reinterpret_cast<Node*>(query->jointree)) && a->unauthorized_line == 0) {
+  if (!a->trigger && a->nesting == 0 && !a->authorized && !a->in_authority_test && !IsOwnWrite(a, query) && a->unauthorized_line == 0) {
     a->unauthorized_line = a->line;
     a->unauthorized_table = get_rel_name(rte->relid);
   }
-  if (a->guarded_branches == 0) a->written = list_append_unique_oid(a->written, rte->relid);
-  if (a->trigger && list_length(a->tables) == 1 && linitial_oid(a->tables) == rte->relid && a->guarded_branches == 0)
+  bool const own = a->trigger && list_length(a->tables) == 1 && linitial_oid(a->tables) == rte->relid;
+  bool const ends = EndsRecursion(a, query, own);
+  if (!ends) a->written = list_append_unique_oid(a->written, rte->relid);
+  if (own && !ends)
     Report(a, Rule::kReentrancy, -1, "Write it in the transaction itself, or ask for the case (IF ... IS DISTINCT FROM ...) that ends the recursion.",
            "the contract writes table \"%s\", which fires it again", get_rel_name(rte->relid));
   if (query->commandType == CMD_UPDATE && !AreMatchesUnique(query))
@@ -366,18 +456,6 @@ void CheckJoins(const Scope& scope, Node* node) {
   ListCell* cell;
   foreach (cell, from->fromlist) CheckJoins(scope, static_cast<Node*>(lfirst(cell)));
   CheckExpression(scope, from->quals);
-}
-
-List* RelationFacts(Query* query, List* facts) {
-  int varno = 0;
-  ListCell* cell;
-  foreach (cell, query->rtable) {
-    varno++;
-    auto* const rte = lfirst_node(RangeTblEntry, cell);
-    if (rte->rtekind == RTE_RELATION && (rte->relkind == RELKIND_RELATION || rte->relkind == RELKIND_PARTITIONED_TABLE))
-      facts = list_concat_copy(facts, CheckConstraintFacts(rte->relid, static_cast<Index>(varno)));
-  }
-  return facts;
 }
 
 void CheckParts(Analysis* a, Query* query, List* facts) {

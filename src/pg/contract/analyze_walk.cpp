@@ -46,6 +46,7 @@ bool AnyAuthority(Analysis* a, List* queries) {
 void Assign(Analysis* a, int dno, bool input, bool authority) {
   Bitmapset* const targets = Targets(a, dno);
   Forget(a, targets);
+  a->found_facts = NIL;
   a->inputs = input ? bms_add_members(a->inputs, targets) : bms_del_members(a->inputs, targets);
   a->authorities = authority ? bms_add_members(a->authorities, targets) : bms_del_members(a->authorities, targets);
 }
@@ -92,7 +93,10 @@ void WalkAssign(Analysis* a, int dno, PLpgSQL_expr* expression) {
   bool const whole = a->function->datums[dno]->dtype != PLPGSQL_DTYPE_RECFIELD;
   int32 modifier;
   Oid collation;
-  if (value != nullptr) CheckAssignedLiteral(a, DatumType(a, dno, &modifier, &collation), value);
+  if (value != nullptr) {
+    CheckAssignedLiteral(a, DatumType(a, dno, &modifier, &collation), value);
+    CheckAssignedMoney(a, DatumType(a, dno, &modifier, &collation), value);
+  }
   Assign(a, dno, input, authority);
   if (whole && value != nullptr) {
     LearnValue(a, dno, value, nonzero);
@@ -106,38 +110,35 @@ bool AsksWho(Analysis* a, Node* condition) {
   return condition != nullptr && AsksAuthority(a, condition) && !IsA(Simplify(condition), Const);
 }
 
-bool AsksWhich(Analysis* a, Node* condition) {
-  if (condition == nullptr || !a->trigger) return false;
-  Bitmapset* rows = bms_add_member(bms_make_singleton(a->function->new_varno), a->function->old_varno);
-  for (int i = 0; i < a->function->ndatums; i++)
-    if (a->function->datums[i]->dtype == PLPGSQL_DTYPE_PROMISE &&
-        reinterpret_cast<PLpgSQL_var*>(a->function->datums[i])->promise == PLPGSQL_PROMISE_TG_OP)
-      rows = bms_add_member(rows, i);
-  return DependsOn(a, condition, rows);
-}
-
 struct Branches {
   Path next;    // where no condition was true so far
   Path merged;  // of the ends of branches
   bool asks_who, left, any;
 };
 
+bool IsNotFound(Analysis* a, Node* condition) {
+  if (!IsA(condition, BoolExpr) || reinterpret_cast<BoolExpr*>(condition)->boolop != NOT_EXPR) return false;
+  auto* const inner = static_cast<Node*>(linitial(reinterpret_cast<BoolExpr*>(condition)->args));
+  return IsA(inner, Param) && reinterpret_cast<Param*>(inner)->paramid == a->function->found_varno + 1;
+}
+
 void WalkBranch(Analysis* a, Branches* branches, Node* condition, List* statements) {
+  List* const found = a->found_facts;
   Restore(a, branches->next);
-  bool const who = AsksWho(a, condition), which = AsksWhich(a, condition);
+  bool const who = AsksWho(a, condition);
   branches->asks_who = branches->asks_who || who;
   bool const outer = a->in_authority_test;
   a->in_authority_test = outer || branches->asks_who;
-  a->guarded_branches += which;
   if (condition != nullptr) a->facts = AddFacts(a->facts, condition, true);
   WalkStatements(a, statements);
   a->in_authority_test = outer;
-  a->guarded_branches -= which;
   branches->left = branches->left || !a->reachable;
   Path const end = Save(a);
   branches->merged = branches->any ? Merge(branches->merged, end) : end;
   branches->any = true;
-  if (condition != nullptr) branches->next.facts = AddFacts(branches->next.facts, condition, false);
+  if (condition == nullptr) return;
+  branches->next.facts = AddFacts(branches->next.facts, condition, false);
+  if (IsNotFound(a, condition)) branches->next.facts = list_concat_copy(branches->next.facts, found);
 }
 
 void EndBranches(Analysis* a, Branches* branches) {
@@ -162,9 +163,10 @@ void WalkIf(Analysis* a, PLpgSQL_stmt_if* statement) {
 }
 
 void WalkCase(Analysis* a, PLpgSQL_stmt_case* statement) {
+  Node* value = nullptr;
   if (statement->t_expr != nullptr) {
     List* const queries = CheckExpr(a, statement->t_expr);
-    Node* const value = OnlyValue(queries);
+    value = OnlyValue(queries);
     // The compiler gives its variable a type when it runs.
     if (value != nullptr) {
       auto* const variable = reinterpret_cast<PLpgSQL_var*>(a->function->datums[statement->t_varno]);
@@ -183,7 +185,9 @@ void WalkCase(Analysis* a, PLpgSQL_stmt_case* statement) {
     auto* const when = static_cast<PLpgSQL_case_when*>(lfirst(cell));
     Restore(a, branches.next);
     a->line = when->lineno;
-    WalkBranch(a, &branches, OnlyValue(CheckExpr(a, when->expr)), when->stmts);
+    Node* condition = OnlyValue(CheckExpr(a, when->expr));
+    if (condition != nullptr && value != nullptr) condition = ReplaceParam(condition, statement->t_varno + 1, value);
+    WalkBranch(a, &branches, condition, when->stmts);
   }
   if (statement->have_else) WalkBranch(a, &branches, nullptr, statement->else_stmts);
   else branches.left = true;  // no branch: an error
@@ -224,6 +228,29 @@ void EndHere(Analysis* a) {
   a->reachable = false;
 }
 
+// RETURN variable is kept as a number.
+void CheckReturned(Analysis* a, int dno) {
+  int32 modifier;
+  Oid collation;
+  Oid const from = DatumType(a, dno, &modifier, &collation), type = a->signature.returns;
+  bool const crosses = (from == NUMERICOID && (type == FLOAT4OID || type == FLOAT8OID)) ||
+                       (type == NUMERICOID && (from == FLOAT4OID || from == FLOAT8OID));
+  if (crosses)
+    Report(a, Rule::kFloatMoney, -1, "Use numeric throughout: floats lose cents.", "RETURN converts between a float and an exact number");
+}
+
+void WalkReturn(Analysis* a, PLpgSQL_stmt_return* statement) {
+  if (statement->expr == nullptr && statement->retvarno >= 0 && !a->trigger) CheckReturned(a, statement->retvarno);
+  if (statement->expr != nullptr) {
+    Node* const value = OnlyValue(CheckExpr(a, statement->expr));
+    if (value != nullptr && !a->trigger) {
+      CheckAssignedMoney(a, a->signature.returns, value);
+      CheckAssignedLiteral(a, a->signature.returns, value);
+    }
+  }
+  EndHere(a);
+}
+
 void WalkExit(Analysis* a, PLpgSQL_stmt_exit* statement) {
   if (statement->cond == nullptr) {
     a->reachable = false;
@@ -250,6 +277,23 @@ bool AsksFound(Analysis* a, PLpgSQL_stmt* next) {
   return condition != nullptr && DependsOn(a, condition, bms_make_singleton(a->function->found_varno));
 }
 
+void CheckTargets(Analysis* a, PLpgSQL_variable* target, Query* query) {
+  if (target->dtype != PLPGSQL_DTYPE_ROW) return;
+  auto* const row = reinterpret_cast<PLpgSQL_row*>(target);
+  int i = 0;
+  ListCell* cell;
+  foreach (cell, query->targetList) {
+    auto* const entry = lfirst_node(TargetEntry, cell);
+    if (entry->resjunk || i >= row->nfields) continue;
+    int32 modifier;
+    Oid collation;
+    Oid const type = row->varnos[i] < 0 ? InvalidOid : DatumType(a, row->varnos[i], &modifier, &collation);
+    i++;
+    CheckAssignedMoney(a, type, reinterpret_cast<Node*>(entry->expr));
+    CheckAssignedLiteral(a, type, reinterpret_cast<Node*>(entry->expr));
+  }
+}
+
 void WalkSql(Analysis* a, PLpgSQL_stmt_execsql* statement, PLpgSQL_stmt* next) {
   List* const queries = ParseExpression(a, statement->sqlstmt);
   Query* const query = queries == NIL ? nullptr : linitial_node(Query, queries);
@@ -265,12 +309,15 @@ void WalkSql(Analysis* a, PLpgSQL_stmt_execsql* statement, PLpgSQL_stmt* next) {
     a->query_line = line;
   }
   CheckQueries(a, queries, use);
+  if (statement->target != nullptr && query != nullptr && query->commandType == CMD_SELECT) CheckTargets(a, statement->target, query);
   if (statement->target != nullptr) {
     if (query != nullptr) AssignShape(a, statement->target, ShapeOf(query));
     Assign(a, statement->target->dno, input, authority);
   }
   if (authority && use == Use::kIntoStrict) a->authorized = true;
   SetFound(a, authority);
+  a->found_facts = query == nullptr ? NIL : RowFacts(a, query, statement->target);
+  if (statement->into && statement->strict) a->facts = list_concat_copy(a->facts, a->found_facts);
 }
 
 void CheckDynamic(Analysis* a, PLpgSQL_expr* text, List* parameters) {
@@ -328,6 +375,7 @@ void WalkReturnQuery(Analysis* a, PLpgSQL_stmt_return_query* statement) {
 void WalkPerform(Analysis* a, PLpgSQL_stmt_perform* statement) {
   List* const queries = CheckExpr(a, statement->expr, Use::kDiscarded);
   SetFound(a, AnyAuthority(a, queries));
+  a->found_facts = queries == NIL ? NIL : RowFacts(a, linitial_node(Query, queries), nullptr);
 }
 
 void WalkStatement(Analysis* a, PLpgSQL_stmt* statement, PLpgSQL_stmt* next) {
@@ -353,9 +401,7 @@ void WalkStatement(Analysis* a, PLpgSQL_stmt* statement, PLpgSQL_stmt* next) {
     case PLPGSQL_STMT_FOREACH_A: WalkLoop(a, statement); break;
     case PLPGSQL_STMT_EXIT: WalkExit(a, reinterpret_cast<PLpgSQL_stmt_exit*>(statement)); break;
     case PLPGSQL_STMT_RETURN:
-      if (reinterpret_cast<PLpgSQL_stmt_return*>(statement)->expr != nullptr)
-        CheckExpr(a, reinterpret_cast<PLpgSQL_stmt_return*>(statement)->expr);
-      EndHere(a);
+      WalkReturn(a, reinterpret_cast<PLpgSQL_stmt_return*>(statement));
       break;
     case PLPGSQL_STMT_RETURN_NEXT:
       if (reinterpret_cast<PLpgSQL_stmt_return_next*>(statement)->expr != nullptr)
@@ -430,7 +476,7 @@ void WalkStatements(Analysis* a, List* statements) {
 
 void WalkFunction(Analysis* a) {
   CheckDeclarations(a);
-  a->facts = NewRowFacts(a);
+  a->facts = a->row_facts = NewRowFacts(a);
   a->reachable = true;
   a->line = a->function->action->lineno;
   WalkBlock(a, a->function->action);
