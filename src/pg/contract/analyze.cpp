@@ -133,7 +133,38 @@ Analysis* NewAnalysis(MemoryContext results) {
   return a;
 }
 
+// Text and signature of a function that exists.
+bool LoadFunction(Analysis* a, Oid function) {
+  HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+  if (!HeapTupleIsValid(tuple)) return false;
+  auto* const form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
+  a->is_sql = form->prolang == SQLlanguageId;
+  a->trigger = form->prorettype == TRIGGEROID;
+  a->signature.returns = form->prorettype;
+  a->signature.returns_set = form->proretset;
+  Oid* types = nullptr;
+  char **names = nullptr, *modes = nullptr;
+  a->signature.count = get_func_arg_info(tuple, &types, &names, &modes);
+  a->signature.arguments = static_cast<Argument*>(palloc0(sizeof(Argument) * static_cast<Size>(a->signature.count + 1)));
+  for (int i = 0; i < a->signature.count; i++)
+    a->signature.arguments[i] = {names == nullptr ? pstrdup("") : names[i], types[i], modes == nullptr ? static_cast<char>(PROARGMODE_IN) : modes[i]};
+  bool null = true;
+  SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosqlbody, &null);
+  bool const has_tree = !null;
+  Datum const source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &null);
+  a->body = null ? "" : TextDatumGetCString(source);
+  ReleaseSysCache(tuple);
+  if (has_tree) ReportText(a, Rule::kUnsafeFunction, true, 1, "its body is not kept as text", "Give the body as text, between $$.");
+  return !has_tree;
+}
+
 void AnalyzeInput(Analysis* a, const Input& in) {
+  if (strlen(in.body) < NAMEDATALEN && OidIsValid(FindDeployed(in.body))) {
+    a->name = in.body;
+    a->given_table = in.table;
+    if (LoadFunction(a, FindDeployed(in.body))) AnalyzeText(a);
+    return;
+  }
   bool const sql = pg_strcasecmp(in.language, "sql") == 0;
   if (!sql && pg_strcasecmp(in.language, "plpgsql") != 0)
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("contracts are written in sql or plpgsql, not in \"%s\"", in.language)));
@@ -171,35 +202,14 @@ List* Analyze(const Input& in) {
 
 // The body of a function that a contract calls, by the same rules; its findings.
 List* AnalyzeFunctionBody(Analysis* outer, Oid function) {
-  Analysis* const inner = AnalyzeInner(outer, function);
-  return inner == nullptr ? NIL : inner->findings;
+  return AnalyzeInner(outer, function)->findings;
 }
 
 Analysis* AnalyzeInner(Analysis* outer, Oid function) {
-  HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-  if (!HeapTupleIsValid(tuple)) return nullptr;
-  auto* const form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
   Analysis* const a = NewAnalysis(CurrentMemoryContext);
   a->nesting = outer->nesting + 1;
   a->functions = list_append_unique_oid(list_copy(outer->functions), function);
-  a->is_sql = form->prolang == SQLlanguageId;
-  a->trigger = form->prorettype == TRIGGEROID;
-  a->signature.returns = form->prorettype;
-  a->signature.returns_set = form->proretset;
-  Oid* types = nullptr;
-  char **names = nullptr, *modes = nullptr;
-  a->signature.count = get_func_arg_info(tuple, &types, &names, &modes);
-  a->signature.arguments = static_cast<Argument*>(palloc0(sizeof(Argument) * static_cast<Size>(a->signature.count + 1)));
-  for (int i = 0; i < a->signature.count; i++)
-    a->signature.arguments[i] = {names == nullptr ? pstrdup("") : names[i], types[i], modes == nullptr ? static_cast<char>(PROARGMODE_IN) : modes[i]};
-  bool null = true;
-  SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosqlbody, &null);
-  bool const has_tree = !null;
-  Datum const source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &null);
-  a->body = null ? "" : TextDatumGetCString(source);
-  ReleaseSysCache(tuple);
-  if (has_tree) ReportText(a, Rule::kUnsafeFunction, true, 1, "its body is not kept as text", "Give the body as text, between $$.");
-  else Try(a, false, [=] { AnalyzeText(a); });
+  if (LoadFunction(a, function)) Try(a, false, [=] { AnalyzeText(a); });
   return a;
 }
 

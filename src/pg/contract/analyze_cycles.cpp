@@ -71,7 +71,7 @@ void Visit(Search* search, const char* name, const char* by) {
   if (!OidIsValid(function) || list_length(search->seen) >= kContractsMax) return;
   search->seen = lappend(search->seen, pstrdup(name));
   Analysis* const inner = AnalyzeInner(a, function);
-  if (inner != nullptr) Follow(search, inner->written, inner->called, name);
+  Follow(search, inner->written, inner->called, name);
 }
 
 void Follow(Search* search, List* written, List* called, const char* by) {

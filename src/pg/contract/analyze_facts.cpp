@@ -141,7 +141,6 @@ bool AllNonZero(List* facts, List* nodes) {
   return nodes != NIL;
 }
 
-bool IsPositive(List* facts, Node* node) { return IsConstant(node, ">") || Proves(facts, ">", node); }
 bool IsNotNegative(List* facts, Node* node) {
   if (IsConstant(node, ">=") || Proves(facts, ">=", node)) return true;
   if (IsA(node, Aggref)) return strcmp(get_func_name(reinterpret_cast<Aggref*>(node)->aggfnoid), "count") == 0;
@@ -322,6 +321,11 @@ Node* Simplify(Node* node) {
   Node** const at = &result;
   Try(nullptr, true, [=] { *at = eval_const_expressions(nullptr, node); });
   return result;
+}
+
+bool IsPositive(List* facts, Node* node) {
+  node = Simplify(node);
+  return IsConstant(node, ">") || Proves(facts, ">", node);
 }
 
 List* FactsOf(Node* condition) {

@@ -222,6 +222,45 @@ bool HasLeave(List* statements) {
   return false;
 }
 
+// Of x := x + 1 and the like.
+int StepOf(Analysis* a, PLpgSQL_stmt_assign* statement) {
+  a->line = statement->lineno;
+  statement->expr->target_param = statement->varno;
+  List* const queries = ParseExpression(a, statement->expr, true);
+  Node* const value = list_length(queries) == 1 ? ValueOf(linitial_node(Query, queries)) : nullptr;
+  if (value == nullptr || !IsA(value, OpExpr) || list_length(reinterpret_cast<OpExpr*>(value)->args) != 2) return 0;
+  auto* const op = reinterpret_cast<OpExpr*>(value);
+  const char* const name = get_opname(op->opno);
+  auto* left = static_cast<Node*>(linitial(op->args));
+  auto* const right = static_cast<Node*>(lsecond(op->args));
+  UnwrapCast(&left);
+  if (name == nullptr || !IsA(left, Param) || reinterpret_cast<Param*>(left)->paramid != statement->varno + 1 || !IsPositive(NIL, right)) return 0;
+  return strcmp(name, "+") == 0 ? 1 : strcmp(name, "-") == 0 ? -1 : 0;
+}
+
+int DirectionOf(Analysis* a, List* statements, int dno) {
+  check_stack_depth();
+  int direction = 0;
+  ListCell* cell;
+  foreach (cell, statements) {
+    auto* const statement = static_cast<PLpgSQL_stmt*>(lfirst(cell));
+    bool known = true;
+    auto const meet = [&](int step) {
+      known = known && step != 0 && (direction == 0 || direction == step);
+      direction = step;
+    };
+    if (statement->cmd_type == PLPGSQL_STMT_ASSIGN && reinterpret_cast<PLpgSQL_stmt_assign*>(statement)->varno == dno)
+      meet(StepOf(a, reinterpret_cast<PLpgSQL_stmt_assign*>(statement)));
+    else if (bms_is_member(dno, AssignedBy(a, statement)))
+      return 0;
+    EachInner(statement, [&](List* inner) {
+      if (bms_is_member(dno, AssignedIn(a, inner))) meet(DirectionOf(a, inner, dno));
+    });
+    if (!known) return 0;
+  }
+  return direction;
+}
+
 bool IsVariant(Analysis* a, PLpgSQL_expr* condition, Bitmapset* assigned) {
   if (condition == nullptr) return true;
   List* const queries = ParseExpression(a, condition, true);

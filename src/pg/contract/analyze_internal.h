@@ -221,6 +221,7 @@ void Forget(Analysis* a, Bitmapset* datums);  // conditions about them no longer
 bool CanEnd(Analysis* a, List* statements, const char* label, Bitmapset* assigned);  // some way out of a loop depends on what it does
 bool HasExit(List* statements, const char* label, int depth, bool outer = false);  // outer: of loops around counts, too
 bool HasLeave(List* statements);
+int DirectionOf(Analysis* a, List* statements, int dno);  // 1: each assignment adds, -1: subtracts, 0: not known
 bool IsUnquoted(Analysis* a, Node* node);
 bool IsVariant(Analysis* a, PLpgSQL_expr* condition, Bitmapset* assigned);
 
@@ -254,6 +255,7 @@ List* FactsOf(Node* condition);  // simplified, an implicit AND
 List* NegatedFactsOf(Node* condition);
 List* AddFacts(List* facts, Node* condition, bool holds);
 bool IsNonZero(List* facts, Node* node);
+bool IsPositive(List* facts, Node* node);
 bool IsBounded(List* facts, Node* node, bool above_only);
 List* CheckConstraintFacts(Oid relation, Index varno);
 List* RelationFacts(Query* query, List* facts);
@@ -278,7 +280,7 @@ Oid FindDeployed(const char* name);  // the function of a contract, or invalid
 List* TablesFiring(const char* name);  // Oid: with a trigger that runs the contract
 
 // --- analyze.cpp
-// Of the body of a function; null if there is none.
+// Of the body of a function.
 Analysis* AnalyzeInner(Analysis* outer, Oid function);
 List* AnalyzeFunctionBody(Analysis* outer, Oid function);
 

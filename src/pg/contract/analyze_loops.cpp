@@ -59,15 +59,35 @@ void WalkForever(Analysis* a, PLpgSQL_stmt_loop* loop) {
   a->reachable = HasExit(loop->body, loop->label, 0);
 }
 
+// WHILE i < n with i := i - 1 only: the counter runs away.
+bool RunsAway(Analysis* a, Node* condition, List* body, Bitmapset* assigned) {
+  if (condition == nullptr || !IsA(condition, OpExpr) || list_length(reinterpret_cast<OpExpr*>(condition)->args) != 2) return false;
+  auto* const op = reinterpret_cast<OpExpr*>(condition);
+  const char* const name = get_opname(op->opno);
+  if (name == nullptr || (name[0] != '<' && name[0] != '>') || strcmp(name, "<>") == 0) return false;
+  auto* left = static_cast<Node*>(linitial(op->args));
+  auto* right = static_cast<Node*>(lsecond(op->args));
+  UnwrapCast(&left);
+  UnwrapCast(&right);
+  bool const left_counts = IsA(left, Param) && DependsOn(a, left, assigned) && !DependsOn(a, right, assigned);
+  bool const right_counts = IsA(right, Param) && DependsOn(a, right, assigned) && !DependsOn(a, left, assigned);
+  if (!left_counts && !right_counts) return false;
+  int const dno = reinterpret_cast<Param*>(left_counts ? left : right)->paramid - 1;
+  int const wanted = (name[0] == '<') == left_counts ? 1 : -1;
+  return DirectionOf(a, body, dno) == -wanted;
+}
+
 void WalkWhile(Analysis* a, PLpgSQL_stmt_while* loop) {
   Bitmapset* const assigned = AssignedIn(a, loop->body);
   Path const entry = Save(a);
   Forget(a, assigned);
   Node* const condition = OnlyValue(CheckExpr(a, loop->cond));
-  if (!IsVariant(a, loop->cond, assigned) && !CanEnd(a, loop->body, loop->label, assigned)) {
+  bool const away = RunsAway(a, condition, loop->body, assigned);
+  if ((away || !IsVariant(a, loop->cond, assigned)) && !CanEnd(a, loop->body, loop->label, assigned)) {
     a->line = loop->lineno;
+    a->query = nullptr;
     ReportAs(a, Rule::kUnboundedLoop, true, -1, "Change what the condition asks for inside the loop.",
-             "nothing in the loop changes its condition");
+             away ? "the loop moves away from its end" : "nothing in the loop changes its condition");
   } else if (condition != nullptr && IsOpenNumber(a, condition)) {
     a->facts = entry.facts;
     if (IsOpenNumber(a, condition)) Report(a, Rule::kUnboundedLoop, -1, kBoundHint, "the caller chooses how often the loop runs");

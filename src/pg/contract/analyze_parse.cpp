@@ -27,6 +27,7 @@ extern "C" {
 #include "executor/functions.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
 #include "parser/parser.h"
@@ -46,6 +47,8 @@ struct HookState {
   Analysis* a;
   PLpgSQL_expr* expression;
   Oid default_type;  // of untyped fields; UNKNOWNOID: as their use asks for
+  bool arithmetic;   // those that are added, multiplied, ... are numeric
+  List* operands;    // int: locations of names that are
   bool untyped;      // there were some
 };
 
@@ -116,7 +119,7 @@ Node* MakeParam(HookState* state, int dno, int location) {
   param->location = location;
   if (!OidIsValid(param->paramtype)) {
     state->untyped = true;
-    param->paramtype = state->default_type;
+    param->paramtype = list_member_int(state->operands, location) ? NUMERICOID : state->default_type;
     param->paramtypmod = -1;
     param->paramcollid = get_typcollation(param->paramtype);
   }
@@ -200,8 +203,34 @@ RawStmt* RawOf(PLpgSQL_expr* expression) {
   return linitial_node(RawStmt, raw);
 }
 
+// a + b of unknown types has no operator: the names in arithmetic are taken for numbers.
+bool CollectOperands(Node* node, HookState* state) {
+  if (node == nullptr) return false;
+  if (IsA(node, A_Expr) && reinterpret_cast<A_Expr*>(node)->kind == AEXPR_OP) {
+    auto* const expression = reinterpret_cast<A_Expr*>(node);
+    const char* const name = strVal(llast(expression->name));
+    for (Node* const operand : {expression->lexpr, expression->rexpr})
+      if (strlen(name) == 1 && strchr("+-*/%", name[0]) != nullptr && operand != nullptr && IsA(operand, ColumnRef))
+        state->operands = lappend_int(state->operands, reinterpret_cast<ColumnRef*>(operand)->location);
+  }
+  return raw_expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(CollectOperands)), state);
+}
+
+// Functions that do not exist: extensions that are not installed, or not everywhere.
+bool ReportUndefined(Node* node, Analysis* a) {
+  if (node == nullptr) return false;
+  if (IsA(node, FuncCall)) {
+    auto* const call = reinterpret_cast<FuncCall*>(node);
+    if (FuncnameGetCandidates(call->funcname, -1, NIL, false, false, false, true) == nullptr)
+      Report(a, Rule::kUnsafeFunction, call->location, "Use built-in functions, those that dadbs offers, or another contract.",
+             "there is no function %s()", NameListToString(call->funcname));
+  }
+  return raw_expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(ReportUndefined)), a);
+}
+
 List* Analyze(HookState* state) {
   RawStmt* const raw = RawOf(state->expression);
+  if (state->arithmetic) CollectOperands(raw->stmt, state);
   ParseState* const parse = make_parsestate(nullptr);
   parse->p_sourcetext = state->expression->query;
   parse->p_pre_columnref_hook = OnColumnBefore;
@@ -221,8 +250,8 @@ List* Analyze(HookState* state) {
   return pg_rewrite_query(query);
 }
 
-bool AnalyzeAs(Analysis* a, PLpgSQL_expr* expression, Oid default_type, bool quiet, bool* untyped, List** queries) {
-  HookState state = {a, expression, default_type, false};
+bool AnalyzeAs(Analysis* a, PLpgSQL_expr* expression, Oid default_type, bool arithmetic, bool quiet, bool* untyped, List** queries) {
+  HookState state = {a, expression, default_type, arithmetic, NIL, false};
   HookState* const at = &state;
   bool const good = Try(a, quiet, [=] { *queries = Analyze(at); });
   *untyped = state.untyped;
@@ -354,15 +383,17 @@ List* ParseExpression(Analysis* a, PLpgSQL_expr* expression, bool quiet) {
   expression->func = a->function;
   List* queries = NIL;
   bool untyped = false;
-  if (AnalyzeAs(a, expression, UNKNOWNOID, true, &untyped, &queries)) return queries;
+  if (AnalyzeAs(a, expression, UNKNOWNOID, false, true, &untyped, &queries)) return queries;
+  if (untyped && AnalyzeAs(a, expression, UNKNOWNOID, true, true, &untyped, &queries)) return queries;
   if (quiet) return NIL;
+  Try(a, true, [=] { ReportUndefined(RawOf(expression)->stmt, a); });
   if (!untyped) {
-    AnalyzeAs(a, expression, UNKNOWNOID, false, &untyped, &queries);
+    AnalyzeAs(a, expression, UNKNOWNOID, false, false, &untyped, &queries);
     return NIL;
   }
   static const Oid kGuesses[] = {NUMERICOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, JSONBOID, DATEOID, UUIDOID};
   for (Oid const guess : kGuesses)
-    if (AnalyzeAs(a, expression, guess, true, &untyped, &queries)) return queries;
+    if (AnalyzeAs(a, expression, guess, false, true, &untyped, &queries)) return queries;
   ReportAs(a, Rule::kInvalid, false, -1, "Name the table: analyze_contract(..., on_table => 'NAME').",
            "not checked: which table NEW and OLD are rows of is not known");
   return NIL;
@@ -371,7 +402,7 @@ List* ParseExpression(Analysis* a, PLpgSQL_expr* expression, bool quiet) {
 List* ParseSqlBody(Analysis* a, RawStmt* statement) {
   List* queries = NIL;
   List** const result = &queries;
-  Try(a, false, [=] {
+  bool const good = Try(a, false, [=] {
     auto* const info = static_cast<SQLFunctionParseInfo*>(palloc0(sizeof(SQLFunctionParseInfo)));
     info->fname = pstrdup(a->name[0] ? a->name : "contract");
     info->argtypes = static_cast<Oid*>(palloc0(sizeof(Oid) * static_cast<Size>(a->signature.count + 1)));
@@ -389,6 +420,7 @@ List* ParseSqlBody(Analysis* a, RawStmt* statement) {
     free_parsestate(parse);
     *result = pg_rewrite_query(query);
   });
+  if (!good) Try(a, true, [=] { ReportUndefined(statement->stmt, a); });
   return queries;
 }
 

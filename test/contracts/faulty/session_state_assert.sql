@@ -1,0 +1,6 @@
+-- rule: session_state
+-- table: orders
+BEGIN
+  ASSERT NEW.quantity < 100, 'too many';
+  RETURN NULL;
+END
