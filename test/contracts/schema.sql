@@ -28,3 +28,19 @@ CREATE FUNCTION vat(numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS 'SELECT r
 CREATE FUNCTION stamp(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1 || clock_timestamp()::text';
 CREATE FUNCTION top_account() RETURNS text STABLE LANGUAGE sql AS 'SELECT id FROM accounts ORDER BY balance DESC LIMIT 1';
 CREATE FUNCTION escalate() RETURNS integer IMMUTABLE SECURITY DEFINER LANGUAGE sql AS 'SELECT 1';
+
+-- Others, of contracts that are not told their table: it is found by the columns.
+CREATE TABLE account (account_id bigint PRIMARY KEY, holder text NOT NULL, node text NOT NULL, balance numeric(18,2) NOT NULL DEFAULT 0, currency char(3) NOT NULL DEFAULT 'EUR', opened_at timestamptz, status text NOT NULL DEFAULT 'open');
+CREATE TABLE ledger (entry_id bigint PRIMARY KEY, debit bigint REFERENCES account, credit bigint REFERENCES account, amount numeric(18,2) NOT NULL, posted_at timestamptz NOT NULL, memo text);
+CREATE TABLE product (product_id int PRIMARY KEY, name text NOT NULL, unit_price numeric(12,2) NOT NULL, units_in_stock int NOT NULL, reorder_level int NOT NULL DEFAULT 0, supplier text);
+CREATE TABLE sales_order (order_id bigint PRIMARY KEY, customer_id text NOT NULL, status text NOT NULL, total numeric(14,2), created_at timestamptz, updated_at timestamptz, version int NOT NULL DEFAULT 1);
+CREATE TABLE order_item (order_id bigint REFERENCES sales_order, line_no int, product_id int REFERENCES product, qty int NOT NULL, unit_price numeric(12,2) NOT NULL, discount numeric(4,3) NOT NULL DEFAULT 0, PRIMARY KEY (order_id, line_no));
+CREATE TABLE audit_log (log_id text PRIMARY KEY, table_name text, op text, row_data jsonb, actor text, happened_at timestamptz);
+CREATE TABLE proposal (proposal_id bigint PRIMARY KEY, title text, yes_votes int NOT NULL DEFAULT 0, no_votes int NOT NULL DEFAULT 0, closes_at timestamptz, decided boolean NOT NULL DEFAULT false, outcome text);
+CREATE TABLE vote (proposal_id bigint REFERENCES proposal, voter text, choice boolean NOT NULL, cast_at timestamptz, PRIMARY KEY (proposal_id, voter));
+CREATE TABLE participant (node text PRIMARY KEY, role text NOT NULL, daily_limit numeric(14,2), active boolean NOT NULL DEFAULT true);
+CREATE TABLE token_balance (owner text PRIMARY KEY, amount bigint NOT NULL CHECK (amount >= 0));
+CREATE TABLE allowance (owner text, spender text, amount bigint NOT NULL, PRIMARY KEY (owner, spender));
+CREATE TABLE sensor_reading (device text, seq bigint, temperature double precision, recorded_at timestamptz, PRIMARY KEY (device, seq));
+CREATE TABLE loan (loan_id bigint PRIMARY KEY, borrower text, principal numeric(14,2) NOT NULL, annual_rate numeric(6,4) NOT NULL, months int NOT NULL CHECK (months > 0), paid numeric(14,2) NOT NULL DEFAULT 0);
+CREATE TABLE employee (emp_id int PRIMARY KEY, manager int REFERENCES employee, name text NOT NULL, salary numeric(12,2));

@@ -167,15 +167,53 @@ bool SubqueryRowIsKnown(Query* query, Bitmapset* columns) {
   return RowsAreKnown(query, given);
 }
 
-Query* CteOf(Query* query, RangeTblEntry* rte) {
+Query* CteOf(Query* query, RangeTblEntry* rte, bool recursive = false) {
   if (rte->ctelevelsup != 0) return nullptr;
   ListCell* cell;
   foreach (cell, query->cteList) {
     auto* const cte = lfirst_node(CommonTableExpr, cell);
-    if (strcmp(cte->ctename, rte->ctename) == 0 && IsA(cte->ctequery, Query) && !cte->cterecursive)
+    if (strcmp(cte->ctename, rte->ctename) == 0 && IsA(cte->ctequery, Query) && cte->cterecursive == recursive)
       return reinterpret_cast<Query*>(cte->ctequery);
   }
   return nullptr;
+}
+
+// The column of a relation that an output of a query is; null: something else.
+Var* PlainColumn(Query* query, int resno, Oid* relation) {
+  TargetEntry* const target = get_tle_by_resno(query->targetList, static_cast<AttrNumber>(resno));
+  if (target == nullptr || !IsA(target->expr, Var)) return nullptr;
+  auto* const var = reinterpret_cast<Var*>(target->expr);
+  if (var->varlevelsup != 0 || var->varattno <= 0) return nullptr;
+  RangeTblEntry* const rte = rt_fetch(var->varno, query->rtable);
+  *relation = rte->relid;
+  return rte->rtekind == RTE_RELATION ? var : nullptr;
+}
+
+// A recursive query climbs or descends in one table: of its outputs, those that are columns of that table, in both of its parts,
+// belong to one row if the table's key is known; all others must be known.
+bool RecursiveRowIsKnown(Query* query, List* names, Bitmapset* columns) {
+  auto* const set = reinterpret_cast<SetOperationStmt*>(query->setOperations);
+  if (set == nullptr || !IsA(set, SetOperationStmt) || !IsA(set->larg, RangeTblRef) || !IsA(set->rarg, RangeTblRef)) return false;
+  Query* const first = rt_fetch(reinterpret_cast<RangeTblRef*>(set->larg)->rtindex, query->rtable)->subquery;
+  Query* const again = rt_fetch(reinterpret_cast<RangeTblRef*>(set->rarg)->rtindex, query->rtable)->subquery;
+  if (first == nullptr || again == nullptr) return false;
+  Oid table = InvalidOid;
+  int left_varno = 0, right_varno = 0;
+  Bitmapset* key = nullptr;
+  for (int i = 1; i <= list_length(names); i++) {
+    Oid left_table = InvalidOid, right_table = InvalidOid;
+    Var* const left = PlainColumn(first, i, &left_table);
+    Var* const right = PlainColumn(again, i, &right_table);
+    bool const same = left != nullptr && right != nullptr && left_table == right_table && left->varattno == right->varattno &&
+                      (!OidIsValid(table) || (left->varno == left_varno && right->varno == right_varno));
+    if (!same && !bms_is_member(i, columns)) return false;
+    if (!same) continue;
+    table = left_table;
+    left_varno = left->varno;
+    right_varno = right->varno;
+    if (bms_is_member(i, columns)) key = bms_add_member(key, left->varattno);
+  }
+  return OidIsValid(table) && AnyKeyIsKnown(table, key);
 }
 
 bool FunctionRowIsKnown(RangeTblEntry* rte, Bitmapset* columns) {
@@ -199,7 +237,10 @@ bool RowIsKnown(Known* known, int varno) {
     case RTE_VALUES: return list_length(rte->values_lists) <= 1 || AllColumnsKnown(rte->eref->colnames, columns);
     case RTE_CTE: {
       Query* const cte = CteOf(known->query, rte);
-      return (cte != nullptr && SubqueryRowIsKnown(cte, columns)) || AllColumnsKnown(rte->eref->colnames, columns);
+      if (cte != nullptr) return SubqueryRowIsKnown(cte, columns) || AllColumnsKnown(rte->eref->colnames, columns);
+      Query* const recursive = CteOf(known->query, rte, true);
+      return AllColumnsKnown(rte->eref->colnames, columns) ||
+             (recursive != nullptr && RecursiveRowIsKnown(recursive, rte->eref->colnames, columns));
     }
     default: return AllColumnsKnown(rte->eref->colnames, columns);
   }
@@ -385,9 +426,9 @@ bool SourceIsOrdered(Query* query) {
 }
 
 bool IsLimitOne(Query* query) {
-  if (query->limitCount == nullptr || query->limitOption == LIMIT_OPTION_WITH_TIES || !IsA(query->limitCount, Const)) return false;
-  auto* const c = reinterpret_cast<Const*>(query->limitCount);
-  return !c->constisnull && c->consttype == INT8OID && DatumGetInt64(c->constvalue) <= 1;
+  if (query->limitCount == nullptr || query->limitOption == LIMIT_OPTION_WITH_TIES) return false;
+  auto* const c = reinterpret_cast<Const*>(Simplify(query->limitCount));
+  return IsA(c, Const) && !c->constisnull && c->consttype == INT8OID && DatumGetInt64(c->constvalue) <= 1;
 }
 
 }  // namespace

@@ -106,8 +106,33 @@ void WalkAssign(Analysis* a, int dno, PLpgSQL_expr* expression) {
   }
 }
 
+bool IsConstantTo(Node* node, bool value) {
+  if (!IsA(node, Const) || reinterpret_cast<Const*>(node)->consttype != BOOLOID) return false;
+  return !reinterpret_cast<Const*>(node)->constisnull && DatumGetBool(reinterpret_cast<Const*>(node)->constvalue) == value;
+}
+
+// x OR true, x AND false, x = x: whoever asks, the answer is the same.
+bool IsForegone(Node* node) {
+  check_stack_depth();
+  if (IsA(node, Const)) return true;
+  if (IsA(node, OpExpr)) {
+    List* const sides = reinterpret_cast<OpExpr*>(node)->args;
+    return list_length(sides) == 2 && equal(linitial(sides), lsecond(sides));
+  }
+  if (!IsA(node, BoolExpr)) return false;
+  auto* const boolean = reinterpret_cast<BoolExpr*>(node);
+  bool all = true;
+  ListCell* cell;
+  foreach (cell, boolean->args) {
+    auto* const argument = static_cast<Node*>(lfirst(cell));
+    if (boolean->boolop != NOT_EXPR && IsConstantTo(Simplify(argument), boolean->boolop == OR_EXPR)) return true;
+    all = all && IsForegone(argument);
+  }
+  return all;
+}
+
 bool AsksWho(Analysis* a, Node* condition) {
-  return condition != nullptr && AsksAuthority(a, condition) && !IsA(Simplify(condition), Const);
+  return condition != nullptr && AsksAuthority(a, condition) && !IsForegone(condition);
 }
 
 struct Branches {
@@ -267,14 +292,29 @@ void WalkRaise(Analysis* a, PLpgSQL_stmt_raise* statement) {
   if (statement->elog_level >= ERROR) a->reachable = false;
 }
 
-bool AsksFound(Analysis* a, PLpgSQL_stmt* next) {
+struct DependsContext {
+  Analysis* a;
+  Bitmapset* datums;
+};
+
+bool AsksForNull(Node* node, DependsContext* context) {
+  if (node == nullptr) return false;
+  if (IsA(node, NullTest) && DependsOn(context->a, reinterpret_cast<Node*>(reinterpret_cast<NullTest*>(node)->arg), context->datums))
+    return true;
+  return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(AsksForNull)), context);
+}
+
+// The next statement asks whether there was a row: FOUND, or target IS NULL.
+bool AsksFound(Analysis* a, PLpgSQL_stmt* next, PLpgSQL_variable* target) {
   if (next == nullptr || next->cmd_type != PLPGSQL_STMT_IF) return false;
   int const line = a->line;
   a->line = next->lineno;
   List* const queries = ParseExpression(a, reinterpret_cast<PLpgSQL_stmt_if*>(next)->cond, true);
   a->line = line;
   Node* const condition = OnlyValue(queries);
-  return condition != nullptr && DependsOn(a, condition, bms_make_singleton(a->function->found_varno));
+  if (condition == nullptr) return false;
+  DependsContext context = {a, target == nullptr ? nullptr : Targets(a, target->dno)};
+  return DependsOn(a, condition, bms_make_singleton(a->function->found_varno)) || AsksForNull(condition, &context);
 }
 
 void CheckTargets(Analysis* a, PLpgSQL_variable* target, Query* query) {
@@ -304,7 +344,7 @@ void WalkSql(Analysis* a, PLpgSQL_stmt_execsql* statement, PLpgSQL_stmt* next) {
     const char* const text = a->query;
     int const line = a->query_line;
     AssignShape(a, statement->target, ShapeOf(query));
-    if (AtMostOneRow(query) && AsksFound(a, next)) use = Use::kIntoStrict;
+    if (AtMostOneRow(query) && AsksFound(a, next, statement->target)) use = Use::kIntoStrict;
     a->query = text;
     a->query_line = line;
   }

@@ -1,0 +1,8 @@
+-- rule: division_by_zero
+-- returns: numeric
+-- arguments: p_id bigint
+DECLARE v_yes numeric; v_all numeric;
+BEGIN
+  SELECT yes_votes, yes_votes + no_votes INTO STRICT v_yes, v_all FROM proposal WHERE proposal_id = p_id;
+  RETURN round(100.0 * v_yes / v_all, 1);
+END
