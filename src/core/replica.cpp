@@ -93,6 +93,7 @@ void Replica::State::SetTime(int64_t now_us) {
 
 uint64_t Replica::State::Append(JournalRecord record) {
   journal_bytes += EstimateBytes(record);
+  sync_now = true;
   out.push_back(AppendEffect{++sequence, std::move(record)});
   return sequence;
 }
@@ -113,6 +114,10 @@ Signed Replica::State::Sign(Phase phase, Height height, const Digest& hash) cons
 void Replica::State::JournalDone(uint64_t done) {
   DADBS_CHECK(done <= sequence);
   durable = std::max(durable, done);
+  if (durable == sequence) {
+    sync_now = false;
+    sync_at.reset();
+  }
   while (!releases.empty() && releases.front().sequence <= durable) {
     Release release = std::move(releases.front());
     releases.pop_front();
@@ -126,6 +131,7 @@ void Replica::State::DeliverNow(Delivery& delivery) {
   const Block& block = *delivery.effect.block;
   DADBS_CHECK(block.header.height == delivered.next());
   delivered = block.header.height;
+  paced_by = std::max(paced_by, delivered);
   EmitStage(ReplicaStage::kJournal, delivery.certified_at);
   Remember(delivery.effect);
   out.push_back(std::move(delivery.effect));
@@ -384,9 +390,13 @@ std::optional<int64_t> Replica::WakeIn() const {
   return wake ? std::optional(*wake - s_->clock) : std::nullopt;
 }
 
+std::optional<int64_t> Replica::SyncIn() const {
+  if (s_->sync_now) return 0;
+  return s_->sync_at ? std::optional(std::max<int64_t>(0, *s_->sync_at - s_->clock)) : std::nullopt;
+}
 std::optional<Height> Replica::AwaitedApply() const {
-  const bool waits = s_->applied < s_->chain.height && s_->paced_until && *s_->paced_until > s_->clock;
-  return waits ? std::optional(s_->chain.height) : std::nullopt;
+  const bool waits = s_->applied < s_->paced_by && s_->paced_until && *s_->paced_until > s_->clock;
+  return waits ? std::optional(s_->paced_by) : std::nullopt;
 }
 
 uint64_t Replica::last_sequence() const { return s_->sequence; }

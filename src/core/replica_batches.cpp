@@ -47,7 +47,7 @@ void Replica::State::Submit(uint64_t ticket, Bytes write_set) {
 // only wait there. So batches and proposals wait here, and gather, until apply is done: for a while, since where apply is
 // the slower part the next block is to be there in time.
 bool Replica::State::IsPaced() {
-  if (applied >= chain.height) return false;
+  if (applied >= paced_by) return false;
   if (!paced_until) paced_until = clock + limits.pace_us_max;
   return clock < *paced_until;
 }

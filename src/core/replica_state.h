@@ -176,6 +176,8 @@ struct Replica::State {
   Round round;
   uint64_t sequence = 0;  // of the last record appended
   uint64_t durable = 0;
+  bool sync_now = false;                  // what was appended is to be durable at once
+  std::optional<int64_t> sync_at;         // or then
 
   // ---- volatile
   std::map<uint16_t, OriginQueue> origins;
@@ -206,7 +208,8 @@ struct Replica::State {
   // proposing
   std::optional<int64_t> propose_at;         // something could be proposed; until then active origins are waited for
   std::vector<NodeId> active, active_before;  // origins with a batch in the last block, and in the one before
-  std::optional<int64_t> paced_until;        // something waits for apply to reach this height, until then
+  Height paced_by;                           // what apply is to reach: delivered, or on its way there at once
+  std::optional<int64_t> paced_until;        // something waits for that, until then
   int64_t round_us = 0;                      // how long a round takes, smoothed
   int back_off = 1;
   int entry_back_off = 1;

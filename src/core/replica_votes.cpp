@@ -305,6 +305,7 @@ bool Replica::State::TryCommitted() {
 void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate certificate,
                             const std::vector<HeldBatch*>& held) {
   Delivery delivery{{block, std::make_shared<const Certificate>(certificate), {}}, clock};
+  const bool was_needed = sync_now;
   for (HeldBatch* batch : held) {
     JournalBatch(*batch);
     delivery.effect.batches.push_back(batch->batch);
@@ -312,6 +313,12 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
   Append(CommittedRecord{block, std::move(certificate)});
   NoteActivity(*block);
   chain.Advance(*block);
+  const bool is_awaited = std::any_of(block->items.begin(), block->items.end(), [&](const Item& item) {
+    return std::visit([&](const auto& i) { return i.origin == self; }, item);
+  });
+  sync_now = was_needed || is_awaited;
+  if (is_awaited) paced_by = chain.height;
+  if (!sync_now && !sync_at) sync_at = clock + limits.sync_wait_us_max;
   if (MUTATED(kDeliverBeforeJournal)) {
     DeliverNow(delivery);
   } else {

@@ -138,7 +138,7 @@ class Harness {
   }
   bool Sync(size_t i) {
     Member& m = members[i];
-    if (!m.replica || m.durable == m.journal.size()) return false;
+    if (!m.replica || m.durable == m.journal.size() || (patient && m.replica->SyncIn() != 0)) return false;
     m.durable = m.journal.size();
     Take(i, m.replica->OnJournalDone(m.durable, now));
     return true;
@@ -216,7 +216,8 @@ class Harness {
   std::deque<Letter> letters;
   std::function<bool(const Letter&)> lost;
   int64_t now = kNow;
-  bool applies = true;  // what is delivered is applied at once
+  bool applies = true;   // what is delivered is applied at once
+  bool patient = false;  // the journal waits as long as it may
 
  private:
   ReplicaLimits limits_;
@@ -554,6 +555,33 @@ TEST(Replica, SubmissionsAreHeldBackByApplyAndByBytes) {
   for (int i = 0; i < 100 && full.at(2).replica->CanSubmit(); i++) full.Submit(2, "w");
   EXPECT_FALSE(full.at(2).replica->CanSubmit());
   EXPECT_GT(full.at(2).replica->status().submitted_waiting, 0u);
+}
+
+TEST(Replica, WhatNobodyWaitsForIsSyncedWithTheNextRecord) {
+  ReplicaLimits limits;
+  Harness h(4, limits);
+  h.Open();
+  h.patient = true;
+  const Height before = h.at(0).replica->status().delivered;
+  h.Submit(1, "a");
+  h.Run();
+  for (size_t i : {0, 1, 2, 3}) {
+    const ReplicaStatus status = h.at(i).replica->status();
+    EXPECT_EQ(status.committed, before.next());
+    EXPECT_EQ(status.delivered, i == 1 ? before.next() : before);
+    EXPECT_EQ(h.at(i).replica->SyncIn(), i == 1 ? std::nullopt : std::optional(limits.sync_wait_us_max));
+  }
+  h.Submit(2, "b");  // the votes for the next block take the record along; nobody paces for what is not delivered
+  h.Run();
+  for (size_t i : {0, 1, 3}) EXPECT_EQ(h.at(i).replica->status().delivered, before.next());
+  EXPECT_EQ(h.at(2).replica->status().delivered, before.next().next());
+  h.now += limits.sync_wait_us_max;
+  for (size_t i : {0, 1, 3}) {
+    h.Take(i, h.at(i).replica->OnEventsEnd(h.now));
+    EXPECT_EQ(h.at(i).replica->SyncIn(), 0);
+  }
+  h.Run();
+  for (size_t i : {0, 1, 3}) EXPECT_EQ(h.at(i).replica->status().delivered, before.next().next());
 }
 
 TEST(Replica, WhatComesWhileApplyIsBusyGathers) {

@@ -11,8 +11,8 @@
  *   loop: collect events (messages, submits, tick); per event: effects = replica.On...(); carry them out in order:
  *         Append -> JournalWriter::Append, the others as they say. When the events at hand are used up: OnEventsEnd,
  *         which takes the steps that they have made possible, all at once, so that a batch or block holds what has come
- *         by then. When something was appended: one Sync for all, then OnJournalDone(last appended sequence) and its
- *         effects; repeat.
+ *         by then. When something was appended: one Sync for all (now, or as SyncIn() says), then OnJournalDone(last appended
+ *         sequence) and its effects; repeat.
  *   A failed Append or Sync: no OnJournalDone; the journal is rewritten (journal.h) or the member stops.
  *   now_us is the wall clock (block times come from it); it may step in both directions.
  *
@@ -48,6 +48,7 @@ struct ReplicaLimits {
   int64_t resend_interval_us = 200'000;           // doubles up to 8 times this while nothing moves
   int64_t status_interval_us = 500'000;           // heartbeat
   int64_t propose_wait_us_max = 2'000;            // how long a primary waits for the batches of active origins
+  int64_t sync_wait_us_max = 3'000;               // how long a block without own write sets waits to be made durable
   int64_t pace_us_max = 10'000;                   // how long batches and proposals wait for apply
 };
 
@@ -130,6 +131,9 @@ class Replica {
   uint64_t last_sequence() const;            // of the last AppendEffect (or recovered record)
   // In how many microseconds after the last event an OnEventsEnd is wanted, whatever comes; none: no hurry.
   std::optional<int64_t> WakeIn() const;
+  // In how many microseconds after the last event what was appended is to be durable; none: it is. Votes and what own
+  // clients wait for are for now; that others' block is certified may wait for the next record.
+  std::optional<int64_t> SyncIn() const;
   // Something waits for OnApplied(this height or above): the owner is to hear of it at once.
   std::optional<Height> AwaitedApply() const;
 

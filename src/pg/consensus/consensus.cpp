@@ -359,7 +359,7 @@ void ConsensusWorker::CarryOne(core::RejectedPeerEffect& e) {
 // One fdatasync for all that the round appended, then what it releases, which may append more.
 void ConsensusWorker::MakeDurable() {
   if (!journal_problem_.empty() && std::abs(now_us_ - sync_retry_us_) < kSyncRetryInterval_us) return;
-  while (appended_ > journal_.writer->durable_sequence()) {
+  while (appended_ > journal_.writer->durable_sequence() && replica_->SyncIn() == 0) {
     if (transport_) transport_->Flush();  // what the last step released does not wait for the next fdatasync
     storage::Error error;
     if (!journal_.writer->Sync(&error)) {
@@ -414,8 +414,8 @@ int ConsensusWorker::TimeoutMs() const {
   if (more_submissions_ && journal_problem_.empty() && replica_->CanSubmit()) return 0;
   int64_t timeout_us = kTickInterval_us;
   if (!gathered_.empty()) timeout_us = std::clamp<int64_t>(guc_batch_delay_us, 1000, timeout_us);
-  if (std::optional<int64_t> const wake_us = replica_->WakeIn(); wake_us && journal_problem_.empty())
-    timeout_us = std::clamp<int64_t>(*wake_us, 1000, timeout_us);
+  for (std::optional<int64_t> const& wake_us : {replica_->WakeIn(), replica_->SyncIn()})
+    if (wake_us && journal_problem_.empty()) timeout_us = std::clamp<int64_t>(*wake_us, 1000, timeout_us);
   int timeout_ms = static_cast<int>(timeout_us / 1000);
   int const net_ms = transport_ ? transport_->NextTimeoutMs() : -1;
   return net_ms >= 0 ? std::min(timeout_ms, net_ms) : timeout_ms;
