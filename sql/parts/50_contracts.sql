@@ -38,6 +38,54 @@ CREATE FUNCTION dadbs.drop_contract(name text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_drop_contract';
 COMMENT ON FUNCTION dadbs.drop_contract(text) IS 'ends a contract on all members; its versions stay in dadbs.contract_versions';
 
+-- The function of marker triggers: CREATE TRIGGER ... AFTER ... FOR EACH ROW EXECUTE FUNCTION dadbs.contract('name', ...).
+CREATE FUNCTION dadbs.contract() RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_contract';
+COMMENT ON FUNCTION dadbs.contract() IS
+    'function of triggers that run a contract, named by their first argument; nothing happens before the position';
+CREATE FUNCTION dadbs_internal.note_effect() RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_note_effect';
+
+-- What contracts have written.
+CREATE TABLE dadbs_internal.contract_effect (
+    height    bigint NOT NULL,
+    index     integer NOT NULL,
+    ordinal   integer NOT NULL,
+    contract  name NOT NULL,
+    change    bytea NOT NULL,       -- canonical bytes of a row change
+    PRIMARY KEY (height, index, ordinal)
+);
+
+CREATE FUNCTION dadbs_internal.decode_effect(change bytea, height bigint, index integer)
+RETURNS TABLE (ordinal integer, schema_name text, relation_name text, operation text, key jsonb, new_row jsonb,
+    statement text, leaf_hash bytea)
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_decode_effect';
+
+CREATE VIEW dadbs.contract_changes AS
+SELECT e.height, e.index AS position, e.ordinal, t.origin || '.' || t.incarnation || '.' || t.number AS transaction_id, e.contract,
+       format('%I.%I', c.schema_name, c.relation_name) AS relation, c.operation, c.key, c.new_row
+FROM dadbs_internal.contract_effect e
+JOIN dadbs_internal.transaction t ON t.height = e.height AND t.index = e.index
+CROSS JOIN LATERAL dadbs_internal.decode_effect(e.change, e.height, e.index) c;
+COMMENT ON VIEW dadbs.contract_changes IS 'rows that contracts have written, as effects of the transactions for which they ran';
+
+-- For contracts: the transaction for which they run.
+CREATE FUNCTION dadbs.block_time() RETURNS timestamptz
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_block_time';
+COMMENT ON FUNCTION dadbs.block_time() IS 'in a contract: the time of the block';
+CREATE FUNCTION dadbs.block_height() RETURNS bigint
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_block_height';
+COMMENT ON FUNCTION dadbs.block_height() IS 'in a contract: the height of the block';
+CREATE FUNCTION dadbs.transaction_id() RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_contract_transaction_id';
+COMMENT ON FUNCTION dadbs.transaction_id() IS 'in a contract: the id of the transaction for which it runs';
+CREATE FUNCTION dadbs.origin_node() RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_origin_node';
+COMMENT ON FUNCTION dadbs.origin_node() IS 'in a contract: the member that the transaction comes from, which has signed it';
+CREATE FUNCTION dadbs.session_user_name() RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_session_user_name';
+COMMENT ON FUNCTION dadbs.session_user_name() IS 'in a contract: the user of the session, as its member claims';
+
 CREATE VIEW dadbs.contract_versions AS
 SELECT v.name, v.version, v.dropped, v.language, v.arguments, v.returns, v.role AS owner, v.sql_user, m.name AS origin, v.height,
        v.index AS position, v.deployed_at, v.hash

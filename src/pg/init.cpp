@@ -8,6 +8,7 @@
 #include "dadbs/pg/member.h"
 
 #include "dadbs/pg/apply.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/hold.h"
@@ -67,6 +68,7 @@ extern "C" void _PG_init(void) {
   InitSharingHooks();
   InitHold();
   InitDdl();
+  InitContracts();
   InitReadGate();
   InitClusterHooks();
   RegisterLauncher();

@@ -16,6 +16,7 @@
 
 extern "C" {
 #include "postgres.h"
+#include "storage/itemptr.h"
 }
 
 namespace dadbs::pg {
@@ -31,11 +32,43 @@ struct AtPosition {
   std::string_view user;  // of the session, as the origin claims
 };
 
+// A row that a write set has changed in a table with contracts; found again by its place, as Postgres's own AFTER triggers do.
+struct ContractEvent {
+  Oid relation;
+  char op;  // 'I', 'U', 'D'
+  ItemPointerData old_tid, new_tid;
+};
+struct ContractEvents {
+  const ContractEvent* items = nullptr;
+  int count = 0;
+};
+
 // -- registry.cpp
 
 // In the apply worker, as ExecuteDdlAtPosition: appends the keys that were written.
 void ExecuteContractChange(const core::ContractChange& change, const AtPosition& at, core::KeyList* keys);
-// Before it runs: what it is certified by. Two that replace the same contract conflict, and so do rows of tables that use it.
+// Before it runs: what it is certified by. Two that replace the same contract conflict.
 void ContractKeys(const core::ContractChange& change, core::KeyList* keys);
+
+// -- triggers.cpp
+// After a trigger was made or changed. Postgres code: raises if it runs a contract and cannot.
+void CheckContractTrigger(Oid trigger, bool shared_table);
+
+// -- run.cpp
+
+// In the apply worker, after the rows of the transaction are applied and checked: runs the contracts of each, in order. What
+// they write is in the tables, in dadbs_internal.contract_effect, and its keys in `keys`. Throws PgError.
+void RunContracts(const ContractEvents& events, const AtPosition& at, core::KeyList* keys);
+// After an error, when the local transaction is rolled back.
+void ForgetContracts() noexcept;
+
+// -- sandbox.cpp
+// From _PG_init, after the others. The hooks do nothing but while contracts run.
+void InitContracts();
+// In the apply worker, before it begins.
+void PrepareContracts();
+// A function that is not built in is about to be called: refused if contracts must not run it.
+void CheckContractCall(Oid function);
+bool ContractsRunning();
 
 }  // namespace dadbs::pg

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "dadbs/core/certifier.h"
@@ -24,6 +25,14 @@ core::KeyHash RelationContentKey(std::string_view schema, std::string_view name)
 // gives its definition key only: either that conflicts, or applying it fails. Values that cannot be read throw
 // PgError (class 22): an honest origin sends none, so the verdict is `invalid`; unless the definition keys, which are
 // appended first, conflict.
-void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys);
+// `contracts` (if not null) becomes true if one of its tables has contracts.
+void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys, bool* contracts = nullptr);
+
+// What a contract has done to a row: both versions whole, as canonical 'I' changes; one of them may be empty.
+struct EffectVersions {
+  core::ByteView before, after;
+};
+// Afterwards, since the table does not have the old versions any more. Appends all keys to one list: nothing is compared.
+void DeriveEffectKeys(std::span<const EffectVersions> effects, core::KeyList* keys);
 
 }  // namespace dadbs::pg

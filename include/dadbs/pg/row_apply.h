@@ -10,6 +10,7 @@
 
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/errors.h"
 
 namespace dadbs::pg {
@@ -46,9 +47,12 @@ class RowApplier {
   // columns past the values that came. A constraint's own error is thrown (class 23).
   void End();
   void Abort() noexcept;
+  // After End(), until the transaction ends: the rows that contracts are to be run on.
+  const ContractEvents& contract_events() const { return events_; }
 
  private:
   RowApplierState* state_;
+  ContractEvents events_;
 };
 
 }  // namespace dadbs::pg

@@ -59,6 +59,13 @@ bool HoldsObjectReference(Oid type);
 // are NOT NULL or NOT VALID, references to objects that the others don't have). Cached.
 bool RelationNeedsReplay(Oid relation);
 
+// Triggers of this table run contracts (EXECUTE FUNCTION dadbs.contract): the apply worker does, so its rows are replayed. As
+// the relation cache has it, and cached.
+bool HasContractTriggers(Relation relation);
+bool RelationHasContracts(Oid relation);
+// dadbs.contract, the function of such triggers; invalid: the extension is not here.
+Oid ContractMarker();
+
 // While an expression of a shared table is evaluated by the apply worker: a query in it that reads or writes tables is
 // refused (0A000). Nests. Errors leave it as it is: the end of a transaction, the applier after an error, and the
 // beginning of a definition at a position reset it.

@@ -9,7 +9,8 @@
  * failed goes alone, where its failure becomes its verdict or, if it is this member's own, is retried. Consecutive
  * local transactions form a chain (chain.cpp), certified together, after the run before them is committed: visibility
  * follows positions. DDL goes alone: what it makes may not be used in the transaction that made it, and now() is its
- * block's.
+ * block's. So does what drives contracts: what a function of an earlier position has left in this process's local transaction
+ * must not reach them.
  *
  * The certification index holds what is committed or as good as. What was executed in a run is: executed once more from
  * the same state it gives the same, so it stays in the index when the run is rolled back and done again, and it is
@@ -88,7 +89,13 @@ size_t Applier::ApplyFrom(const Works& works, size_t at) {
   size_t next = at + 1;
   try {
     OpenRun(work->block_time_us);
-    if (Decide(work.get()) == Decision::kTakeTurn) next = CollectChain(works, at, &chain);
+    Decision const decision = Decide(work.get());
+    if (decision == Decision::kExecute && work->drives_contracts) {
+      Settle();
+      Alone({nullptr, work});
+      return next;
+    }
+    if (decision == Decision::kTakeTurn) next = CollectChain(works, at, &chain);
   } catch (const PgError& e) {
     if (IsHalt(e)) throw;
     DropChain(&chain);

@@ -201,6 +201,16 @@ void CheckRow(RowApplierState* state, OpenRelation* rel, bool is_update) {
   doing = Doing::kOwn;
 }
 
+// Contracts run at the end. TopTransactionContext: the write set's own is gone then.
+void NoteContractEvent(RowApplierState* state, OpenRelation* rel, char op, const ItemPointerData& old_tid) {
+  if (!rel->plan->has_contracts) return;
+  ContractEvent event = {rel->plan->relation, op, old_tid, {}};
+  ItemPointerSetInvalid(&event.new_tid);
+  if (op == 'I') ItemPointerSetInvalid(&event.old_tid);
+  if (op != 'D') event.new_tid = rel->new_slot->tts_tid;
+  Append(TopTransactionContext, &state->contract_events, event);
+}
+
 void Insert(RowApplierState* state, OpenRelation* rel, const core::RowChange& change) {
   CheckWidth(rel->plan, change.row);
   bool const gather = MayGather(state, rel);
@@ -211,6 +221,7 @@ void Insert(RowApplierState* state, OpenRelation* rel, const core::RowChange& ch
   if (gather) return EndGathered(state, rel, change.row);
   table_tuple_insert(rel->relation, rel->new_slot, GetCurrentCommandId(true), 0, nullptr);
   InsertIndexEntries(state, rel, false);
+  NoteContractEvent(state, rel, 'I', {});
   Step();
   CheckReferences(state, rel, false);
 }
@@ -229,12 +240,13 @@ void Update(RowApplierState* state, OpenRelation* rel, const core::RowChange& ch
   CheckWidth(rel->plan, change.row);
   if (change.has_old_key) CheckWidth(rel->plan, change.old_key);
   bool update_indexes = false;
+  ItemPointerData old_tid;
   for (bool done = false; !done;) {
     FindOldRow(rel, change.has_old_key ? change.old_key : change.row, "an UPDATE");
     ReadRow(rel, change.row, true);
     FindUnchanged(rel);
     CheckRow(state, rel, true);
-    ItemPointerData old_tid = rel->old_slot->tts_tid;
+    old_tid = rel->old_slot->tts_tid;
     TM_FailureData failure;
     LockTupleMode mode;
     done = IsDone(table_tuple_update(rel->relation, &old_tid, rel->new_slot, GetCurrentCommandId(true),
@@ -244,6 +256,7 @@ void Update(RowApplierState* state, OpenRelation* rel, const core::RowChange& ch
   }
   NoteParentGone(state, rel, true);
   if (update_indexes) InsertIndexEntries(state, rel, true);
+  NoteContractEvent(state, rel, 'U', old_tid);
   Step();
   CheckReferences(state, rel, true);
 }
@@ -259,6 +272,7 @@ void Delete(RowApplierState* state, OpenRelation* rel, const core::RowChange& ch
     CHECK_FOR_INTERRUPTS();
   }
   NoteParentGone(state, rel, false);
+  NoteContractEvent(state, rel, 'D', rel->old_slot->tts_tid);
   Step();
 }
 
@@ -310,6 +324,9 @@ void Truncate(RowApplierState* state, const core::TruncateChange& change) {
     RelationPlan* const plan = FindPlan(name);
     if (plan == nullptr)
       ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("TRUNCATE of what is not a shared table")));
+    if (plan->has_contracts)
+      ereport(ERROR, (errcode(kErrNotSupported), errmsg("cannot truncate table \"%s\": it has contracts", NameStr(plan->name)),
+                      errhint("Use DELETE, which its contracts see.")));
     if (list_member_oid(ids, plan->relation)) continue;
     relations = lappend(relations, table_open(plan->relation, AccessExclusiveLock));
     ids = lappend_oid(ids, plan->relation);
@@ -458,9 +475,13 @@ void RowApplier::End() {
     if (state_->snapshot_pushed) Finish(state_, true);
     MemoryContextDelete(state_->context);
   });
+  events_ = {state_->contract_events.items, state_->contract_events.count};
   *state_ = RowApplierState{};
 }
 
-void RowApplier::Abort() noexcept { *state_ = RowApplierState{}; }
+void RowApplier::Abort() noexcept {
+  *state_ = RowApplierState{};
+  events_ = {};
+}
 
 }  // namespace dadbs::pg

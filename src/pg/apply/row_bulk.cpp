@@ -4,7 +4,8 @@
  * A load of a million rows is a million 'I' changes. From the 65th in a row on they are gathered, checked one by one as
  * always, and written as COPY writes them: one page and one WAL record for many rows, their index entries after that.
  * What comes next of any other kind, or of another table, finds them in place: they are written before it, and at the
- * end. Tables with foreign keys are left out: each of their rows is looked for right after it is there.
+ * end. Tables with foreign keys are left out: each of their rows is looked for right after it is there. So are those with
+ * contracts, which are told where each row is.
  *
  * No check of a row can see another one (expressions read no tables), so it makes no difference when it is written; of
  * two failures in one write set another one may come first than row by row, on every member alike.
@@ -43,7 +44,8 @@ struct GatheredRows {
 bool MayGather(RowApplierState* state, OpenRelation* rel) {
   if (state->last_insert != rel) state->inserts_in_a_row = 0;
   state->last_insert = rel;
-  return ++state->inserts_in_a_row > kGatherAfterInserts && rel->plan->foreign_key_count == 0;
+  return ++state->inserts_in_a_row > kGatherAfterInserts && rel->plan->foreign_key_count == 0 &&
+         !rel->plan->has_contracts;
 }
 
 void BeginGathered(RowApplierState* state, OpenRelation* rel) {

@@ -236,6 +236,8 @@ class Deriver {
   void Derive(const core::SequenceChange& change) {
     AddSchema(RelationDefinitionKey(change.sequence.schema, change.sequence.name));
   }
+  void DeriveEffect(const core::RowChange* before, const core::RowChange* after);
+  bool contracts() const { return contracts_; }
   void Derive(const core::DdlChange&) {}
   void Derive(const core::ContractChange&) {}
 
@@ -252,6 +254,7 @@ class Deriver {
   MemoryContext context_ = nullptr;  // of one change
   std::string schema_, name_;        // of plan_
   RelationPlan* plan_ = nullptr;
+  bool contracts_ = false;
   // Rows that this write set has left, by the value of their key; only of tables with more unique indexes.
   std::unordered_map<KeyHash, RowKeys, HashHash> left_;
 };
@@ -264,6 +267,7 @@ RelationPlan* Deriver::PlanOf(const core::RelationName& name) {
   schema_ = name.schema;
   name_ = name.name;
   if (plan_ == nullptr) return nullptr;
+  contracts_ |= plan_->has_contracts;
   Add(plan_->content_key, KeyUse::kReference);
   for (int i = 0; i < plan_->schema_key_count; i++) AddSchema(plan_->schema_keys[i]);
   return plan_;
@@ -367,6 +371,29 @@ void Deriver::Derive(const core::RowChange& change) {
   if (change.op != 'D' && plan->unique_count > 1 && plan->key >= 0) left_[after[plan->key].hash] = std::move(after);
 }
 
+void Deriver::DeriveEffect(const core::RowChange* before, const core::RowChange* after) {
+  RelationPlan* const plan = PlanOf((after != nullptr ? after : before)->relation);
+  if (plan == nullptr) return;
+  AsOwner const as_owner(plan->owner);
+  StackFromHere const stack;
+  doing = Doing::kOwn;
+  MemoryContextReset(context_);
+  MemoryContext const outer = MemoryContextSwitchTo(context_);
+  RowKeys none(plan->unique_count), old_keys(plan->unique_count), new_keys(plan->unique_count);
+  core::KeyList references, references_gone;
+  try {
+    if (before != nullptr) ReadChange(*before, &none, &old_keys, &references_gone);
+    if (after != nullptr) ReadChange(*after, &none, &new_keys, &references);
+    AddKeys(before == nullptr ? 'I' : after == nullptr ? 'D' : 'U', old_keys, new_keys);
+  } catch (...) {
+    MemoryContextSwitchTo(outer);
+    throw;
+  }
+  MemoryContextSwitchTo(outer);
+  for (const core::KeyEntry& reference : references)
+    if (reference.uses != 0) row_keys_->push_back(reference);
+}
+
 void Deriver::Derive(const core::TruncateChange& change) {
   for (const core::RelationName& name : change.relations) {
     AddSchema(RelationDefinitionKey(name.schema, name.name));
@@ -390,7 +417,7 @@ core::KeyHash RelationDefinitionKey(std::string_view schema, std::string_view na
 
 core::KeyHash RelationContentKey(std::string_view schema, std::string_view name) { return NameKey('c', schema, name); }
 
-void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys) {
+void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys, bool* contracts) {
   Deriver deriver(row_keys, schema_keys);
   for (const core::ChangeView& view : write_set.changes) {
     core::Change change;
@@ -399,6 +426,24 @@ void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, co
     std::visit([&](const auto& c) { deriver.Derive(c); }, change);
   }
   deriver.Finish();
+  if (contracts != nullptr) *contracts = deriver.contracts();
+}
+
+void DeriveEffectKeys(std::span<const EffectVersions> effects, core::KeyList* keys) {
+  core::KeyList row_keys, schema_keys;
+  Deriver deriver(&row_keys, &schema_keys);
+  auto const read = [](core::ByteView bytes, core::Change* out) -> const core::RowChange* {
+    if (bytes.empty()) return nullptr;
+    DADBS_CHECK(core::DecodeChange(bytes, out));
+    return std::get_if<core::RowChange>(out);
+  };
+  for (const EffectVersions& effect : effects) {
+    core::Change before, after;
+    deriver.DeriveEffect(read(effect.before, &before), read(effect.after, &after));
+  }
+  deriver.Finish();
+  keys->insert(keys->end(), row_keys.begin(), row_keys.end());
+  keys->insert(keys->end(), schema_keys.begin(), schema_keys.end());
 }
 
 }  // namespace dadbs::pg

@@ -443,6 +443,7 @@ RelationPlan* BuildPlan(Oid relation_id, const PlanName& name) {
   BuildUniques(plan, relation);
   BuildForeignKeys(plan, relation);
   BuildSequences(plan, relation);
+  plan->has_contracts = HasContractTriggers(relation);
   relation_close(relation, NoLock);
   BuildDependencies(plan);
   MemoryContextSwitchTo(before);

@@ -121,6 +121,7 @@ struct RelationPlan {
   bool has_generated;
   bool has_index_expressions;  // or predicates
   bool has_user_types;  // some column's type is not built in
+  bool has_contracts;   // triggers run contracts on its rows
   core::KeyHash content_key;
   int schema_key_count;
   core::KeyHash* schema_keys;  // own definition first

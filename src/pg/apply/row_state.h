@@ -5,6 +5,7 @@
 #pragma once
 
 #include "dadbs/core/write_set.h"
+#include "dadbs/pg/contract.h"
 #include "row_relation.h"
 
 extern "C" {
@@ -84,6 +85,7 @@ struct RowApplierState {
   HTAB* waiting_references;  // the same as a set; null: none ever
   Pending<PendingParent> parents_gone;
   Pending<PendingUnique> uniques;
+  Pending<ContractEvent> contract_events;  // in the transaction's memory
 };
 
 template <class T>

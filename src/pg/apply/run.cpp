@@ -149,6 +149,12 @@ void Applier::Execute(Work* work) {
       }
     }
     rows.End();
+    if (rows.contract_events().count > 0) {
+      if (work->has_ddl())
+        throw PgError(kErrNotSupported, "cannot change rows of tables with contracts in a transaction that holds definitions", "",
+                      "Use two transactions.");
+      RunContracts(rows.contract_events(), work->at(), &work->written_keys);
+    }
   } catch (...) {
     rows.Abort();
     throw;
@@ -206,6 +212,7 @@ Applier::Items Applier::AbortRun() {
   Call([&] {
     AbortOutOfAnyTransaction();
     ResetExpressions();
+    ForgetContracts();
     MemoryContextSwitchTo(TopMemoryContext);
     MemoryContextReset(context_);
   });

@@ -33,6 +33,7 @@ struct Work {
 
   // Certification
   bool keyed = false;
+  bool drives_contracts = false;  // a table that it changes has contracts: it goes alone, at its origin too
   bool certified = false;       // passed: not asked again when its execution is retried
   bool suspect = false;         // failed inside a run: goes alone
   bool recorded = false;        // its keys are in the index
@@ -47,7 +48,7 @@ struct Work {
 
   bool lone_ddl() const { return parsed && view.kind == core::WriteSetKind::kLoneDdl; }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
-  bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0; }
+  bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !drives_contracts; }
   AtPosition at() const { return {position, id, block_time_us, view.header.user}; }
   core::KeyList AllKeys() const;
   void Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail = "", std::string hint = "");

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "applier.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/member.h"
@@ -78,6 +79,37 @@ constexpr Setting kEnvironment[] = {
     {"default_transaction_deferrable", "off"},
     {"session_replication_role", "origin"},
     {"jit", "off"},
+    // Plans of contracts follow from the catalogs alone (contract/plans.cpp).
+    {"plan_cache_mode", "force_generic_plan"},
+    {"enable_seqscan", "on"},
+    {"enable_indexscan", "on"},
+    {"enable_indexonlyscan", "off"},
+    {"enable_bitmapscan", "on"},
+    {"enable_tidscan", "on"},
+    {"enable_sort", "on"},
+    {"enable_incremental_sort", "on"},
+    {"enable_hashagg", "on"},
+    {"enable_nestloop", "on"},
+    {"enable_hashjoin", "on"},
+    {"enable_mergejoin", "on"},
+    {"enable_material", "on"},
+    {"enable_memoize", "off"},
+    {"enable_partition_pruning", "on"},
+    {"enable_partitionwise_join", "off"},
+    {"enable_partitionwise_aggregate", "off"},
+    {"geqo", "off"},
+    {"from_collapse_limit", "8"},
+    {"join_collapse_limit", "8"},
+    {"constraint_exclusion", "partition"},
+    {"cursor_tuple_fraction", "0.1"},
+    {"seq_page_cost", "1"},
+    {"random_page_cost", "4"},
+    {"cpu_tuple_cost", "0.01"},
+    {"cpu_index_tuple_cost", "0.005"},
+    {"cpu_operator_cost", "0.0025"},
+    {"effective_cache_size", "4GB"},
+    {"work_mem", "4MB"},
+    {"hash_mem_multiplier", "1"},
     {"max_stack_depth", "6MB"},  // the same everywhere, and more than sessions have (own_failure.cpp)
     {"max_parallel_workers_per_gather", "0"},
     {"synchronous_commit", "off"},
@@ -192,6 +224,7 @@ void Worker::Run() {
     before_shmem_exit(ClearOnExit, 0);
     BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&shared->database), InvalidOid, 0);
     FixEnvironment();
+    PrepareContracts();
     replorigin_session_origin = DoNotReplicateId;
     pgstat_report_activity(STATE_RUNNING, "applying the chain");
   });

@@ -91,7 +91,8 @@ Counted CountOne(const PgStat_TableXactStatus& t) {
   c.deleted = static_cast<uint64>(t.tuples_deleted);
   if (c.what != Class::kShared) return c;
   c.without_key = c.updated + c.deleted != 0 && !HasKey(c.relation);
-  c.needs_replay = c.truncated || (c.inserted + c.updated != 0 && RelationNeedsReplay(c.relation));
+  c.needs_replay = c.truncated || (c.inserted + c.updated != 0 && RelationNeedsReplay(c.relation)) ||
+                   (c.inserted + c.updated + c.deleted != 0 && RelationHasContracts(c.relation));
   return c;
 }
 

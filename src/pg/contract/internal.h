@@ -4,6 +4,12 @@
  *
  *   registry.cpp  deploying and dropping, in the session and at the position
  *   deploy.cpp    the SQL functions of that
+ *   triggers.cpp  which triggers may run contracts
+ *   run.cpp       running contracts on the rows of a transaction
+ *   sandbox.cpp   what they may do: queries, functions, budgets
+ *   plans.cpp     plans that depend on the catalogs alone
+ *   effects.cpp   what they write
+ *   context.cpp   SQL functions for contracts
  */
 #pragma once
 
@@ -14,6 +20,7 @@
 #include "dadbs/pg/errors.h"
 
 extern "C" {
+#include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 }
 
@@ -30,9 +37,40 @@ int Execute(const Deployment& deployment, const AtPosition* at);
 
 // The function of a contract; invalid: there is none.
 Oid FindContract(const char* name);
-// dadbs.contract, the function of marker triggers.
-Oid MarkerFunction();
 // Tables with a trigger that runs the contract: OIDs.
 List* TablesOf(const char* name);
+
+
+// -- run.cpp
+inline constexpr int kDepthMax = 16;                     // contracts that run because of each other
+inline constexpr uint64 kStatementsMax = 1000000;        // of PL/pgSQL and SQL, of one transaction
+inline constexpr uint64 kRowsMax = 10000000;             // that pass through the nodes of plans, of one transaction
+inline constexpr size_t kEffectsMax = 200000;            // rows written, of one transaction
+struct Running {
+  const AtPosition* at = nullptr;  // null: no contract runs
+  int depth = 0;
+  uint64 statements = 0, rows = 0;
+  const char* name = nullptr;      // of the innermost contract
+};
+extern Running running;
+// Counted alike on all members: beyond the limit it raises 54000, which is a verdict.
+void CountStatement();
+
+// -- sandbox.cpp
+[[noreturn]] void RaiseForbidden(const char* what, const char* hint);
+void BeginSandbox();
+void EndSandbox() noexcept;
+
+// -- plans.cpp
+void InitPlans();
+
+// -- effects.cpp
+// From ExecutorStart: each row that the query writes is told to us.
+void WatchTargets(EState* estate);
+size_t EffectCount();
+// Those from `first` on are of one statement, which has no order: they get one.
+void SortEffects(size_t first);
+void ForgetEffects() noexcept;
+void WriteEffects(const AtPosition& at, core::KeyList* keys);
 
 }  // namespace dadbs::pg::contract

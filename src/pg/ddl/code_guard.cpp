@@ -13,6 +13,7 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/worker.h"
 
@@ -65,7 +66,10 @@ bool OnLookup(Oid function) {
 }
 
 void OnCall(FmgrHookEventType event, FmgrInfo* function, Datum* arg) {
-  if (event == FHET_START) CheckFunctionMayRun(function->fn_oid);
+  if (event == FHET_START) {
+    CheckFunctionMayRun(function->fn_oid);
+    if (ContractsRunning()) CheckContractCall(function->fn_oid);
+  }
   if (IsCounted(function->fn_oid)) event == FHET_START ? BeginFunction(Executing()) : EndFunction(Executing());
   if (previous_fmgr_hook) previous_fmgr_hook(event, function, arg);
 }

@@ -16,6 +16,7 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/history.h"
 
 extern "C" {
@@ -451,6 +452,7 @@ void CheckEffects(Recorder* recorder) {
     CheckReferences(object);
     if (object.classId == ConstraintRelationId) CheckConstraintIsImmutable(object.objectId);
     if (object.classId == ProcedureRelationId) CheckFunctionNotStored(object);
+    if (object.classId == TriggerRelationId) CheckContractTrigger(object.objectId, true);
     CheckFunctionsMayBeLent(object);
   }
 }
@@ -468,6 +470,7 @@ void CheckLocalEffects(Recorder* recorder) {
   foreach (cell, recorder->objects) {
     ObjectAddress const object = Resolved(*static_cast<ObjectAddress*>(lfirst(cell)));
     Oid const relation = OwningRelation(object);
+    if (object.classId == TriggerRelationId) CheckContractTrigger(object.objectId, false);
     Oid const schema = OidIsValid(relation) ? get_rel_namespace(relation) : SchemaOf(object);
     char const kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
     bool const temporary = OidIsValid(schema) && isAnyTempNamespace(schema) && kind != RELKIND_VIEW;

@@ -33,10 +33,12 @@ extern "C" {
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
@@ -60,6 +62,7 @@ struct RelationEntry {
   Answer shared;
   Answer has_key;
   Answer needs_replay;
+  Answer has_contracts;
   bool watches_types;  // some column's type is not built in: needs_replay may change with it
 };
 
@@ -227,7 +230,7 @@ RelationEntry* EntryOf(Oid relation) {
   } while (before != cache_changes);
   bool found;
   entry = static_cast<RelationEntry*>(hash_search(relations, &relation, HASH_ENTER, &found));
-  *entry = RelationEntry{relation, ToAnswer(yes), Answer::kNotAsked, Answer::kNotAsked, false};
+  *entry = RelationEntry{relation, ToAnswer(yes), Answer::kNotAsked, Answer::kNotAsked, Answer::kNotAsked, false};
   return entry;
 }
 
@@ -530,6 +533,27 @@ bool HasWantedReplicaIdentity(Relation relation) {
   if (relation->rd_rel->relreplident != wanted.type) return false;
   return wanted.type != REPLICA_IDENTITY_INDEX || RelationGetReplicaIndex(relation) == wanted.index;
 }
+
+Oid ContractMarker() {
+  Oid const schema = get_namespace_oid("dadbs", true);
+  if (!OidIsValid(schema)) return InvalidOid;
+  return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("contract"),
+                         PointerGetDatum(buildoidvector(nullptr, 0)), ObjectIdGetDatum(schema));
+}
+
+bool HasContractTriggers(Relation relation) {
+  const TriggerDesc* const triggers = relation->trigdesc;
+  if (triggers == nullptr) return false;
+  Oid const marker = ContractMarker();
+  for (int i = 0; i < triggers->numtriggers; i++) {
+    const Trigger& trigger = triggers->triggers[i];
+    bool const on = trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger.tgenabled == TRIGGER_FIRES_ALWAYS;
+    if (on && trigger.tgfoid == marker && OidIsValid(marker)) return true;
+  }
+  return false;
+}
+
+bool RelationHasContracts(Oid relation) { return Ask(relation, &RelationEntry::has_contracts, HasContractTriggers); }
 
 bool RelationNeedsReplay(Oid relation) { return Ask(relation, &RelationEntry::needs_replay, HasUnsafeExpressions); }
 

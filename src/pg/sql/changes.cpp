@@ -29,6 +29,7 @@ extern "C" {
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(dadbs_decode_changes);
+PG_FUNCTION_INFO_V1(dadbs_decode_effect);
 }
 
 namespace dadbs::pg {
@@ -99,6 +100,12 @@ class Decoder {
       std::visit([&](const auto& c) { Emit(ordinal, c, leaf); }, decoded);
       ordinal++;
     }
+  }
+
+  void RunOne(core::ByteView bytes) {
+    core::Change decoded;
+    if (!core::DecodeChange(bytes, &decoded)) return;
+    std::visit([&](const auto& c) { Emit(0, c, core::Digest()); }, decoded);
   }
 
  private:
@@ -247,6 +254,18 @@ class Decoder {
 }  // namespace dadbs::pg
 
 using namespace dadbs::pg;
+
+extern "C" Datum dadbs_decode_effect(PG_FUNCTION_ARGS) {
+  return Enter([&]() -> Datum {
+    ReturnSetInfo* const set = BeginSet(fcinfo);
+    Call([&] {
+      if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, (errmsg("SPI_connect failed")));
+    });
+    Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), set).RunOne(BytesArgument(PG_GETARG_BYTEA_PP(0)));
+    Call([&] { SPI_finish(); });
+    return static_cast<Datum>(0);
+  });
+}
 
 extern "C" Datum dadbs_decode_changes(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum {

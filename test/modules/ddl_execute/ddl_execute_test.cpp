@@ -11,6 +11,7 @@
 
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/hold.h"
@@ -43,6 +44,9 @@ void HoldLoneDdl(const core::DdlChange&) { throw PgError(ERRCODE_INTERNAL_ERROR,
 void EmitChange(const core::Change&) {}
 uint64_t CountCatalogRows() { return 0; }
 void NoteLocalDefinition() {}
+void CheckContractTrigger(Oid, bool) {}
+bool ContractsRunning() { return false; }
+void CheckContractCall(Oid) {}
 
 }  // namespace dadbs::pg
 
