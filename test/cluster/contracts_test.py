@@ -20,7 +20,8 @@ REGISTRY = "SELECT md5(coalesce(string_agg(v::text, chr(10) ORDER BY name, versi
 
 
 def deploy(c, name, body, member=1):
-    return c.value(member, f"SELECT dadbs.deploy_contract('{name}', $body${body}$body$)")
+    """Without the analysis: what the members refuse when it runs is what these tests are about."""
+    return c.run(member, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('{name}', $body${body}$body$)")[0][0]
 
 
 def attach(c, name, table, events="INSERT OR UPDATE OR DELETE", more="", trigger=None, member=1):

@@ -9,6 +9,7 @@ extern int guc_commit_timeout_ms;             // dadbs.commit_timeout: 0 waits w
 extern bool guc_accept_snapshot_isolation;    // dadbs.accept_snapshot_isolation: SERIALIZABLE writes run as snapshot isolation
 extern bool guc_allow_mixed_writes;           // dadbs.allow_mixed_writes: shared and local tables in one transaction
 extern bool guc_run_shared_code;              // dadbs.run_shared_code: superusers run functions that came over the chain
+extern bool guc_deploy_unchecked;             // dadbs.deploy_unchecked: contracts without analysis
 extern int guc_max_write_set_mb;              // dadbs.max_write_set_size
 extern int guc_batch_delay_us;                // dadbs.batch_delay
 extern int guc_journal_segment_mb;            // dadbs.journal_segment_size

@@ -10,6 +10,8 @@
 #include <string>
 
 #include "../ddl/internal.h"
+#include "dadbs/pg/contract_analysis.h"
+#include "dadbs/pg/guc.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/records.h"
@@ -76,6 +78,34 @@ int Run(const contract::Deployment& d) {
   return version;
 }
 
+// Errors refuse the deployment, warnings are told. The analysis is the author's help: what it misses, or a lying origin leaves
+// out, is refused when it is met (sandbox.cpp).
+void Analyze(const contract::Deployment& d) {
+  if (guc_deploy_unchecked) return;
+  Enter([&] {
+    ContractText text;
+    text.name = d.name;
+    text.language = d.language;
+    text.body = d.body;
+    text.arguments = d.arguments;
+    text.returns = d.returns;
+    text.trigger = pg_strcasecmp(d.returns, "trigger") == 0;
+    std::string message, others, hint;
+    for (const Finding& finding : AnalyzeContract(text)) {
+      std::string const line = "line " + std::to_string(finding.line) + ": " + finding.message;
+      if (finding.severity != "error") {
+        Call([&] { ereport(WARNING, (errmsg("contract \"%s\", %s", d.name, line.c_str()), errhint("%s", finding.hint.c_str()))); });
+      } else if (message.empty()) {
+        message = "contract \"" + std::string(d.name) + "\" is refused: " + line;
+        hint = finding.hint;
+      } else {
+        others += (others.empty() ? "" : "\n") + line;
+      }
+    }
+    if (!message.empty()) throw PgError(ERRCODE_INVALID_FUNCTION_DEFINITION, message, others, hint);
+  });
+}
+
 char* Options(FunctionCallInfo fcinfo, int i) {
   if (PG_ARGISNULL(i)) return pstrdup("{}");
   Jsonb* const options = PG_GETARG_JSONB_P(i);
@@ -114,6 +144,7 @@ extern "C" Datum dadbs_deploy_contract(PG_FUNCTION_ARGS) {
   CheckLength(d.returns, dadbs::core::kSettingBytesMax, "the type");
   if (d.language[0] == '\0' || d.returns[0] == '\0')
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("language and returns must not be empty")));
+  Analyze(d);
   PG_RETURN_INT32(Run(d));
 }
 

@@ -169,7 +169,7 @@ SELECT pg_temp.tr('IF NEW.unknown_a > 5 AND NEW.unknown_b = ''x'' AND NEW.unknow
        pg_temp.tr('n := NEW.unknown_a + NEW.unknown_b;');
 
 -- nothing was run, nothing was left behind
-SELECT count(*) FROM pg_proc WHERE proname IN ('contract', 'c');
+SELECT count(*) FROM pg_proc WHERE proname IN ('contract', 'c') AND pronamespace <> 'dadbs'::regnamespace;
 SELECT count(*) FROM ca_account;
 BEGIN READ ONLY;
 SELECT rule FROM dadbs.analyze_contract('BEGIN DELETE FROM ca_account; RETURN NULL; END');

@@ -27,7 +27,12 @@ SELECT name, version, dropped FROM dadbs.contract_versions ORDER BY name, versio
 -- A name that was dropped goes on counting
 SELECT dadbs.deploy_contract('add_up', 'SELECT 1', 'sql', '', 'int');
 SELECT dadbs.drop_contract('add_up');
--- Errors
+-- The analysis refuses, and warns
+SELECT dadbs.deploy_contract('x', 'BEGIN
+  IF random() > 0.5 THEN RAISE EXCEPTION ''x''; END IF;
+  RETURN NULL; END');
+-- Errors of the members
+SET dadbs.deploy_unchecked = on;
 SELECT dadbs.drop_contract('add_up');
 SELECT dadbs.deploy_contract(NULL, 'x');
 SELECT dadbs.deploy_contract('', 'x');
@@ -44,6 +49,7 @@ SELECT dadbs.deploy_contract('x', 'BEGIN RETURN NULL; END', options => '{"colour
 BEGIN READ ONLY;
 SELECT dadbs.deploy_contract('x', 'BEGIN RETURN NULL; END');
 ROLLBACK;
+RESET dadbs.deploy_unchecked;
 -- Who may: CREATE on the schema contracts; who may replace: the owner
 CREATE ROLE contract_author LOGIN;
 SET ROLE contract_author;
@@ -60,5 +66,35 @@ SELECT dadbs.drop_contract('authors');
 REVOKE CREATE ON SCHEMA contracts FROM contract_author;
 DROP ROLE contract_author;
 SELECT dadbs.drop_contract('limit_v');
+-- Run by triggers
+SELECT dadbs.deploy_contract('positive', $$BEGIN
+  IF NEW.v < 0 THEN RAISE EXCEPTION 'v is %', NEW.v USING ERRCODE = 'check_violation', HINT = 'more'; END IF;
+  RETURN NULL; END$$);
+CREATE TRIGGER positive AFTER INSERT OR UPDATE ON contract_t FOR EACH ROW EXECUTE FUNCTION dadbs.contract('positive');
+INSERT INTO contract_t VALUES (1, 1);
+INSERT INTO contract_t VALUES (2, -1);
+\set VERBOSITY sqlstate
+UPDATE contract_t SET v = -2;
+\set VERBOSITY default
+BEGIN; INSERT INTO contract_t VALUES (2, -1); SELECT count(*) FROM contract_t; COMMIT;
+TABLE contract_t;
+SELECT dadbs.drop_contract('positive');
+TRUNCATE contract_t;
+CREATE TRIGGER bad AFTER UPDATE OF v ON contract_t FOR EACH ROW EXECUTE FUNCTION dadbs.contract('positive');
+CREATE TRIGGER bad BEFORE UPDATE ON contract_t FOR EACH ROW EXECUTE FUNCTION dadbs.contract('positive');
+CREATE TRIGGER bad AFTER UPDATE ON contract_t FOR EACH ROW EXECUTE FUNCTION dadbs.contract('nothing');
+CREATE TRIGGER bad AFTER UPDATE ON contract_t FOR EACH ROW EXECUTE FUNCTION dadbs.contract();
+CREATE TRIGGER bad AFTER UPDATE ON contract_t FOR EACH ROW WHEN (now() > '2020-01-01') EXECUTE FUNCTION dadbs.contract('positive');
+CREATE TEMP TABLE contract_temp (a int);
+CREATE TRIGGER bad AFTER UPDATE ON contract_temp FOR EACH ROW EXECUTE FUNCTION dadbs.contract('positive');
+CREATE CONSTRAINT TRIGGER good AFTER DELETE ON contract_t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dadbs.contract('positive');
+BEGIN; ALTER TABLE contract_t ADD w int; UPDATE contract_t SET v = 3; COMMIT;
+ALTER TABLE contract_t DISABLE TRIGGER positive;
+INSERT INTO contract_t VALUES (2, -1);
+SELECT dadbs.block_time();
+SELECT dadbs.contract_source('positive') IS NOT NULL AS is_there;
+DROP TABLE contract_t;
+SELECT dadbs.drop_contract('positive');
+CREATE TABLE contract_t (id int);
 DROP TABLE contract_t;
 SELECT count(*) FROM dadbs.verify_chain();
