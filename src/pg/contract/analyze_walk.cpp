@@ -418,6 +418,15 @@ void WalkPerform(Analysis* a, PLpgSQL_stmt_perform* statement) {
   a->found_facts = queries == NIL ? NIL : RowFacts(a, linitial_node(Query, queries), nullptr);
 }
 
+// Contracts run with plpgsql.check_asserts on: ASSERT is as good as IF NOT ... THEN RAISE.
+void WalkAssert(Analysis* a, PLpgSQL_stmt_assert* statement) {
+  if (statement->message != nullptr) CheckExpr(a, statement->message);
+  Node* const condition = OnlyValue(CheckExpr(a, statement->cond));
+  if (condition == nullptr) return;
+  if (AsksWho(a, condition)) a->authorized = true;
+  a->facts = AddFacts(a->facts, condition, true);
+}
+
 void WalkStatement(Analysis* a, PLpgSQL_stmt* statement, PLpgSQL_stmt* next) {
   check_stack_depth();
   CHECK_FOR_INTERRUPTS();
@@ -449,14 +458,7 @@ void WalkStatement(Analysis* a, PLpgSQL_stmt* statement, PLpgSQL_stmt* next) {
       break;
     case PLPGSQL_STMT_RETURN_QUERY: WalkReturnQuery(a, reinterpret_cast<PLpgSQL_stmt_return_query*>(statement)); break;
     case PLPGSQL_STMT_RAISE: WalkRaise(a, reinterpret_cast<PLpgSQL_stmt_raise*>(statement)); break;
-    case PLPGSQL_STMT_ASSERT: {
-      auto* const assertion = reinterpret_cast<PLpgSQL_stmt_assert*>(statement);
-      CheckExpr(a, assertion->cond);
-      if (assertion->message != nullptr) CheckExpr(a, assertion->message);
-      a->query = nullptr;
-      Report(a, Rule::kSessionState, -1, "Write IF NOT ... THEN RAISE EXCEPTION.", "ASSERT can be switched off by a setting (plpgsql.check_asserts)");
-      break;
-    }
+    case PLPGSQL_STMT_ASSERT: WalkAssert(a, reinterpret_cast<PLpgSQL_stmt_assert*>(statement)); break;
     case PLPGSQL_STMT_EXECSQL: WalkSql(a, reinterpret_cast<PLpgSQL_stmt_execsql*>(statement), next); break;
     case PLPGSQL_STMT_DYNEXECUTE: {
       auto* const execute = reinterpret_cast<PLpgSQL_stmt_dynexecute*>(statement);
