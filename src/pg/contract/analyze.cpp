@@ -188,10 +188,20 @@ List* Analyze(const Input& in) {
   BeginInternalSubTransaction(nullptr);
   MemoryContextSwitchTo(work);
   Analysis* const a = NewAnalysis(caller);
-  Try(a, false, [=, &in] { AnalyzeInput(a, in); });
+  ErrorData* volatile trouble = nullptr;  // of this server: the subtransaction ends first, then it goes on to the caller
+  PG_TRY();
+  { Try(a, false, [=, &in] { AnalyzeInput(a, in); }); }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(caller);
+    trouble = CopyErrorData();
+    FlushErrorState();
+  }
+  PG_END_TRY();
   RollbackAndReleaseCurrentSubTransaction();
   CurrentResourceOwner = owner;
   MemoryContextSwitchTo(caller);
+  if (trouble != nullptr) ReThrowError(trouble);
   List* const findings = a->findings;
   MemoryContextDelete(work);
   list_sort(findings, ByLine);

@@ -113,7 +113,8 @@ Node* Compare(const char* comparison, Node* left, Node* right, Oid type) {
   char* name = pstrdup(comparison);
   Oid const op = OpernameGetOprid(list_make2(makeString(pstrdup("pg_catalog")), makeString(name)), type, type);
   if (!OidIsValid(op)) return nullptr;
-  return reinterpret_cast<Node*>(make_opclause(op, BOOLOID, false, reinterpret_cast<Expr*>(left), reinterpret_cast<Expr*>(right), InvalidOid, InvalidOid));
+  return reinterpret_cast<Node*>(make_opclause(op, BOOLOID, false, reinterpret_cast<Expr*>(left),
+                                             reinterpret_cast<Expr*>(right), InvalidOid, InvalidOid));
 }
 
 bool Proves(List* facts, const char* comparison, Node* node) {

@@ -213,8 +213,8 @@ bool IsOtherOperation(Analysis* a, Query* query) {
     op->paramtypmod = -1;
     op->paramcollid = DEFAULT_COLLATION_OID;
     auto* const name = makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1, CStringGetTextDatum(OperationOf(query)), false, false);
-    Node* const differs = reinterpret_cast<Node*>(
-        make_opclause(get_negator(TextEqualOperator), BOOLOID, false, reinterpret_cast<Expr*>(op), reinterpret_cast<Expr*>(name), InvalidOid, DEFAULT_COLLATION_OID));
+    Expr* const differs = make_opclause(get_negator(TextEqualOperator), BOOLOID, false, reinterpret_cast<Expr*>(op),
+                                        reinterpret_cast<Expr*>(name), InvalidOid, DEFAULT_COLLATION_OID);
     return predicate_implied_by(list_make1(differs), a->facts, false);
   }
   return false;

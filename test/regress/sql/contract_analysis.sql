@@ -177,6 +177,25 @@ SELECT pg_current_xact_id_if_assigned() IS NULL AS no_transaction_id, count(*) A
   WHERE pid = pg_backend_pid() AND relation = 'ca_account'::regclass;
 COMMIT;
 
+-- a cancel is an error of this server, and leaves the session as any other
+SET statement_timeout = '20ms';
+SELECT count(*) FROM dadbs.analyze_contract('BEGIN ' || repeat('LOOP ', 3000) || 'EXIT; ' || repeat('END LOOP; ', 3000) || 'END', returns => 'void');
+RESET statement_timeout;
+SELECT rule, line FROM dadbs.analyze_contract('BEGIN PERFORM random(); END', returns => 'void');
+BEGIN;
+SAVEPOINT before;
+SET LOCAL statement_timeout = '20ms';
+SELECT count(*) FROM dadbs.analyze_contract('BEGIN ' || repeat('LOOP ', 3000) || 'EXIT; ' || repeat('END LOOP; ', 3000) || 'END', returns => 'void');
+ROLLBACK TO before;
+SELECT rule, line FROM dadbs.analyze_contract('BEGIN PERFORM random(); END', returns => 'void');
+COMMIT;
+-- from PL/pgSQL, whose compiler is used
+DO $$ BEGIN
+  PERFORM * FROM dadbs.analyze_contract('BEGIN x', returns => 'void');
+  RAISE NOTICE 'goes on: %', (SELECT rule FROM dadbs.analyze_contract('DECLARE i int := 1; BEGIN i := i / 0; END', returns => 'void'));
+END $$;
+SELECT rule FROM dadbs.analyze_contract('BEGIN RAISE NOTICE ''%'', repeat(''x'', 2000000000); END', returns => 'void');
+
 DROP VIEW ca_view;
 DROP TABLE ca_order, ca_account, ca_serial, ca_identity;
 DROP FUNCTION ca_twice, ca_liar, ca_volatile;
