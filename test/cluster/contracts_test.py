@@ -152,6 +152,26 @@ def h02_nothing_of_the_session(c):
 
 
 @suite.test
+def keys_that_contracts_take(c):
+    """Rows that contracts write with explicit ids: no member's sequence gives them again."""
+    c.run(1, "CREATE TABLE taken (id serial PRIMARY KEY, v text UNIQUE)", "CREATE TABLE take (id int PRIMARY KEY)")
+    deploy(c, "take", "BEGIN INSERT INTO taken VALUES (NEW.id, 'c' || NEW.id); RETURN NULL; END")
+    attach(c, "take", "take", "INSERT")
+    c.run(2, "INSERT INTO take SELECT generate_series(1, 12)")
+    c.settle()
+    for member in c.members():
+        c.run(member, f"INSERT INTO taken (v) VALUES ('m{member}')")
+    c.settle()
+    everywhere(c, "SELECT count(*), count(*) FILTER (WHERE id > 12) FROM taken", [(16, 4)], "ids of contracts and of sequences")
+    # An update by a contract frees a unique value, a delete a row: sessions elsewhere take them.
+    deploy(c, "take", "BEGIN UPDATE taken SET v = v || '!' WHERE id = 1; DELETE FROM taken WHERE id = 2; RETURN NULL; END")
+    c.run(3, "INSERT INTO take VALUES (20)")
+    c.settle()
+    c.run(4, "INSERT INTO taken VALUES (2, 'c1')")
+    alike(c)
+
+
+@suite.test
 def h03_events_follow_the_write_set(c):
     """Order of rows and triggers; conditions; what a write set does not hold is refused."""
     c.run(1, "CREATE TABLE h3 (id int PRIMARY KEY, v int)", "CREATE TABLE h3_u (id int PRIMARY KEY)",
@@ -209,7 +229,8 @@ def h15_h16_what_contracts_cannot_do(c):
               "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT max(n) INTO x FROM r", "PERFORM generate_series(1, 1000000000)",
               "EXECUTE 'SELECT 1' INTO x", "BEGIN x := 1 / 0; EXCEPTION WHEN OTHERS THEN x := 1; END", "LOOP END LOOP", "CREATE TEMP TABLE t (a int)",
               "CREATE TABLE public.made (a int)", "SET LOCAL ROLE postgres", "NOTIFY x", "TRUNCATE h15_rows", "LOCK TABLE h15_rows", "COPY h15_rows TO PROGRAM 'cat'",
-              "WITH gone AS (DELETE FROM h15_rows RETURNING id) SELECT max(id) INTO x FROM gone", "UPDATE h15 SET body = body"]
+              "WITH gone AS (DELETE FROM h15_rows RETURNING id) SELECT max(id) INTO x FROM gone", "UPDATE h15 SET body = body", "x := TG_RELID", "x := 'h15_rows'::regclass::oid",
+              "x := oid FROM pg_class LIMIT 1", "DECLARE r regclass := 'h15_rows'; BEGIN x := r::oid; END"]
     allowed = ["x := now()", "x := current_timestamp", "x := current_date", "x := upper('a') || 1", "SELECT sum(v) INTO x FROM h15_rows",
                "FOR x IN SELECT v FROM h15_rows ORDER BY id LOOP y := y + x::int; END LOOP", "x := to_char(now(), 'YYYY') || md5('a')",
                "SELECT jsonb_agg(v ORDER BY id) INTO x FROM h15_rows", "UPDATE h15_rows SET v = v + 1", "x := dadbs.block_height()",

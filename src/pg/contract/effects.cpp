@@ -18,7 +18,9 @@
 #include <string>
 #include <vector>
 
+#include "../apply/row_relation.h"
 #include "../capture/row_encoder.h"
+#include "dadbs/pg/ddl.h"
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/keys.h"
 #include "dadbs/pg/records.h"
@@ -51,6 +53,14 @@ struct Effect {
 };
 
 std::vector<Effect> effects;
+
+// Keys that contracts took from somewhere: this member's sequence must not give them again, as with rows of the write set.
+struct SequenceSeen {
+  Oid sequence;
+  int64 extreme;
+  bool falling;
+};
+std::vector<SequenceSeen> sequences_seen;
 std::unique_ptr<RowEncoder> encoder;
 
 constexpr Oid kOurTrigger = 1;  // no trigger of a catalog has it
@@ -104,6 +114,43 @@ core::Bytes Encode(char op, Relation relation, HeapTuple key, HeapTuple row) {
   return {bytes.begin(), bytes.end()};
 }
 
+struct SequenceValue {
+  SequencePlan plan;
+  int64 value;
+};
+
+// Of the row's columns that have a sequence and a value of this member's class. palloc'd.
+int SequenceValues(Relation relation, HeapTuple row, SequenceValue** out) {
+  const RelationPlan* const plan = FindPlan({get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation)});
+  if (plan == nullptr || plan->sequence_count == 0) return 0;
+  *out = static_cast<SequenceValue*>(palloc(sizeof(SequenceValue) * plan->sequence_count));
+  int count = 0;
+  for (int i = 0; i < plan->sequence_count; i++) {
+    const SequencePlan& sequence = plan->sequences[i];
+    bool is_null;
+    Datum const value = heap_getattr(row, sequence.attno, RelationGetDescr(relation), &is_null);
+    if (is_null || sequence.increment == 0) continue;
+    int const length = TupleDescAttr(RelationGetDescr(relation), sequence.attno - 1)->attlen;
+    int64 const number = length == 2 ? DatumGetInt16(value) : length == 4 ? DatumGetInt32(value) : DatumGetInt64(value);
+    if ((static_cast<__int128>(number) - sequence.start) % sequence.increment == 0) (*out)[count++] = {sequence, number};
+  }
+  return count;
+}
+
+void NoteSequences(Relation relation, HeapTuple row) {
+  SequenceValue* values = nullptr;
+  int const count = Call([&] { return SequenceValues(relation, row, &values); });
+  for (int i = 0; i < count; i++) {
+    const SequenceValue& v = values[i];
+    bool const falling = v.plan.increment < 0;
+    auto const known = std::find_if(sequences_seen.begin(), sequences_seen.end(), [&](const auto& s) { return s.sequence == v.plan.sequence; });
+    if (known == sequences_seen.end())
+      sequences_seen.push_back({v.plan.sequence, v.value, falling});
+    else if (falling ? v.value < known->extreme : v.value > known->extreme)
+      known->extreme = v.value;
+  }
+}
+
 // Plain tuples of Postgres in, bytes out.
 void Note(Relation relation, HeapTuple old_row, HeapTuple new_row) {
   if (effects.size() >= kEffectsMax)
@@ -123,6 +170,7 @@ void Note(Relation relation, HeapTuple old_row, HeapTuple new_row) {
     effect.change = Encode(new_row != nullptr ? 'U' : 'D', relation, moved ? key : nullptr, new_row);
   }
   effects.push_back(std::move(effect));
+  if (new_row != nullptr) NoteSequences(relation, new_row);
 }
 
 }  // namespace
@@ -149,13 +197,17 @@ void SortEffects(size_t first) {
   });
 }
 
-void ForgetEffects() noexcept { effects.clear(); }
+void ForgetEffects() noexcept {
+  effects.clear();
+  sequences_seen.clear();
+}
 
 void WriteEffects(const AtPosition& at, core::KeyList* keys) {
   std::vector<EffectVersions> versions;
   versions.reserve(effects.size());
   for (const Effect& effect : effects) versions.push_back({effect.before, effect.after});
   if (versions.empty()) return;
+  for (const SequenceSeen& seen : sequences_seen) MoveSequencePast(seen.sequence, seen.extreme);
   DeriveEffectKeys(versions, keys);
   for (size_t i = 0; i < effects.size(); i++) {
     const Effect& effect = effects[i];

@@ -127,6 +127,22 @@ void CheckSqlValue(const SQLValueFunction* value) {
   }
 }
 
+// Numbers of this member's catalogs and transactions: TG_RELID, 't'::regclass::oid.
+void CheckType(Node* node) {
+  switch (nodeTag(node)) {
+    case T_Var:
+    case T_Const:
+    case T_Param:
+    case T_FuncExpr:
+    case T_RelabelType:
+    case T_CoerceViaIO: break;
+    default: return;
+  }
+  Oid const type = exprType(node);
+  if (type == OIDOID || type == XIDOID || type == XID8OID || type == CIDOID || type == TIDOID || IsObjectReference(type))
+    RaiseForbidden(psprintf("use values of type %s", format_type_be(type)), "They differ between members. Use names.");
+}
+
 bool CheckNode(Node* node, void* context);
 
 void CheckQueryItself(const Query* query) {
@@ -152,6 +168,7 @@ bool CheckNode(Node* node, void* context) {
       break;
     default: break;
   }
+  CheckType(node);
   CheckFunctions(node);
   return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(CheckNode)), context);
 }
