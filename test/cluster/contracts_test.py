@@ -3,6 +3,7 @@
 Hazards by number are those of docs/testing.md. After each test the harness compares the members; here besides that what
 contracts wrote (dadbs.contract_changes) and the registry.
 """
+import os
 import random
 import threading
 import time
@@ -10,7 +11,7 @@ import time
 import psycopg2
 
 from clients import await_applied, end_worker, everywhere, refused
-from harness import CONFLICT, Suite, Workers, check, equal, sqlstate
+from harness import CONFLICT, ROOT, Suite, Workers, check, equal, sqlstate
 
 suite = Suite("contracts", port=8000)
 BUDGET = "54000"
@@ -306,6 +307,35 @@ def nothing_is_lost_between_contracts_and_sessions(c):
     workers.join()
     c.settle()
     everywhere(c, "SELECT n FROM total", [(sum(committed),)], f"increments, {sum(lost)} lost")
+    alike(c)
+
+
+@suite.test
+def example_token(c):
+    """Orders on all members that move money of one account: none is lost to another, none overdraws."""
+    with open(os.path.join(ROOT, "examples", "contracts", "token", "token.sql")) as script:
+        c.psql(1, "-v", "ON_ERROR_STOP=1", stdin=script.read())
+    c.run(1, "INSERT INTO token_account VALUES ('mint', 100)")
+    c.settle()
+    outcomes = []
+
+    def work(stop, member):
+        connection = c.connect(member, "token_client")
+        with connection.cursor() as cursor:
+            for i in range(30):
+                order = f"INSERT INTO token_order VALUES (md5('{member}-{i}')::uuid, 'mint', 'user{i % 3}', 1.00)"
+                outcomes.append(sqlstate(lambda: cursor.execute(order)))
+        connection.close()
+
+    workers = Workers()
+    for member in c.members():
+        workers.start(work, member)
+    workers.join()
+    c.settle()
+    equal((outcomes.count(None), outcomes.count("23514"), len(outcomes)), (100, 20, 120), "orders carried out and refused")
+    everywhere(c, "SELECT sum(balance), min(balance), count(*) FROM token_account", [(100, 0, 4)], "the money")
+    refused(c, "42501", "UPDATE token_account SET balance = 1000", member=3, user="token_client")
+    refused(c, "23001", "DELETE FROM token_order WHERE payer = 'mint'", member=2)
     alike(c)
 
 

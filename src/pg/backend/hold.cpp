@@ -120,7 +120,7 @@ void RefuseWhatReplayLoses(bool lossy) {
     throw PgError(kErrNotSupported,
                   "cannot write or define temporary or local objects, or call pg_notify(), in a transaction that is "
                   "applied from its block",
-                  "It holds DDL, TRUNCATE or rows of a table whose constraints the members check at the position.",
+                  "It holds DDL, TRUNCATE or rows of a table whose constraints or contracts the members run at the position.",
                   "Write and define temporary and local objects in a transaction of their own; use the command NOTIFY.");
 }
 
