@@ -20,13 +20,17 @@ EFFECTS = "SELECT md5(coalesce(string_agg(e::text, chr(10) ORDER BY height, inde
 REGISTRY = "SELECT md5(coalesce(string_agg(v::text, chr(10) ORDER BY name, version), '')) FROM dadbs_internal.contract_version v"
 
 
-def deploy(c, name, body, member=1):
+def deploy(c, name, body, member=1, settle=True):
     """Without the analysis: what the members refuse when it runs is what these tests are about."""
-    return c.run(member, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('{name}', $body${body}$body$)")[0][0]
+    version = c.run(member, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('{name}', $body${body}$body$)")[0][0]
+    if settle:  # a session of another member that has not seen it yet would lose, rightly
+        c.settle()
+    return version
 
 
 def attach(c, name, table, events="INSERT OR UPDATE OR DELETE", more="", trigger=None, member=1):
     c.run(member, f"CREATE TRIGGER {trigger or name} AFTER {events} ON {table} FOR EACH ROW {more} EXECUTE FUNCTION dadbs.contract('{name}')")
+    c.settle()
 
 
 def alike(c):
@@ -61,7 +65,9 @@ def raises_and_writes(c):
           RETURN NULL;
         END""")
     c.run(1, "CREATE TRIGGER rule AFTER INSERT OR UPDATE OR DELETE ON invoice FOR EACH ROW EXECUTE FUNCTION dadbs.contract('invoice_rule', 'x', '7')")
+    c.settle()
     c.run(1, "INSERT INTO invoice VALUES (1, 10, 'a'), (2, 20, 'b')")
+    c.settle()
     c.run(3, "UPDATE invoice SET amount = amount + 1 WHERE id = 1", "DELETE FROM invoice WHERE id = 2")
     for member in (1, 3, 4):
         e = error_of(lambda: c.run(member, "INSERT INTO invoice VALUES (5, 2000, 'c')"))
@@ -384,7 +390,7 @@ def killed_and_replayed(c):
         c.wait_ready()
         writing.set()
         end_worker(c, 4, "apply")
-        deploy(c, "k", body.format(turn + 1))
+        deploy(c, "k", body.format(turn + 1), settle=False)
         time.sleep(0.5)
     workers.join()
     c.wait_ready()
