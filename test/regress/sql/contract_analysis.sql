@@ -129,7 +129,7 @@ SELECT s, pg_temp.st(s) FROM unnest(ARRAY['n := 1 / k;', 'n := 1 / 0;', 'n := 10
   WITH ORDINALITY u(s, i) ORDER BY i;
 SELECT s, pg_temp.st(s) FROM unnest(ARRAY['i := k * 3;', 'i := k + k;', 'i := k + 1;', 'n := amt * 3;', 'n := k::numeric * 3;', 'i := big::int;', 'big := big * big;', 'big := k * 3::bigint;',
   'IF k > 100 THEN RAISE ''no''; END IF; i := k * 3;', 'IF k BETWEEN 1 AND 5 THEN i := k * 3; END IF;', 'IF k IN (1, 2) THEN i := k * 3; END IF;',
-  'IF k < 1 THEN RAISE ''no''; END IF; i := k * 3;', 'i := k - i;', 'IF k > i THEN RAISE ''no''; END IF; i := i - k;', 'i := length(who) * 3;'])
+  'IF k < 1 THEN RAISE ''no''; END IF; i := k * 3;', 'IF k < 9 OR amt > 0 THEN i := k * 3; END IF;', 'IF k < 9 OR k = 20 THEN i := k * 3; END IF;', 'i := k - i;', 'IF k > i THEN RAISE ''no''; END IF; i := i - k;', 'i := length(who) * 3;'])
   WITH ORDINALITY u(s, i) ORDER BY i;
 SELECT pg_temp.tr('i := NEW.units * 1000;'), pg_temp.tr('i := OLD.units * 1000;'), pg_temp.tr('n := NEW.amount * 1000;');
 SELECT pg_temp.body('DECLARE price float8; BEGIN price := 1; END'), pg_temp.body('BEGIN END', 'amount real'), pg_temp.body('DECLARE angle float8; BEGIN angle := 1; END'),
