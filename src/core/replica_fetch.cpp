@@ -66,15 +66,15 @@ void Replica::State::ReceiveBlockRequest(NodeId from, const BlockRequest& reques
   PeerState& peer = peers.at(from.value);
   if (request.from > delivered || peer.served_bytes > 4 * limits.fetch_bytes_max) return;
   const Height oldest = recent.empty() ? delivered.next() : recent.front().block->header.height;
-  const uint64_t count = std::min<uint64_t>(request.count, delivered.value - request.from.value + 1);
-  if (request.from < oldest) {
-    const uint64_t old = std::min<uint64_t>(count, oldest.value - request.from.value);
-    out.push_back(ServeBlocksEffect{from, request.from, static_cast<uint32_t>(old)});
+  const uint64_t count =
+      std::min<uint64_t>({request.count, limits.fetch_blocks_max, delivered.value - request.from.value + 1});
+  if (request.from < oldest) {  // also what follows: the few that are just not in memory would make an answer too short
+    out.push_back(ServeBlocksEffect{from, request.from, static_cast<uint32_t>(count)});  // to catch up by
     return;
   }
   uint64_t bytes = 0;
   std::vector<const BlockMessage*> answer;
-  for (uint64_t i = 0; i < std::min<uint64_t>(count, limits.fetch_blocks_max); i++) {
+  for (uint64_t i = 0; i < count; i++) {
     const BlockMessage& block = recent[request.from.value - oldest.value + i];
     bytes += BodyBytes(block);
     if (bytes > limits.fetch_bytes_max && !answer.empty()) break;
