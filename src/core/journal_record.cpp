@@ -20,6 +20,8 @@ enum class Type : uint8_t {
   kCommit = 6,
   kCommitted = 7,
   kSegmentState = 8,
+  kViewChange = 9,
+  kNewView = 10,
 };
 
 // ---- parts ---------------------------------------------------------------------------------------------------------
@@ -221,6 +223,39 @@ void Read(Reader& r, SegmentStateRecord* out) {
   r.Num(out->self);
 }
 
+void WriteOptionalBlock(Writer& w, const std::shared_ptr<const Block>& block) {
+  w.U8(block ? 1 : 0);
+  if (block) WriteBlock(w, block);
+}
+
+void ReadOptionalBlock(Reader& r, std::shared_ptr<const Block>* out) {
+  const uint8_t tag = r.U8();
+  if (tag > 1) r.Fail();
+  if (tag == 1) ReadBlock(r, out);
+}
+
+void Write(Writer& w, const ViewChangeRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kViewChange));
+  record.message.change.Encode(w);
+  WriteOptionalBlock(w, record.message.block);
+}
+
+void Read(Reader& r, ViewChangeRecord* out) {
+  out->message.change.Decode(r);
+  ReadOptionalBlock(r, &out->message.block);
+}
+
+void Write(Writer& w, const NewViewRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kNewView));
+  record.message.start.Encode(w);
+  WriteOptionalBlock(w, record.message.block);
+}
+
+void Read(Reader& r, NewViewRecord* out) {
+  out->message.start.Decode(r);
+  ReadOptionalBlock(r, &out->message.block);
+}
+
 template <class Record>
 bool ReadAs(Reader& r, JournalRecord* out) {
   Read(r, &out->emplace<Record>());
@@ -254,6 +289,10 @@ bool DecodeRecord(ByteView bytes, JournalRecord* out) {
       return ReadAs<CommittedRecord>(r, out);
     case Type::kSegmentState:
       return ReadAs<SegmentStateRecord>(r, out);
+    case Type::kViewChange:
+      return ReadAs<ViewChangeRecord>(r, out);
+    case Type::kNewView:
+      return ReadAs<NewViewRecord>(r, out);
   }
   return false;
 }

@@ -2,8 +2,12 @@
  * recovered_state.cpp: what a restart knows, folded from the journal record by record.
  *
  * The journal is this member's own word, so it must be free of contradictions: two votes of one phase for one view and
- * height, a gap in the chain, another genesis mean damage or somebody else's files, and the member must not start on
- * it.
+ * height, a vote in a view that it had promised to leave or had not entered, a gap in the chain, another genesis mean
+ * damage or somebody else's files, and the member must not start on it.
+ *
+ * The view is the highest promised. It is entered by a NEW-VIEW, by a block certified in it, or, where the journal was
+ * cut behind both, by the own votes in it. A journal that shows none of them leaves the member without a vote until
+ * the others tell it more: that costs a moment, never safety.
  */
 #include <algorithm>
 
@@ -45,6 +49,7 @@ Why Fold(RecoveredState& s, const SegmentStateRecord& r) {
     return "a segment state that contradicts itself";
   s.chain = r.chain;
   s.view = r.view;
+  s.entered = r.view == View{};
   s.incarnation = r.incarnation;
   return "";
 }
@@ -64,18 +69,33 @@ Why Fold(RecoveredState& s, const BatchRecord& r) {
 // Is a record about (view, height) of the round in flight? False for what the chain has passed already.
 bool Open(const RecoveredState& s, Height height) { return height > s.chain.height; }
 
-void Adopt(RecoveredState& s, View view) { s.view = std::max(s.view, view); }
+void Enter(RecoveredState& s, View view) {
+  s.view = view;
+  s.entered = true;
+  s.view_change.reset();
+  if (s.new_view && s.new_view->message.start.view != view) s.new_view.reset();
+}
+
+// A vote is given only in the view that was promised last, and only when that has begun.
+Why FoldView(RecoveredState& s, View view) {
+  if (view < s.view) return "a vote in a view that had been left";
+  if (view == s.view && s.entered) return "";
+  if (view > s.view || s.view_change) return "a vote in a view that had not begun";
+  Enter(s, view);
+  return "";
+}
 
 Why Fold(RecoveredState& s, const ProposalRecord& r) {
   const Height height = r.proposal.block->header.height;
   if (!Open(s, height)) return "";
   if (height != s.chain.height.next()) return "a proposal that leaves out a height";
+  if (Why why = FoldView(s, r.proposal.view); !why.empty()) return why;
   const Digest hash = r.proposal.block->header.hash();
   if (s.proposal && s.proposal->proposal.view == r.proposal.view && s.proposal->proposal.block->header.hash() != hash) {
     // A backup that crashed between the proposal and its vote has promised nothing yet.
-    if (s.proposal->proposal.envelope.signer == s.self || s.prepare) return "two proposals for one view and height";
+    const bool has_voted = s.prepare && s.prepare->vote.view == r.proposal.view;
+    if (s.proposal->proposal.envelope.signer == s.self || has_voted) return "two proposals for one view and height";
   }
-  Adopt(s, r.proposal.view);
   s.proposal = std::make_shared<ProposalRecord>(r);
   return "";
 }
@@ -88,13 +108,39 @@ Why FoldVote(RecoveredState& s, const Record& r, std::shared_ptr<const Record>* 
   if (vote.envelope.signer != s.self) return "a vote of another node";
   if (*slot && (*slot)->vote.view == vote.view && (*slot)->vote.hash != vote.hash)
     return "two votes for one view and height";
-  Adopt(s, vote.view);
+  if (Why why = FoldView(s, vote.view); !why.empty()) return why;
   *slot = std::make_shared<Record>(r);
   return "";
 }
 
 Why Fold(RecoveredState& s, const PrepareRecord& r) { return FoldVote(s, r, &s.prepare); }
-Why Fold(RecoveredState& s, const CommitRecord& r) { return FoldVote(s, r, &s.commit); }
+
+// The block is kept beside it: a later view may propose another one first, and yet this one may have to come back.
+Why Fold(RecoveredState& s, const CommitRecord& r) {
+  if (Why why = FoldVote(s, r, &s.commit); !why.empty() || !Open(s, r.vote.height)) return why;
+  if (s.proposal && s.proposal->proposal.block->header.hash() == r.vote.hash) s.prepared = s.proposal->proposal.block;
+  if (!s.prepared || s.prepared->header.hash() != r.vote.hash) return "a COMMIT without its proposal";
+  return "";
+}
+
+Why Fold(RecoveredState& s, const ViewChangeRecord& r) {
+  const ViewChange& v = r.message.change;
+  if (v.envelope.signer != s.self) return "a VIEW-CHANGE of another node";
+  if (v.view < s.view || (v.view == s.view && s.entered)) return "a VIEW-CHANGE for a view that had been left or begun";
+  s.view = v.view;
+  s.entered = false;
+  s.new_view.reset();
+  s.view_change = std::make_shared<ViewChangeRecord>(r);
+  return "";
+}
+
+Why Fold(RecoveredState& s, const NewViewRecord& r) {
+  const View view = r.message.start.view;
+  if (view < s.view || (view == s.view && s.entered)) return "a NEW-VIEW for a view that had been left or begun";
+  Enter(s, view);
+  s.new_view = std::make_shared<NewViewRecord>(r);
+  return "";
+}
 
 // The block with its bodies; without one of them, laggards are served from elsewhere.
 void Remember(RecoveredState& s, const CommittedRecord& r) {
@@ -125,13 +171,15 @@ Why Fold(RecoveredState& s, const CommittedRecord& r) {
   }
   if (Why why = s.chain.Check(*r.block, s.genesis); !why.empty()) return "a committed block: " + why;
   if (r.certificate.hash != r.block->header.hash()) return "a committed block with another block's certificate";
-  Adopt(s, r.certificate.view);
+  if (r.certificate.view > s.view || (r.certificate.view == s.view && !s.entered)) Enter(s, r.certificate.view);
   Remember(s, r);
   s.chain.Advance(*r.block);
+  s.head = std::make_shared<Certificate>(r.certificate);
   std::erase_if(s.batches, [&](const auto& held) { return !s.chain.CanStillBeOrdered(held.second->header); });
   s.proposal.reset();
   s.prepare.reset();
   s.commit.reset();
+  s.prepared.reset();
   return "";
 }
 

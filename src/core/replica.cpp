@@ -17,6 +17,8 @@ uint64_t EstimateBytes(const JournalRecord& record) {
   if (const auto* batch = std::get_if<BatchRecord>(&record)) return 256 + batch->batch->header.body_bytes;
   if (const auto* proposal = std::get_if<ProposalRecord>(&record))
     return 512 + 256 * proposal->proposal.block->items.size();
+  if (const auto* start = std::get_if<NewViewRecord>(&record))
+    return 1024 + 16'384 * start->message.start.proof.size();
   if (const auto* committed = std::get_if<CommittedRecord>(&record)) return 1024 + 256 * committed->block->items.size();
   return 1024;
 }
@@ -41,6 +43,7 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
       n(genesis.members.size()),
       q(genesis.quorum()),
       nonce(nonce),
+      view_change_timeout_us(limits.view_change_timeout_us),
       chain(std::move(recovered.chain)),
       view(recovered.view),
       incarnation(recovered.incarnation),
@@ -57,14 +60,17 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
     std::vector<Digest> hashes;
     if (batch->BodyMatches(nullptr, &hashes)) Hold(batch, digest, std::move(hashes));
   }
+  RecoverView(recovered);
   RecoverRound(recovered);
 }
 
-// A vote in the journal binds, whatever else is there; a proposal without my vote promises nothing and comes again.
+// A vote in the journal binds in its view, whatever else is there; a proposal without my vote promises nothing and comes
+// again. What was voted in an older view lives on in `prepared`.
 void Replica::State::RecoverRound(const RecoveredState& recovered) {
+  if (!entered) return;
   HeightVotes& now = votes[next_height().value];
-  if (recovered.prepare) round.my_prepare = recovered.prepare->vote;
-  if (recovered.commit) {
+  if (recovered.prepare && recovered.prepare->vote.view == view) round.my_prepare = recovered.prepare->vote;
+  if (recovered.commit && recovered.commit->vote.view == view) {
     round.my_commit = recovered.commit->vote;
     for (const Signed& s : recovered.commit->prepared.votes)
       now.prepares[s.signer.value] = {VoteOf(recovered.commit->prepared, s), true};
@@ -88,6 +94,7 @@ void Replica::State::RecoverRound(const RecoveredState& recovered) {
 
 void Replica::State::SetTime(int64_t now_us) {
   clock += std::clamp<int64_t>(now_us - wall, 0, kClockStepMaxUs);
+  patience += std::clamp<int64_t>(now_us - wall, 0, kPatienceStepMaxUs);
   wall = now_us;
 }
 
@@ -106,6 +113,7 @@ void Replica::State::SendWhenDurable(NodeId to, Message message) {
 }
 
 Signed Replica::State::Sign(Phase phase, Height height, const Digest& hash) const {
+  DADBS_CHECK(entered && height == next_height() && height > view_base);
   Signed s{self, incarnation, sequence + 1, {}};
   s.signature = signer.Sign(VoteSigningBytes(context, phase, self, incarnation, sequence + 1, view, height, hash));
   return s;
@@ -148,11 +156,13 @@ void Replica::State::DeliverNow(Delivery& delivery) {
 void Replica::State::Progress() {
   bool again = true;
   while (again && !fenced) {
-    again = TryCertified();
+    again = TryJoin();
+    again = TryNewView() || again;
+    again = TryCertified() || again;
     again = TryCandidate() || again;
     again = TryPrepared() || again;
     again = TryCommitted() || again;
-    if (!IsPrimary() && MayCloseBatch()) CloseBatch();
+    if (!(entered && IsPrimary()) && MayCloseBatch()) CloseBatch();
     again = TryPropose() || again;
   }
   AskForBatches();
@@ -182,6 +192,8 @@ void Replica::State::Receive(NodeId from, Message& message) {
         if constexpr (std::is_same_v<M, StatusMessage>) ReceiveStatus(from, m);
         if constexpr (std::is_same_v<M, BlockRequest>) ReceiveBlockRequest(from, m);
         if constexpr (std::is_same_v<M, BlockMessage>) ReceiveBlock(from, m);
+        if constexpr (std::is_same_v<M, ViewChangeMessage>) ReceiveViewChange(from, m);
+        if constexpr (std::is_same_v<M, NewViewMessage>) ReceiveNewView(from, m);
       },
       message);
 }
@@ -237,6 +249,7 @@ void Replica::State::Connected(NodeId peer) {
   SendStatus(peer);
   if (entry && IsDurable(entry->journal_sequence)) SendNow(peer, IncarnationMessage{*entry});
   SendRound(peer);
+  if (!entered && view_change && IsDurable(view_change->change.envelope.journal_sequence)) SendNow(peer, *view_change);
   for (OwnBatch& batch : own) batch.resend_at = clock;
 }
 
@@ -280,6 +293,8 @@ void Replica::State::Tick() {
   ResendEntry();
   ResendOwnBatches();
   ResendAcks();
+  ResendViewChange();
+  WatchProgress();
 }
 
 // ---- status --------------------------------------------------------------------------------------------------------
@@ -297,6 +312,7 @@ Height Replica::State::NetworkHeight() const {
 const char* Replica::State::CurrentPhase() const {
   if (fenced) return "fenced";
   if (NetworkHeight() > next_height()) return "fetching";
+  if (!entered) return "changing view";
   if (round.my_commit) return "committing";
   if (round.accepted) return "preparing";
   if (round.candidate) return "fetching";
@@ -310,6 +326,14 @@ std::vector<NodeId> Replica::State::Missing() const {
   auto at = votes.find(next_height().value);
   const HeightVotes none;
   const HeightVotes& now = at == votes.end() ? none : at->second;
+  if (!entered) {  // for those that do not ask for this view, or for its primary to begin it
+    for (const auto& [id, peer] : peers) {
+      auto asked = view_changes.find(id);
+      if (asked == view_changes.end() || asked->second.change.view < view) missing.push_back(NodeId{id});
+    }
+    if (CountAsking(view) >= q && !IsPrimary()) missing = {primary()};
+    return missing;
+  }
   const bool waits_for_votes = round.accepted.has_value();
   const VoteSlots& slots = round.my_commit ? now.commits : now.prepares;
   for (const auto& [id, peer] : peers) {
@@ -381,6 +405,8 @@ Effects Replica::OnApplied(Height height, int64_t now_us) {
   return s_->Finish();
 }
 
+void Replica::SetViewChangeTimeout(int64_t timeout_us) { s_->view_change_timeout_us = timeout_us; }
+
 bool Replica::CanSubmit() const { return s_->HasRoom(); }
 
 std::optional<int64_t> Replica::WakeIn() const {
@@ -405,15 +431,16 @@ ReplicaStatus Replica::status() const {
   const State& s = *s_;
   ReplicaStatus r;
   r.view = s.view;
+  r.view_entered = s.entered;
+  r.view_changes = s.views_asked;
+  r.view_reason = s.view_reason;
   r.primary = s.primary();
   r.committed = s.chain.height;
   r.delivered = s.delivered;
   r.committed_hash = s.chain.hash;
   r.committed_time_us = s.chain.time_us;
   r.network_height = s.NetworkHeight();
-  size_t connected = 1;
-  for (const auto& [id, peer] : s.peers) connected += peer.connected;
-  r.has_quorum = connected >= s.q;
+  r.has_quorum = s.HasQuorum();
   r.primary_connected = s.IsPrimary() || s.peers.at(s.primary().value).connected;
   r.incarnation_open = s.open;
   r.fenced = s.fenced;

@@ -54,9 +54,9 @@ bool Replica::State::IsPaced() {
 
 bool Replica::State::MayCloseBatch() {
   if (gathering.empty() || fenced) return false;
-  if (IsPrimary() && round.accepted) return false;
+  if (entered && IsPrimary() && round.accepted) return false;
   const auto is_prepared = [&](const OwnBatch& b) { return b.in_proposal && round.my_commit; };
-  return std::all_of(own.begin(), own.end(), is_prepared) && (IsPrimary() || !IsPaced());
+  return std::all_of(own.begin(), own.end(), is_prepared) && ((entered && IsPrimary()) || !IsPaced());
 }
 
 void Replica::State::CloseBatch() {
@@ -110,7 +110,8 @@ void Replica::State::ResendOwnBatches() {
     DADBS_CHECK(held != nullptr);
     const bool large = IsLarge(*held->batch);
     for (const auto& [id, peer] : peers) {
-      const bool useful = large ? !(held->acks & Bit(NodeId{id})) : NodeId{id} == primary();
+      const bool to_all = mine.back_off >= 4 || (!IsPrimary() && !peers.at(primary().value).connected);
+      const bool useful = large ? !(held->acks & Bit(NodeId{id})) : to_all || NodeId{id} == primary();
       if (peer.connected && useful) SendNow(NodeId{id}, BatchMessage{held->batch});
     }
     sent += large ? kOwnBatchesResentMax : 1;
@@ -158,7 +159,10 @@ bool Replica::State::IsInFlight(const Digest& digest) const {
     return c &&
            std::any_of(c->batches.begin(), c->batches.end(), [&](const BatchRef& b) { return b.digest == digest; });
   };
-  return names(round.candidate) || names(round.accepted);
+  const auto are = [&](const BatchRefs& refs) {
+    return std::any_of(refs.begin(), refs.end(), [&](const BatchRef& b) { return b.digest == digest; });
+  };
+  return names(round.candidate) || names(round.accepted) || (prepared && are(prepared->batches)) || are(bound_batches);
 }
 
 // Admission, by the quota of its origin: what comes later in its numbers has to go first. One batch always fits.
@@ -240,11 +244,11 @@ void Replica::State::AcknowledgeLarge(NodeId origin) {
 void Replica::State::ResendAcks() {
   if (clock < acks_resend_at) return;
   acks_resend_at = clock + ResendInterval(2);
-  if (IsPrimary() || !peers.at(primary().value).connected) return;
+  // To all: the primary may name it when q hold it, and the others may blame the primary only from then on.
   for (const auto& [id, queue] : origins)
     for (const auto& [key, held] : queue.batches)
       if (held.acknowledged && !IsInFlight(held.digest))
-        SendWhenDurable(primary(), BatchAck{NodeId{id}, key.incarnation, key.first_number, held.digest});
+        SendWhenDurable(kNobody, BatchAck{NodeId{id}, key.incarnation, key.first_number, held.digest});
 }
 
 void Replica::State::ReceiveAck(NodeId from, const BatchAck& ack) {

@@ -20,7 +20,10 @@ void Replica::State::Claim(NodeId peer, Height committed) {
   if (it != peers.end()) it->second.claimed = std::max(it->second.claimed, committed);
 }
 
-void Replica::State::ReceiveStatus(NodeId from, const StatusMessage& status) { Claim(from, status.committed); }
+void Replica::State::ReceiveStatus(NodeId from, const StatusMessage& status) {
+  Claim(from, status.committed);
+  if (status.view < view) HelpWithView(from);
+}
 
 // One height behind is how things are while votes travel: that waits a little. Two is a gap.
 bool Replica::State::IsBehind() const {
@@ -120,7 +123,7 @@ void Replica::State::ReceiveBlock(NodeId from, BlockMessage& message) {
   }
   if (height != next_height() && certified_bytes + bytes > 4 * limits.fetch_bytes_max) return;
   certified_bytes += bytes;
-  certified[height.value] = {std::move(message), from, bytes, false, {}};
+  certified[height.value] = {std::move(message), from, bytes, false, {}, 0};
 }
 
 void Replica::State::DropCertified(uint64_t height) {
@@ -171,6 +174,7 @@ bool Replica::State::TryCertified() {
       return false;
     }
     block.checked = true;
+    block.checked_at = clock;
     block.batches = RefsOf(*block.message.block);
     TakeBodies(block);
     block.message.batches.clear();
@@ -190,8 +194,10 @@ void Replica::State::AskForBlocks() {
     fetch.not_before = clock;
     fetch.patience = std::min(fetch.patience * 2, kBackOffMax);
   }
-  if (fenced || fetch.active || clock < fetch.not_before || !IsBehind() || certified.contains(next_height().value))
-    return;
+  if (fenced || fetch.active || clock < fetch.not_before || !IsBehind()) return;
+  // A block that came without its bodies: the others may have them in their tables only, and serve them with the block.
+  if (auto next = certified.find(next_height().value); next != certified.end())
+    if (!next->second.checked || clock - next->second.checked_at < ResendInterval(4)) return;
   uint64_t from = next_height().value;
   for (size_t i = 0; i < n; i++) {
     const NodeId id = genesis.members[(fetch.next_peer + i) % n].id;
@@ -217,6 +223,7 @@ const BatchRefs* Replica::State::NeededBatches() const {
   if (it != certified.end() && it->second.checked) return &it->second.batches;
   if (round.candidate) return &round.candidate->batches;
   if (round.accepted) return &round.accepted->batches;
+  if (entered && IsPrimary() && IsBound()) return &bound_batches;
   return nullptr;
 }
 

@@ -20,6 +20,13 @@ enum class Mutation {
   kIncarnationReused,       // a restart goes on in the old incarnation
   kVoteSignatureUnchecked,  // votes are believed without their signature
   kBodyUnchecked,           // a batch's body is not compared with its header
+  kPreparedForgotten,       // a VIEW-CHANGE does not say what its signer had prepared
+  kPreparedUnchecked,       // a VIEW-CHANGE's prepare certificate is believed
+  kNewViewQuorumOffByOne,   // q - 1 VIEW-CHANGEs prove a view
+  kViewChangeUnjournaled,   // the promise of a VIEW-CHANGE is not in the journal
+  kBindingIgnored,          // in a new view, any block is voted for
+  kTimerDoublesForEver,     // no cap, and progress does not reset it
+  kJoinThisViewOnly,        // f + 1 for one view, in place of f + 1 that exceed
 };
 
 #ifdef DADBS_MUTATIONS

@@ -10,6 +10,14 @@
  *   prepared   q PREPAREs -> journaled with them, COMMIT              replica_votes
  *   certified  q COMMITs, or a certified block from a peer -> CommittedRecord, chain advances, idle
  *
+ * Views, replica_views:
+ *
+ *   in view v  entered: the above happens, for proposals of v's primary only
+ *     | no progress, a block or batch passed over (replica_progress); or f + 1 others ask for a higher view
+ *   promised v' > v: journaled, VIEW-CHANGE; nothing is voted for
+ *     | q VIEW-CHANGEs for v': its primary journals and sends NEW-VIEW, the others check and journal it
+ *   in view v' entered. Also, from anywhere, by a block that is certified in a view not below the promised one
+ *
  * Deliveries follow behind as the journal says that it is durable. Persistent state is what the journal holds; all else
  * is lost in a crash and comes again by messages.
  */
@@ -34,7 +42,9 @@ inline constexpr uint64_t kVoteWindowHeights = 4;  // votes this far above the c
 inline constexpr size_t kEarlyAcksPerPeerMax = 256;
 inline constexpr size_t kOwnBatchesResentMax = 16;  // per tick
 inline constexpr int64_t kClockStepMaxUs = 10'000'000;
-inline constexpr int kBackOffMax = 8;  // times resend_interval
+inline constexpr int kBackOffMax = 8;  // times resend_interval; times the view change timeout
+inline constexpr size_t kEarlyVotesPerPeerMax = 8;
+inline constexpr int64_t kPatienceStepMaxUs = 100'000;
 
 // A batch in memory, of anybody, not yet on the chain. Its body is what its header says; its signature was verified, or
 // is the one in a certified block.
@@ -106,6 +116,24 @@ struct CertifiedBlock {
   uint64_t bytes = 0;
   bool checked = false;  // its certificate and the chain's rules
   BatchRefs batches;
+  int64_t checked_at = 0;
+};
+
+// What q members have prepared for the height in flight: the one of the highest view that this member knows of.
+struct Prepared {
+  std::shared_ptr<const Block> block;
+  Certificate certificate;
+  BatchRefs batches;
+};
+
+// What could come next of an origin by the chain alone, and since when it waits for a proposal to name it.
+struct Front {
+  uint64_t incarnation = 0, first_number = 0;  // of the batch; number 0: an incarnation entry
+  int64_t since = 0;                           // of `patience`
+  int64_t relay_at = 0;                        // of `clock`
+  int relay_back_off = 1;
+  uint32_t passed_over = 0;                    // by proposals accepted since
+  uint64_t bytes = 0;
 };
 
 struct Round {
@@ -122,6 +150,10 @@ struct PeerState {
   uint64_t served_bytes = 0;      // since the last resend interval
   uint64_t asked_from = 0;        // the first height of the blocks that it was last asked for; 0: of none
   std::deque<Digest> early_acks;  // of large batches that have not come
+  // Of a view that this member has not entered yet; looked at when it has.
+  std::optional<ProposalMessage> early_proposal;
+  std::deque<VoteMessage> early_votes;
+  int64_t helped_at = -kClockStepMaxUs;  // with the proof of the view
 };
 
 // A batch asked for by digest.
@@ -167,10 +199,19 @@ struct Replica::State {
   const SignContext context;
   const size_t n, q;
   const Nonce nonce;
+  int64_t view_change_timeout_us;
 
   // ---- persistent: journaled before it has effects outside
   ChainState chain;  // of the last certified block; its record may not be durable yet
-  View view;
+  View view;                              // the highest promised
+  bool entered = true;                    // it has begun: votes may be given
+  Height view_base;                       // nothing is voted for at or below this height in this view
+  std::optional<Digest> binding;          // the block that view_base + 1 is bound to in this view
+  std::shared_ptr<const NewViewMessage> new_view;        // that `view` was entered by, if it was
+  std::shared_ptr<const ViewChangeMessage> view_change;  // mine for `view`, until it is entered
+  uint64_t new_view_sequence = 0;         // of its record
+  std::optional<Prepared> prepared;       // for the height in flight
+  std::shared_ptr<const Certificate> head;  // of the chain's last block
   uint64_t incarnation = 0;               // of this run
   std::optional<IncarnationEntry> entry;  // mine, until it is on the chain
   Round round;
@@ -180,6 +221,8 @@ struct Replica::State {
   std::optional<int64_t> sync_at;         // or then
 
   // ---- volatile
+  std::map<uint16_t, ViewChangeMessage> view_changes;  // of the others, checked; the highest view of each
+  BatchRefs bound_batches;                             // of new_view's block
   std::map<uint16_t, OriginQueue> origins;
   std::map<uint64_t, HeightVotes> votes;         // by height, above the chain
   std::map<uint16_t, PeerState> peers;           // all members but me
@@ -205,6 +248,15 @@ struct Replica::State {
   int64_t wall = 0, clock = 0;
   int64_t resend_at = 0, status_at = 0, serve_reset_at = 0, acks_resend_at = 0, entry_resend_at = 0;
   int64_t moved_at = 0;  // when the chain last advanced
+  // `patience` is `clock` without the times in which this process did not run: those are nobody else's fault.
+  int64_t patience = 0;
+  int64_t stalled_since = 0;               // of patience: something could be ordered, and nothing happens
+  std::optional<int64_t> view_asked_at;    // of patience: q members ask for `view` or a higher one
+  int64_t view_change_resend_at = 0;
+  int views_failed = 0;                    // since the chain last advanced
+  uint64_t views_asked = 0;
+  const char* view_reason = "";
+  std::map<uint16_t, Front> fronts;        // by origin
   // proposing
   std::optional<int64_t> propose_at;         // something could be proposed; until then active origins are waited for
   std::vector<NodeId> active, active_before;  // origins with a batch in the last block, and in the one before
@@ -236,7 +288,8 @@ struct Replica::State {
   void EmitStage(ReplicaStage stage, int64_t since) { out.push_back(StageEffect{stage, clock - since}); }
   bool IsDurable(uint64_t journal_sequence) const { return journal_sequence <= durable; }
   Signed Sign(Phase phase, Height height, const Digest& hash) const;  // for the record appended next
-  NodeId primary() const { return genesis.members[view.value % n].id; }
+  NodeId primary() const { return PrimaryOf(genesis, view); }
+  bool IsBound() const { return binding && next_height() == view_base.next(); }
   bool IsPrimary() const { return primary() == self; }
   Height next_height() const { return chain.height.next(); }
   static uint64_t Bit(NodeId id) { return uint64_t{1} << (id.value - 1); }
@@ -302,6 +355,37 @@ struct Replica::State {
   // q verified votes for this hash, or nothing; verifies only what it needs.
   std::optional<Certificate> TakeQuorum(Phase phase, VoteSlots* slots, const Digest& hash);
   std::string CheckVote(const VoteMessage& vote) const;
+
+  // ---- replica_views.cpp
+  void RecoverView(RecoveredState& recovered);
+  void AskForView(View wanted, const char* reason);
+  void PromiseView();
+  void Enter(const NewViewMessage& message);
+  void Adopt(View certified_in);
+  void LeaveView();
+  void BeginView();
+  void ReceiveViewChange(NodeId from, ViewChangeMessage& message);
+  void ReceiveNewView(NodeId from, NewViewMessage& message);
+  bool TryJoin();
+  bool TryNewView();
+  bool TryRepropose();
+  size_t CountAsking(View at_least) const;
+  bool IsOfAnotherView(NodeId from, const ProposalMessage& message);
+  bool IsOfAnotherView(NodeId from, const VoteMessage& vote);
+  void TakeEarly();
+  void HelpWithView(NodeId peer);
+  void ResendViewChange();
+
+  // ---- replica_progress.cpp
+  void WatchProgress();
+  void UpdateFronts();
+  bool UpdateFront(NodeId origin);
+  void NotePassedOver(const Block& block);
+  void Relay();
+  bool HasQuorum() const;
+  int64_t ViewTimeout() const;
+  int64_t TransferAllowance() const;
+  const char* WhyReplacePrimary();
 
   // ---- replica_fetch.cpp
   void ReceiveStatus(NodeId from, const StatusMessage& status);

@@ -1,9 +1,10 @@
 /*
  * replica_votes.cpp: proposal, PREPARE, COMMIT, certificate: the three phases of one height.
  *
- * Safety rests on two things. A replica journals at most one PREPARE and one COMMIT for a view and height, and sends
- * nothing that is not journaled; and any two quorums share an honest member. So of all votes ever signed no two
- * certificates for one height can be made, whatever was lost, repeated or delayed.
+ * Safety rests on three things. A replica journals at most one PREPARE and one COMMIT for a view and height, and sends
+ * nothing that is not journaled; any two quorums share an honest member; and a view begins with what older ones may have
+ * certified (replica_views). So of all votes ever signed no two certificates for one height can be made, whatever was
+ * lost, repeated or delayed.
  *
  * Votes are kept as they come, from a little above the chain too, and verified only when a quorum could be complete:
  * each signature at most once, and none that is not needed. A vote that came over its signer's own connection cannot be
@@ -48,7 +49,9 @@ void Replica::State::NoteActivity(const Block& block) {
 }
 
 bool Replica::State::TryPropose() {
-  if (!IsPrimary() || round.accepted || round.my_prepare || fenced) return false;
+  if (!IsPrimary() || !entered || round.accepted || round.my_prepare || fenced) return false;
+  if (next_height() <= view_base) return false;  // others have more: it is being fetched
+  if (IsBound()) return TryRepropose();
   if (!MayPropose()) return false;
   propose_at.reset();
   if (MayCloseBatch()) CloseBatch();
@@ -111,9 +114,10 @@ bool Replica::State::TimeIsNear(const Block& block) const {
 
 void Replica::State::ReceiveProposal(NodeId from, ProposalMessage& message) {
   const Height height = message.block->header.height;
-  if (message.view != view) return Reject(from, "a proposal of another view");
-  if (message.envelope.signer != primary()) return Reject(from, "a proposal by a node that is not the primary");
-  if (height <= chain.height) return AnswerOld(from, height);
+  if (message.envelope.signer != PrimaryOf(genesis, message.view))
+    return Reject(from, "a proposal by a node that is not the primary");
+  if (height <= chain.height) AnswerOld(from, height);
+  if (IsOfAnotherView(from, message) || height <= chain.height) return;
   if (from == message.envelope.signer) Claim(from, height.prev());
   if (height.value > chain.height.value + kVoteWindowHeights) return;
   if (height > next_height()) {
@@ -124,6 +128,7 @@ void Replica::State::ReceiveProposal(NodeId from, ProposalMessage& message) {
 }
 
 void Replica::State::ConsiderProposal(NodeId from, ProposalMessage message) {
+  if (next_height() <= view_base) return;
   const Digest hash = message.block->header.hash();
   if (message.envelope.signer == self || (round.my_prepare && round.my_prepare->hash != hash && !round.accepted))
     return;
@@ -141,7 +146,9 @@ void Replica::State::ConsiderProposal(NodeId from, ProposalMessage message) {
 std::string Replica::State::CheckProposal(const ProposalMessage& message) {
   const Block& block = *message.block;
   if (std::string why = chain.Check(block, genesis); !why.empty()) return why;
-  if (block.header.proposer != primary()) return "its proposer is not the primary";
+  if (IsBound() && block.header.hash() != *binding) return "it is not the block that the view is bound to";
+  if (!IsBound() && block.header.proposer != primary() && !MUTATED(kBindingIgnored))
+    return "its proposer is not the primary";
   for (const Item& item : block.items) {
     bool known = false;
     if (const auto* batch = std::get_if<BatchHeader>(&item)) {
@@ -157,7 +164,8 @@ std::string Replica::State::CheckProposal(const ProposalMessage& message) {
 }
 
 bool Replica::State::TryCandidate() {
-  if (!round.candidate || round.accepted || !TimeIsNear(round.candidate->block())) return false;
+  if (!round.candidate || round.accepted) return false;
+  if (!IsBound() && !TimeIsNear(round.candidate->block())) return false;
   std::vector<HeldBatch*> held;
   if (!FindAll(round.candidate->batches, &held)) {
     if (!MUTATED(kBatchUnheld)) return false;
@@ -176,6 +184,7 @@ bool Replica::State::TryCandidate() {
 // Batches, proposal, vote: in this order in the journal, durable together, and only then said.
 void Replica::State::Accept(Candidate candidate, const std::vector<HeldBatch*>& held) {
   DADBS_CHECK(!round.accepted && (!round.my_prepare || round.my_prepare->hash == candidate.hash));
+  DADBS_CHECK(entered && next_height() > view_base && (!IsBound() || candidate.hash == *binding));
   for (HeldBatch* batch : held) JournalBatch(*batch);
   const ProposalMessage& message = *candidate.message;
   HeightVotes& now = votes[next_height().value];
@@ -196,6 +205,7 @@ void Replica::State::Accept(Candidate candidate, const std::vector<HeldBatch*>& 
   now.prepares[self.value] = {*round.my_prepare, true};
   round.accepted = std::move(candidate);
   round.accepted_at = clock;
+  NotePassedOver(round.accepted->block());
   back_off = 1;
   resend_at = clock + ResendInterval(1);
   for (OwnBatch& mine : own)
@@ -210,7 +220,7 @@ void Replica::State::Accept(Candidate candidate, const std::vector<HeldBatch*>& 
 
 std::string Replica::State::CheckVote(const VoteMessage& vote) const {
   if (vote.phase != Phase::kPrepare && vote.phase != Phase::kCommit) return "a vote of an unknown phase";
-  if (vote.epoch != context.epoch || vote.view != view) return "a vote of another epoch or view";
+  if (vote.epoch != context.epoch) return "a vote of another epoch";
   if (vote.envelope.signer == self || !genesis.Find(vote.envelope.signer)) return "a vote of a node that is not a peer";
   return "";
 }
@@ -228,8 +238,9 @@ bool Replica::State::VerifyVote(const VoteMessage& vote) const {
 void Replica::State::ReceiveVote(NodeId from, const VoteMessage& vote) {
   if (std::string why = CheckVote(vote); !why.empty()) return Reject(from, std::move(why));
   const NodeId signer = vote.envelope.signer;
-  if (vote.height <= chain.height) return AnswerOld(from, vote.height);
+  if (vote.height <= chain.height) AnswerOld(from, vote.height);
   if (from == signer) Claim(from, vote.height.prev());
+  if (IsOfAnotherView(from, vote) || vote.height <= chain.height) return;
   if (vote.height.value > chain.height.value + kVoteWindowHeights) return;
   HeightVotes& at_height = votes[vote.height.value];
   VoteSlots& slots = vote.phase == Phase::kPrepare ? at_height.prepares : at_height.commits;
@@ -275,6 +286,7 @@ bool Replica::State::TryPrepared() {
   if (!prepared) return false;
   VoteMessage vote{Phase::kCommit, context.epoch, view, next_height(), round.accepted->hash, {}};
   vote.envelope = Sign(Phase::kCommit, next_height(), vote.hash);
+  this->prepared = Prepared{round.accepted->message->block, *prepared, round.accepted->batches};
   Append(CommitRecord{vote, std::move(*prepared)});
   SendWhenDurable(kNobody, vote);
   now.commits[self.value] = {vote, true};
@@ -310,6 +322,7 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
     JournalBatch(*batch);
     delivery.effect.batches.push_back(batch->batch);
   }
+  head = delivery.effect.certificate;
   Append(CommittedRecord{block, std::move(certificate)});
   NoteActivity(*block);
   chain.Advance(*block);
@@ -319,16 +332,21 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
   sync_now = was_needed || is_awaited;
   if (is_awaited) paced_by = chain.height;
   if (!sync_now && !sync_at) sync_at = clock + limits.sync_wait_us_max;
+  prepared.reset();
+  Adopt(head->view);
   if (MUTATED(kDeliverBeforeJournal)) {
     DeliverNow(delivery);
   } else {
     releases.push_back({sequence, std::move(delivery)});
   }
   BeginRound();
+  TakeEarly();
 }
 
 void Replica::State::BeginRound() {
   round = {};
+  stalled_since = patience;
+  if (!MUTATED(kTimerDoublesForEver)) views_failed = 0;
   propose_at.reset();
   paced_until.reset();
   DropOrdered();

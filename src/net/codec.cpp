@@ -167,6 +167,35 @@ void Encode(const BlockMessage& m, Packer& pack) {
   pack(e);
 }
 
+template <class Part>
+Bytes PartBytes(const Part& part) {
+  Writer w;
+  part.Encode(w);
+  return w.Take();
+}
+
+void Encode(const ViewChangeMessage& m, Packer& pack) {
+  Bytes change = PartBytes(m.change);
+  Bytes block = m.block ? m.block->Encode() : Bytes{};
+  Dadbs__Wire__ViewChange message = DADBS__WIRE__VIEW_CHANGE__INIT;
+  message.change = Span(change);
+  message.block = Span(block);
+  auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_VIEW_CHANGE);
+  e.view_change = &message;
+  pack(e);
+}
+
+void Encode(const NewViewMessage& m, Packer& pack) {
+  Bytes start = PartBytes(m.start);
+  Bytes block = m.block ? m.block->Encode() : Bytes{};
+  Dadbs__Wire__NewView message = DADBS__WIRE__NEW_VIEW__INIT;
+  message.start = Span(start);
+  message.block = Span(block);
+  auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_NEW_VIEW);
+  e.new_view = &message;
+  pack(e);
+}
+
 void Encode(const Message& m, Packer& pack) {
   std::visit([&](const auto& message) { Encode(message, pack); }, m);
 }
@@ -279,6 +308,14 @@ class Check {
     if (!Block::Decode(Span(data), block.get())) Fail("a block that can't be decoded");
     return block;
   }
+  std::shared_ptr<const Block> OptionalBlock(const ProtobufCBinaryData& data) {
+    return data.len == 0 ? nullptr : CanonicalBlock(data);
+  }
+  template <class Part>
+  void CanonicalPart(const ProtobufCBinaryData& data, Part* out, const char* what) {
+    core::Reader r(Span(data));
+    if (!out->Decode(r) || !r.Done()) Fail(what);
+  }
   std::shared_ptr<const Batch> WholeBatch(const Dadbs__Wire__Batch* wire) {
     auto batch = std::make_shared<Batch>();
     CanonicalItem(wire->header, &batch->header);
@@ -363,6 +400,20 @@ Message Decode(const Dadbs__Wire__CertifiedBlock& wire, Check& check) {
   return m;
 }
 
+Message Decode(const Dadbs__Wire__ViewChange& wire, Check& check) {
+  ViewChangeMessage m;
+  check.CanonicalPart(wire.change, &m.change, "a VIEW-CHANGE that can't be decoded");
+  m.block = check.OptionalBlock(wire.block);
+  return m;
+}
+
+Message Decode(const Dadbs__Wire__NewView& wire, Check& check) {
+  NewViewMessage m;
+  check.CanonicalPart(wire.start, &m.start, "a NEW-VIEW that can't be decoded");
+  m.block = check.OptionalBlock(wire.block);
+  return m;
+}
+
 WireMessage Decode(const Dadbs__Wire__Hello& wire, Check& check) {
   Hello m;
   m.protocol_version = wire.protocol_version;
@@ -378,7 +429,7 @@ WireMessage Decode(const Dadbs__Wire__Hello& wire, Check& check) {
 
 // The names that protobuf-c gives are for the union's members; each is set when the case says so.
 WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
-  static_assert(std::variant_size_v<Message> == 9, "a new message needs its case here");
+  static_assert(std::variant_size_v<Message> == 11, "a new message needs its case here");
   switch (e.body_case) {
     case DADBS__WIRE__ENVELOPE__BODY_HELLO:
       return Decode(*e.hello, check);
@@ -411,6 +462,10 @@ WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
       return Decode(*e.block_request, check);
     case DADBS__WIRE__ENVELOPE__BODY_BLOCK:
       return Decode(*e.block, check);
+    case DADBS__WIRE__ENVELOPE__BODY_VIEW_CHANGE:
+      return Decode(*e.view_change, check);
+    case DADBS__WIRE__ENVELOPE__BODY_NEW_VIEW:
+      return Decode(*e.new_view, check);
     default:
       check.Fail("a message of an unknown kind");
   }

@@ -33,6 +33,8 @@ inline Worth WorthOf(const core::Message& message) {
     Worth operator()(const core::IncarnationMessage&) { return Worth::kOrder; }
     Worth operator()(const core::ProposalMessage&) { return Worth::kOrder; }
     Worth operator()(const core::VoteMessage&) { return Worth::kOrder; }
+    Worth operator()(const core::ViewChangeMessage&) { return Worth::kOrder; }
+    Worth operator()(const core::NewViewMessage&) { return Worth::kOrder; }
   } worth;
   return std::visit(worth, message);
 }

@@ -50,10 +50,21 @@ void JournalFold::Apply(const JournalRecord& record, uint64_t generation) {
             Raise(generation, r.vote.height);
           },
           [&](const CommittedRecord& r) {
+            promise(r.certificate.view);
             Raise(generation, r.block->header.height);
+            head_generation_ = generation;
             Commit(*r.block);
           },
           [&](const SegmentStateRecord& r) { state_ = r; },
+          // About the height above its head: until that is on the chain, a restart needs it.
+          [&](const ViewChangeRecord& r) {
+            promise(r.message.change.view);
+            Raise(generation, r.message.change.height.next());
+          },
+          [&](const NewViewRecord& r) {
+            promise(r.message.start.view);
+            Raise(generation, StartOf(r.message.start).height.next());
+          },
       },
       record);
 }
@@ -77,6 +88,7 @@ void JournalFold::Prune() {
 bool JournalFold::CanCut(uint64_t generation, Height height) const {
   auto found = highest_.find(generation);
   if (found != highest_.end() && found->second > height) return false;
+  if (generation == head_generation_) return false;
   return std::none_of(open_.begin(), open_.end(), [&](const auto& e) { return e.second.generation == generation; });
 }
 

@@ -4,7 +4,8 @@
  *
  * A segment is needed as long as one of its records is about a height above the cut, or it holds a batch that may still
  * come onto the chain: the block that names it is of no use without it. A batch that can't be ordered any more (its
- * incarnation was closed, its number has passed) needs nothing.
+ * incarnation was closed, its number has passed) needs nothing. The last block's certificate is never cut: a
+ * VIEW-CHANGE proves its head with it.
  */
 #pragma once
 
@@ -34,6 +35,7 @@ class JournalFold {
   void Commit(const core::Block& block);
 
   core::SegmentStateRecord state_;
+  uint64_t head_generation_ = 0;              // the segment with the last block's record; 0: none since the state
   std::map<uint64_t, core::Height> highest_;  // by segment: the highest height that needs it
   std::unordered_map<core::Digest, OpenBatch, core::DigestHash> open_;
 };

@@ -22,6 +22,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 LONG = os.environ.get("DADBS_LONG") == "1"
 CONFLICT = "40001"
 UNKNOWN = "40003"
+# For suites that hold commits back by stopping a consensus worker: the primary stays who it is, member 1.
+HELD = ("dadbs.view_change_timeout = '1h'",)
 
 # Lines of a server log that no test may cause. Each test may allow more of its own.
 FORBIDDEN = re.compile(r"PANIC|TRAP:|broken invariant|terminated by signal (?!9)|stack smashing|double free")
@@ -130,6 +132,11 @@ class Cluster:
 
     def members(self):
         return range(1, self.n + 1)
+
+    def primary(self, but=None):
+        """The number of the primary, as another member than `but` sees it."""
+        asked = next(i for i in self.members() if i != but)
+        return int(self.value(asked, 'SELECT "primary" FROM dadbs.status')[1:])
 
     def settle(self, seconds=30):
         """Waits until all members have applied the same height, the highest that any of them knows."""

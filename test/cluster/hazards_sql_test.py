@@ -1,9 +1,9 @@
 """Hazards of SQL (docs/testing.md): isolation, local objects, roles, definitions, constraints, sequences."""
-from harness import CONFLICT, UNKNOWN, Cluster, Suite, check, equal, eventually, sqlstate
+from harness import CONFLICT, HELD, UNKNOWN, Cluster, Suite, check, equal, eventually, sqlstate
 from hazards import (InBackground, await_hold, execute, forced_out, one_wins, pid_of, race, same_everywhere, standing_still)
 from wire import Wire
 
-suite = Suite("hazards_sql", port=7900)
+suite = Suite("hazards_sql", port=7900, confs=HELD)
 
 
 def refused(c, expected, *statements, member=1, user="postgres"):

@@ -42,11 +42,11 @@ import os
 import random
 import time
 
-from harness import CONFLICT, LONG, Failure, Suite, check, worker_pid
+from harness import CONFLICT, HELD, LONG, Failure, Suite, check, worker_pid
 from matrix_cases import KINDS, TIMINGS, generate, meets
 from matrix_run import COLLATION, WAIT_SECONDS, Plain, Pool, Wave, rows_of
 
-suite = Suite("matrix", port=7940)
+suite = Suite("matrix", port=7940, confs=HELD)
 SEED = int(os.environ.get("DADBS_SEED", time.time_ns() % 1_000_000))
 PART, PARTS = map(int, os.environ.get("DADBS_MATRIX_PART", "1/1").split("/"))
 SHARE = 1.0 if LONG else 0.08

@@ -16,10 +16,10 @@ import signal
 import subprocess
 import tempfile
 
-from harness import LONG, Failure, Suite, check, equal, eventually
+from harness import HELD, LONG, Failure, Suite, check, equal, eventually
 from wire import Wire
 
-suite = Suite("session", port=7950)
+suite = Suite("session", port=7950, confs=HELD)
 MEMBER = 2  # not the primary: its consensus worker is stopped for a while
 
 SETUP = """

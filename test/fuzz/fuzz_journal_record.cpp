@@ -26,6 +26,8 @@ std::vector<Bytes> Seeds() {
   state.chain.origins = {{1, {1, 2}}, {2, {3, 4}}};
   state.chain.recent_hashes = {c.genesis.chain_id(), hash};
   state.genesis = c.genesis.Encode();
+  ViewChange asked{View{4}, Height{0}, c.genesis.chain_id(), std::nullopt, std::nullopt, vote(Phase::kPrepare).envelope};
+  asked.prepared = c.Certify(Height{1}, hash, 3, Phase::kPrepare);
   std::vector<Bytes> seeds;
   for (const JournalRecord& record :
        {JournalRecord(GenesisRecord{c.genesis.Encode(), NodeId{1}}),
@@ -34,7 +36,9 @@ std::vector<Bytes> Seeds() {
         JournalRecord(ProposalRecord{{View{0}, block, vote(Phase::kPrepare).envelope}}),
         JournalRecord(PrepareRecord{vote(Phase::kPrepare)}),
         JournalRecord(CommitRecord{vote(Phase::kCommit), c.Certify(Height{1}, hash, 3, Phase::kPrepare)}),
-        JournalRecord(CommittedRecord{block, b.certificate}), JournalRecord(state)})
+        JournalRecord(CommittedRecord{block, b.certificate}), JournalRecord(state),
+        JournalRecord(ViewChangeRecord{{asked, block}}),
+        JournalRecord(NewViewRecord{{{View{4}, {asked, asked}, asked.envelope}, nullptr}})})
     seeds.push_back(EncodeRecord(record));
   return seeds;
 }

@@ -43,6 +43,8 @@ void Adversary::Observe(NodeId from, const Message& message) {
     last_proposal_ = *m;
     Remember(&hashes_[m->block->header.height], m->block->header.hash());
   }
+  if (const auto* m = std::get_if<ViewChangeMessage>(&message))
+    if (m->change.head) heads_[m->change.height] = *m->change.head;
   if (const auto* m = std::get_if<BatchMessage>(&message)) batches_.try_emplace(m->batch->header.digest(), *m);
   if (std::holds_alternative<StatusMessage>(message) && !random_->Chance(0.1)) return;
   if (kept_.size() < kKeptMax) {
@@ -98,9 +100,9 @@ Message Adversary::Alter(const Message& original) {
   } else if (auto* m = std::get_if<BatchMessage>(&message)) {
     auto batch = std::make_shared<Batch>(*m->batch);
     if (how == 0) batch->header.signature.bytes[5] ^= 1;
-    if (how == 1) batch->write_sets.back().back() ^= 1;
+    if (how == 1 && !batch->write_sets.empty()) batch->write_sets.back().back() ^= 1;
     if (how == 2) batch->header.first_number++;
-    if (how == 3) batch->write_sets.pop_back();
+    if (how == 3 && !batch->write_sets.empty()) batch->write_sets.pop_back();
     m->batch = batch;
   } else if (auto* m = std::get_if<BlockMessage>(&message)) {
     auto certificate = std::make_shared<Certificate>(*m->certificate);
@@ -112,6 +114,16 @@ Message Adversary::Alter(const Message& original) {
   } else if (auto* m = std::get_if<IncarnationMessage>(&message)) {
     if (how < 2) m->entry.incarnation++;
     if (how >= 2) m->entry.recent_hash.bytes[0] ^= 1;
+  } else if (auto* m = std::get_if<ViewChangeMessage>(&message)) {
+    if (how == 0) m->change.view = m->change.view.next();
+    if (how == 1) m->change.prepared.reset(), m->block.reset();
+    if (how == 2) m->change.hash.bytes[3] ^= 1;
+    if (how == 3 && m->change.head) m->change.head->votes.back() = m->change.head->votes.front();
+  } else if (auto* m = std::get_if<NewViewMessage>(&message)) {
+    if (how == 0) m->start.view = m->start.view.next();
+    if (how == 1) m->start.proof.pop_back();
+    if (how == 2) m->start.proof.back() = m->start.proof.front();
+    if (how == 3) m->start.proof.back().prepared.reset();
   } else if (auto* m = std::get_if<BlockRequest>(&message)) {
     m->count = static_cast<uint32_t>(random_->Below(2000));
     m->from.value = random_->Below(50);
@@ -121,11 +133,55 @@ Message Adversary::Alter(const Message& original) {
 
 // ---- the faulty member ---------------------------------------------------------------------------------------------
 
-VoteMessage Adversary::Vote(NodeId self, const Signer& signer, Phase phase, Height height, const Digest& hash) {
-  VoteMessage vote{phase, Epoch{1}, View{0}, height, hash, {self, 1, 1, {}}};
+VoteMessage Adversary::Vote(NodeId self, const Signer& signer, Phase phase, View view, Height height,
+                            const Digest& hash) {
+  VoteMessage vote{phase, Epoch{1}, view, height, hash, {self, 1, 1, {}}};
   const SignContext context{genesis_.chain_id(), Epoch{1}};
-  vote.envelope.signature = signer.Sign(VoteSigningBytes(context, phase, self, 1, 1, View{0}, height, hash));
+  vote.envelope.signature = signer.Sign(VoteSigningBytes(context, phase, self, 1, 1, view, height, hash));
   return vote;
+}
+
+// It may hide what it has prepared, or show an old head; with others' signatures on what they have not signed, it lies.
+ViewChangeMessage Adversary::OtherViewChange(NodeId self, const Signer& signer, ViewChangeMessage m) {
+  const uint64_t how = random_->Below(5);
+  if (how <= 1) m.change.prepared.reset(), m.block.reset();
+  if (how == 2 && !heads_.empty()) {
+    const auto& [height, head] = *std::next(heads_.begin(), static_cast<int64_t>(random_->Below(heads_.size())));
+    m.change = {m.change.view, height, head.hash, head, std::nullopt, m.change.envelope};
+    m.block.reset();
+  }
+  if (how == 3 && last_proposal_ && last_proposal_->block->header.height == m.change.height.next() &&
+      m.change.view > View{}) {
+    auto block = std::make_shared<Block>(*last_proposal_->block);
+    block->header.time_us += static_cast<int64_t>(random_->Below(2));
+    Certificate invented{Phase::kPrepare, Epoch{1}, m.change.view.prev(), block->header.height, block->header.hash(), {}};
+    for (size_t i = 0; i < genesis_.quorum(); i++)
+      invented.votes.push_back({genesis_.members[i].id, 1, 7, last_proposal_->envelope.signature});
+    m.change.prepared = invented;
+    m.block = block;
+  }
+  if (how == 4) m.change.view.value += 1 + random_->Below(3);
+  m.change.envelope = {self, 1, 1, {}};
+  m.change.envelope.signature = signer.Sign(m.change.SigningBytes({genesis_.chain_id(), Epoch{1}}));
+  return m;
+}
+
+// With its own VIEW-CHANGE twisted, with too few, or one twice.
+NewViewMessage Adversary::OtherNewView(NodeId self, const Signer& signer, NewViewMessage m) {
+  const uint64_t how = random_->Below(4);
+  if (how <= 1) {
+    for (ViewChange& part : m.start.proof) {
+      if (part.envelope.signer != self) continue;
+      ViewChangeMessage mine{part, nullptr};
+      part = OtherViewChange(self, signer, std::move(mine)).change;
+    }
+  }
+  if (how == 2) m.start.proof.erase(m.start.proof.begin() + static_cast<int64_t>(random_->Below(m.start.proof.size())));
+  if (how == 3) m.start.proof.back() = m.start.proof.front();
+  if (!StartOf(m.start).prepared) m.block.reset();
+  m.start.envelope = {self, 1, 1, {}};
+  m.start.envelope.signature = signer.Sign(m.start.SigningBytes({genesis_.chain_id(), Epoch{1}}));
+  return m;
 }
 
 void Adversary::ChangeItems(Block* block) {
@@ -151,13 +207,13 @@ void Adversary::ChangeItems(Block* block) {
 }
 
 ProposalMessage Adversary::OtherProposal(NodeId self, const Signer& signer, const ProposalMessage& proposal) {
-  auto [it, is_new] = others_.try_emplace(proposal.block->header.hash());
+  auto [it, is_new] = others_.try_emplace({proposal.view, proposal.block->header.hash()});
   if (is_new) {
     auto block = std::make_shared<Block>(*proposal.block);
     block->header.time_us += 1 + static_cast<int64_t>(random_->Below(3));
     if (random_->Chance(0.7)) ChangeItems(block.get());
     const Digest hash = block->header.hash();
-    it->second = {proposal.view, block, Vote(self, signer, Phase::kPrepare, block->header.height, hash).envelope};
+    it->second = {proposal.view, block, Vote(self, signer, Phase::kPrepare, proposal.view, block->header.height, hash).envelope};
     Remember(&hashes_[block->header.height], hash);
   }
   return it->second;
@@ -181,10 +237,26 @@ BatchMessage Adversary::OtherBatch(const Signer& signer, const BatchMessage& mes
   return it->second;
 }
 
+// For every block that it has seen, in both phases, in its view and sometimes in those around it.
+void Adversary::CorruptVote(NodeId self, const Signer& signer, const VoteMessage& vote, const Made& made,
+                            std::vector<Message>* result) {
+  for (const Digest& hash : hashes_[vote.height])
+    for (Phase phase : {Phase::kPrepare, Phase::kCommit}) {
+      if (random_->Chance(0.3)) continue;
+      View view = vote.view;
+      if (random_->Chance(0.1)) view = view.next();
+      if (view > View{} && random_->Chance(0.1)) view = view.prev();
+      result->push_back(Vote(self, signer, phase, view, vote.height, hash));
+      made(std::get<VoteMessage>(result->back()));
+    }
+}
+
 std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeId to, const Message& message,
                                         const Made& made) {
+  if (!is_silent_) is_silent_ = random_->Chance(0.2);
   std::vector<Message> result;
   if (const auto* m = std::get_if<ProposalMessage>(&message)) {
+    if (*is_silent_) return result;
     const uint64_t height = m->block->header.height.value;
     if (height % 3 == 0 || to.value % 2 == height % 2) {  // to all, or to every other one
       result.push_back(OtherProposal(self, signer, *m));
@@ -192,12 +264,15 @@ std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeI
       return result;
     }
   } else if (const auto* m = std::get_if<VoteMessage>(&message)) {
-    for (const Digest& hash : hashes_[m->height])
-      for (Phase phase : {Phase::kPrepare, Phase::kCommit}) {
-        if (random_->Chance(0.3)) continue;
-        result.push_back(Vote(self, signer, phase, m->height, hash));
-        made(std::get<VoteMessage>(result.back()));
-      }
+    CorruptVote(self, signer, *m, made, &result);
+    return result;
+  } else if (const auto* m = std::get_if<ViewChangeMessage>(&message); m && m->change.envelope.signer == self) {
+    if (random_->Chance(0.7)) result.push_back(OtherViewChange(self, signer, *m));
+    if (random_->Chance(0.3)) result.push_back(*m);
+    return result;
+  } else if (const auto* m = std::get_if<NewViewMessage>(&message); m && m->start.envelope.signer == self) {
+    if (random_->Chance(0.6)) result.push_back(OtherNewView(self, signer, *m));
+    if (random_->Chance(0.5)) result.push_back(*m);
     return result;
   } else if (const auto* m = std::get_if<BatchMessage>(&message); m && m->batch->header.origin == self) {
     if (to.value % 2 == 0) return {OtherBatch(signer, *m)};

@@ -3,7 +3,8 @@
  *
  * The attacker keeps messages for ever, sends them again to anybody, and alters them; it can't sign for others. The
  * faulty member runs the ordinary replica, and beside it signs whatever may split the others: a second proposal for the
- * same height, votes for every block that it has seen, two batches under the same numbers.
+ * same height, votes for every block that it has seen, two batches under the same numbers; as a primary it may say
+ * nothing; in a view change it forgets what it had prepared, invents what nobody has, and begins views as it likes.
  */
 #pragma once
 
@@ -38,8 +39,13 @@ class Adversary {
   core::Message Alter(const core::Message& message);
   std::optional<Attack> FakeCertified();
   core::NodeId AnyMember() { return genesis_.members[random_->Below(genesis_.members.size())].id; }
-  core::VoteMessage Vote(core::NodeId self, const core::Signer& signer, core::Phase phase, core::Height height,
-                         const core::Digest& hash);
+  core::VoteMessage Vote(core::NodeId self, const core::Signer& signer, core::Phase phase, core::View view,
+                         core::Height height, const core::Digest& hash);
+  // Both signed by the faulty member, whatever they say.
+  core::ViewChangeMessage OtherViewChange(core::NodeId self, const core::Signer& signer, core::ViewChangeMessage message);
+  core::NewViewMessage OtherNewView(core::NodeId self, const core::Signer& signer, core::NewViewMessage message);
+  void CorruptVote(core::NodeId self, const core::Signer& signer, const core::VoteMessage& vote, const Made& made,
+                   std::vector<core::Message>* result);
   core::ProposalMessage OtherProposal(core::NodeId self, const core::Signer& signer,
                                       const core::ProposalMessage& proposal);
   void ChangeItems(core::Block* block);  // a batch that was ordered before, another order
@@ -50,7 +56,9 @@ class Adversary {
   std::vector<std::pair<core::NodeId, core::Message>> kept_;
   std::optional<core::ProposalMessage> last_proposal_;
   std::map<core::Height, std::vector<core::Digest>> hashes_;  // of all blocks proposed
-  std::map<core::Digest, core::ProposalMessage> others_;      // the second proposal, by the first one's hash
+  std::map<std::pair<core::View, core::Digest>, core::ProposalMessage> others_;  // the second proposal, by the first
+  std::map<core::Height, core::Certificate> heads_;           // seen in VIEW-CHANGEs
+  std::optional<bool> is_silent_;                             // the faulty member, when it is primary
   std::map<core::Digest, core::BatchMessage> other_batches_;
   std::map<core::Digest, core::BatchMessage> batches_;  // all that were sent
 };

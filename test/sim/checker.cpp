@@ -54,10 +54,42 @@ void Checker::OnDurable(NodeId node, const JournalRecord& record) {
   if (const auto* r = std::get_if<CommittedRecord>(&record)) {
     KnowBlock(*r->block);
     m.committed.insert(r->block->header.height);
+    m.begun.insert(r->certificate.view);
+    m.promised = std::max(m.promised, r->certificate.view);
+  }
+  if (const auto* r = std::get_if<ViewChangeRecord>(&record)) {
+    if (r->message.change.view < m.promised && !IsFaulty(node)) Fail(node, "goes back to an older view");
+    m.promised = r->message.change.view;
+    m.asked.insert(m.promised);
+  }
+  if (const auto* r = std::get_if<NewViewRecord>(&record)) DurableView(node, r->message.start);
+}
+
+void Checker::DurableView(NodeId node, const NewView& start) {
+  Member& m = members_[node.value];
+  if (start.view < m.promised && !IsFaulty(node)) Fail(node, "begins an older view than it has promised");
+  m.promised = start.view;
+  m.begun.insert(start.view);
+  std::set<uint16_t> askers;
+  for (const ViewChange& v : start.proof)
+    if (v.view == start.view && v.envelope.signer.value <= genesis_.members.size()) askers.insert(v.envelope.signer.value);
+  if (IsFaulty(node)) return;
+  if (askers.size() < genesis_.quorum()) Fail(node, "begins a view without a quorum's promises");
+  for (const ViewChange& v : start.proof) {
+    std::string why;
+    const auto proves = [&](const std::optional<Certificate>& c, Phase phase, Height height) {
+      return !c || (c->phase == phase && c->height == height && VerifyCertificate(*c, genesis_, *verifier_, &why));
+    };
+    if (!proves(v.head, Phase::kCommit, v.height) || !proves(v.prepared, Phase::kPrepare, v.height.next()))
+      Fail(node, "begins a view with something that nobody has signed: " + why);
   }
 }
 
 void Checker::DurableVote(NodeId node, const VoteMessage& v) {
+  const Member& m = members_[node.value];
+  if (v.view < m.promised && !IsFaulty(node)) Fail(node, "votes in a view that it had left" + At(v.height));
+  if (v.view > View{} && !m.begun.contains(v.view) && !IsFaulty(node))
+    Fail(node, "votes in a view that has not begun" + At(v.height));
   auto [it, is_new] = members_[node.value].votes.try_emplace({v.phase, v.view, v.height}, v.hash);
   if (!is_new && it->second != v.hash && !IsFaulty(node))
     Fail(node, "has two votes of one phase in its journal" + At(v.height));
@@ -88,11 +120,19 @@ void Checker::OnSend(NodeId node, const Message& message) {
   if (const auto* m = std::get_if<ProposalMessage>(&message)) ProposalLeaves(node, *m);
   if (const auto* m = std::get_if<BatchMessage>(&message)) BatchLeaves(node, *m->batch);
   if (const auto* m = std::get_if<IncarnationMessage>(&message)) EntryLeaves(node, m->entry);
+  if (const auto* m = std::get_if<ViewChangeMessage>(&message))
+    if (m->change.envelope.signer == node && !members_[node.value].asked.contains(m->change.view))
+      Fail(node, "asks for a view before that is durable");
+  if (const auto* m = std::get_if<NewViewMessage>(&message)) ViewLeaves(node, m->start);
   if (const auto* m = std::get_if<BlockMessage>(&message))
     if (!members_[node.value].committed.contains(m->block->header.height))
       Fail(node, "serves a block that isn't durable");
   if (const auto* m = std::get_if<BatchAck>(&message))
     if (!members_[node.value].batches.contains(m->digest)) Fail(node, "acknowledges a batch that isn't durable");
+}
+
+void Checker::ViewLeaves(NodeId node, const NewView& start) {
+  if (!members_[node.value].begun.contains(start.view)) Fail(node, "shows the beginning of a view before that is durable");
 }
 
 void Checker::BatchesAreDurable(NodeId node, const Digest& block_hash, const char* what) {

@@ -7,6 +7,8 @@
  *   agreement   of all votes that ever left anybody, no two certificates for one height can be made; all deliver the
  *               same blocks, each with a certificate that verifies
  *   validity    what is delivered under an id is what its origin numbered so; numbers contiguous, incarnations opened
+ *   views       nobody votes in a view that it has promised to leave, or in one that has not begun for it; a promise or the
+ *               beginning of a view leaves only when durable; a view begins with q promises
  *   journal     what an honest member sends is in its durable journal, a vote's batches too; never two votes of one
  *               phase for one view and height; what is delivered is durable, and stays so over restarts
  */
@@ -60,6 +62,8 @@ class Checker {
     std::set<core::Height> committed;          // durable
     core::Height delivered;
     uint64_t incarnation_delivered = 0;
+    core::View promised;                         // durable: the highest
+    std::set<core::View> asked, begun;           // durable: VIEW-CHANGEs; views entered
   };
   struct Origin {
     uint64_t incarnation = 0, last_number = 0;
@@ -76,6 +80,8 @@ class Checker {
   void NewItems(const core::DeliverEffect& delivered);
   void KnowBlock(const core::Block& block);
   void Count(const core::VoteMessage& vote);
+  void DurableView(core::NodeId node, const core::NewView& start);
+  void ViewLeaves(core::NodeId node, const core::NewView& start);
 
   core::Genesis genesis_;
   const core::Verifier* verifier_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "dadbs/core/write_set.h"
 
@@ -15,11 +16,14 @@ using namespace dadbs::core;
 namespace {
 
 constexpr int64_t kTickUs = 12'000;
-constexpr int64_t kLivenessBoundUs = 30'000'000;
+constexpr int64_t kLivenessBoundUs = 10'000'000;
+constexpr int64_t kNextPrimaryBoundUs = 3'000'000;
+constexpr int kPrimariesOfASiege = 10;
 
 const char* Name(const Message& message) {
   static const char* const kNames[] = {"batch", "batch ack", "batch request", "incarnation", "proposal",
-                                       "vote",  "status",    "block request", "block"};
+                                       "vote",  "status",    "block request", "block",       "VIEW-CHANGE",
+                                       "NEW-VIEW"};
   return kNames[message.index()];
 }
 
@@ -27,10 +31,19 @@ std::string Describe(const Message& message) {
   std::string text = Name(message);
   if (const auto* vote = std::get_if<VoteMessage>(&message))
     text = std::string(vote->phase == Phase::kPrepare ? "PREPARE " : "COMMIT ") + std::to_string(vote->height.value) +
-           " " + ToHex(vote->hash.view().subspan(0, 3)) + " of " + std::to_string(vote->envelope.signer.value);
+           " " + ToHex(vote->hash.view().subspan(0, 3)) + " of " + std::to_string(vote->envelope.signer.value) +
+           " in view " + std::to_string(vote->view.value);
+  if (const auto* v = std::get_if<ViewChangeMessage>(&message))
+    text += " " + std::to_string(v->change.view.value) + " at " + std::to_string(v->change.height.value) +
+            (v->change.prepared ? " prepared in " + std::to_string(v->change.prepared->view.value) : "") + " of " +
+            std::to_string(v->change.envelope.signer.value);
+  if (const auto* v = std::get_if<NewViewMessage>(&message))
+    text += " " + std::to_string(v->start.view.value) + " above " + std::to_string(StartOf(v->start).height.value) +
+            (v->block ? " bound" : "");
   if (const auto* p = std::get_if<ProposalMessage>(&message))
     text +=
-        " " + std::to_string(p->block->header.height.value) + " " + ToHex(p->block->header.hash().view().subspan(0, 3));
+        " " + std::to_string(p->block->header.height.value) + " " +
+        ToHex(p->block->header.hash().view().subspan(0, 3)) + " in view " + std::to_string(p->view.value);
   if (const auto* b = std::get_if<BatchMessage>(&message))
     text += " " + std::to_string(b->batch->header.origin.value) + "." + std::to_string(b->batch->header.incarnation) +
             "." + std::to_string(b->batch->header.first_number) + "+" + std::to_string(b->batch->header.count);
@@ -90,6 +103,8 @@ void Cluster::DrawProfile() {
   if (r.Chance(0.6)) p.attack_every_us = static_cast<double>(r.Between(2'000, 30'000));
   if (p.n >= 4 && r.Chance(0.35)) p.faulty = NodeId{static_cast<uint16_t>(r.Chance(0.3) ? 1 : r.Below(p.n) + 1)};
   p.fault_phase_us = r.Between(600'000, 1'600'000);
+  p.siege = p.n >= 4 && p.faulty == kNobody && r.Chance(0.1);
+  if (p.n > 1 && r.Chance(0.4)) p.hunt = 0.02 + 0.2 * static_cast<double>(r.Below(100)) / 100;
 }
 
 ReplicaLimits Cluster::Limits() const {
@@ -106,6 +121,7 @@ ReplicaLimits Cluster::Limits() const {
   limits.journal_reappend_bytes = options_.seed % 3 == 0 ? 3'000 : 1 << 20;
   limits.resend_interval_us = 50'000;
   limits.status_interval_us = 120'000;
+  limits.view_change_timeout_us = 100'000;
   return limits;
 }
 
@@ -265,8 +281,10 @@ void Cluster::DeliverFromJournal(Node& node, const JournalRecord& record, const 
 RecoveredState Cluster::Fold(Node& node) {
   RecoveredState state;
   state.recent_blocks_max = Limits().recent_blocks_max;
-  std::optional<size_t> cut;  // records that may go
+  std::optional<size_t> cut, candidate;  // records that may go: not the last block's, it proves the head
+  std::optional<SegmentStateRecord> candidate_head;
   std::optional<SegmentStateRecord> head;
+  Height needed;  // the highest that a VIEW-CHANGE or NEW-VIEW is about
   const bool cuts = random_.Chance(0.3);
   for (size_t i = 0; i < node.journal.size(); i++) {
     JournalRecord record;
@@ -274,10 +292,18 @@ RecoveredState Cluster::Fold(Node& node) {
     if (std::string why = state.Apply(record, node.first_sequence + i); !why.empty())
       throw Failure("a restart finds " + why);
     DeliverFromJournal(node, record, state);
-    const bool clean = state.batches.empty() && !state.proposal && !state.prepare && !state.commit;
+    if (candidate && std::holds_alternative<CommittedRecord>(record)) {
+      cut = candidate;
+      head = candidate_head;
+    }
+    if (const auto* v = std::get_if<ViewChangeRecord>(&record)) needed = std::max(needed, v->message.change.height.next());
+    if (const auto* v = std::get_if<NewViewRecord>(&record))
+      needed = std::max(needed, StartOf(v->message.start).height.next());
+    const bool clean = state.batches.empty() && !state.proposal && !state.prepare && !state.commit &&
+                       needed <= state.chain.height;
     if (!cuts || !clean || state.chain.height > checker_->delivered(node.id)) continue;
-    cut = i;
-    head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), node.id};
+    candidate = i;
+    candidate_head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), node.id};
   }
   if (cut && *cut > 0) {
     summary_.cuts++;
@@ -386,8 +412,36 @@ void Cluster::FaultLoop() {
       At(random_.Between(5'000, 500'000), [this, a, b] { Link(a, b, true); });
     }
   }
+  if (profile_.hunt > 0 && random_.Chance(profile_.hunt)) HuntPrimary();
   if (profile_.skew_us > 0 && random_.Chance(0.02)) StepClocks();
   At(20'000, [this] { FaultLoop(); });
+}
+
+void Cluster::CutOff(NodeId victim, int64_t for_us) {
+  for (const auto& peer : nodes_) {
+    if (peer->id == victim) continue;
+    Link(victim, peer->id, false);
+    At(for_us, [this, victim, id = peer->id] { Link(victim, id, true); });
+  }
+}
+
+// The primary of the highest view that anybody is in: it crashes, somewhere in what it does, or is cut off from all.
+void Cluster::HuntPrimary() {
+  View highest;
+  NodeId victim = kNobody;
+  for (const auto& node : nodes_) {
+    if (!node->replica || checker_->IsFaulty(node->id)) continue;
+    const ReplicaStatus status = node->replica->status();
+    if (victim != kNobody && status.view < highest) continue;
+    highest = status.view;
+    victim = status.primary;
+  }
+  if (victim == kNobody || !node(victim).replica) return;
+  if (random_.Chance(0.5)) {
+    node(victim).crash_after_effects = 1 + static_cast<int>(random_.Below(20));
+  } else {
+    CutOff(victim, random_.Between(20'000, 400'000));
+  }
 }
 
 void Cluster::StepClocks() {
@@ -423,7 +477,7 @@ void Cluster::Heal() {
 
 bool Cluster::Settled() {
   for (const auto& node : nodes_) {
-    if (checker_->IsFaulty(node->id)) continue;
+    if (checker_->IsFaulty(node->id) || node->id == away_) continue;
     const ReplicaStatus status = node->replica->status();
     if (checker_->delivered(node->id) != checker_->top() || !status.incarnation_open || status.submitted_waiting > 0)
       return false;
@@ -431,8 +485,8 @@ bool Cluster::Settled() {
   return true;
 }
 
-void Cluster::RunUntilSettled(const char* what) {
-  const int64_t deadline = now_ + kLivenessBoundUs;
+void Cluster::RunUntilSettled(const char* what, int64_t bound_us) {
+  const int64_t deadline = now_ + bound_us;
   while (true) {
     for (int i = 0; i < 20; i++) Step();
     if (Settled()) return;
@@ -440,13 +494,35 @@ void Cluster::RunUntilSettled(const char* what) {
   }
   std::string text = std::string("no progress after healing: ") + what;
   for (const auto& node : nodes_) {
+    if (!node->replica) continue;
     const ReplicaStatus s = node->replica->status();
     text += "; " + std::to_string(node->id.value) + " at " + std::to_string(s.delivered.value) + " " + s.phase +
+            " in view " + std::to_string(s.view.value) + (s.view_entered ? "" : " (not begun)") +
             (s.incarnation_open ? "" : " (not open)") + " waits for";
     for (NodeId id : s.missing) text += " " + std::to_string(id.value);
     text += ", own " + std::to_string(s.submitted_waiting);
   }
   throw Failure(text);
+}
+
+// Each time another member is primary; what failed before is back, so at most one is away.
+void Cluster::Siege() {
+  const bool crashes = random_.Chance(0.5);
+  for (int i = 0; i < kPrimariesOfASiege; i++) {
+    away_ = nodes_[random_.Below(nodes_.size())]->replica->status().primary;
+    if (crashes) Crash(node(away_));
+    for (const auto& peer : nodes_)
+      if (peer->id != away_) Link(away_, peer->id, false);
+    for (const auto& node : nodes_)
+      if (node->id != away_) Submit(*node, 1);
+    RunUntilSettled("the primary is gone", kNextPrimaryBoundUs);
+    Node& back = node(std::exchange(away_, kNobody));
+    if (crashes) Restart(back);
+    for (const auto& peer : nodes_)
+      if (peer->id != back.id) Link(back.id, peer->id, true);
+    for (const auto& node : nodes_) Submit(*node, 1);
+    RunUntilSettled("the former primary is back", kNextPrimaryBoundUs);
+  }
 }
 
 Summary Cluster::Run() {
@@ -455,16 +531,15 @@ Summary Cluster::Run() {
   if (profile_.attack_every_us > 0) AttackLoop();
   while (now_ < profile_.fault_phase_us) Step();
   Heal();
-  // A faulty primary can stop the cluster until the view change is built; it can't split it.
-  const bool live = profile_.faulty != nodes_[0]->id;
-  if (live) {
-    RunUntilSettled("what was submitted");
-    for (const auto& node : nodes_) Submit(*node, 2);
-    RunUntilSettled("new transactions");
-  } else {
-    const int64_t end = now_ + 500'000;
-    while (now_ < end) Step();
-  }
+  const int64_t healed_at = now_;
+  RunUntilSettled("what was submitted", kLivenessBoundUs);
+  for (const auto& node : nodes_) Submit(*node, 2);
+  RunUntilSettled("new transactions", kLivenessBoundUs);
+  summary_.longest_heal_us = now_ - healed_at;
+  if (profile_.siege) Siege();
+  for (const auto& node : nodes_)
+    if (!checker_->IsFaulty(node->id))
+      summary_.views = std::max(summary_.views, node->replica->status().view.value);
   summary_.heights = checker_->top().value;
   summary_.transactions = checker_->transactions();
   return summary_;

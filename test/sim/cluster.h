@@ -4,7 +4,8 @@
  * Time is virtual; an event happens at a time and in an order that the seed fixes. A member is its journal (records,
  * how many of them are durable) and a replica made from it. A crash may come between any two effects of a step, and
  * between the sends of one broadcast; of what was appended and not synced, any prefix survives. First a phase with
- * faults; then everything is healed, and the cluster has to order all that was submitted and more, within a bound.
+ * faults; then everything is healed, and the cluster has to order all that was submitted and more, within a bound. In
+ * some runs its primaries then fail one after the other, and each time the rest has to go on within a shorter bound.
  */
 #pragma once
 
@@ -40,11 +41,15 @@ struct Profile {
   double large = 0;  // chance of a write set above the inline limit
   double attack_every_us = 0;
   core::NodeId faulty = core::kNobody;
+  bool siege = false;  // in the end, one primary after the other
+  double hunt = 0;  // chance, each 20 ms, that whoever is primary now crashes or is cut off
   int64_t fault_phase_us = 2'000'000;
 };
 
 struct Summary {
   uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0;
+  uint64_t views = 0;            // the highest that an honest member was in at the end
+  int64_t longest_heal_us = 0;   // from healing to "all is ordered"
 };
 
 class Cluster {
@@ -101,9 +106,12 @@ class Cluster {
   void FaultLoop();
   void AttackLoop();
   void StepClocks();
+  void HuntPrimary();
+  void CutOff(core::NodeId victim, int64_t for_us);
   void Heal();
   bool Settled();
-  void RunUntilSettled(const char* what);
+  void RunUntilSettled(const char* what, int64_t bound_us);
+  void Siege();
   void Trace(core::NodeId node, const std::string& what);
 
   Options options_;
@@ -121,6 +129,7 @@ class Cluster {
   uint64_t event_order_ = 0;
   int64_t now_ = 0;
   bool faults_ = true;
+  core::NodeId away_ = core::kNobody;  // of a siege: crashed or cut off
   Summary summary_;
 };
 

@@ -7,6 +7,7 @@
  *
  * A failure prints its seed and the command that replays it.
  */
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -39,6 +40,13 @@ constexpr NamedMutation kMutations[] = {
     {Mutation::kIncarnationReused, "incarnation-reused"},
     {Mutation::kVoteSignatureUnchecked, "vote-signature-unchecked"},
     {Mutation::kBodyUnchecked, "body-unchecked"},
+    {Mutation::kPreparedForgotten, "prepared-forgotten"},
+    {Mutation::kPreparedUnchecked, "prepared-unchecked"},
+    {Mutation::kNewViewQuorumOffByOne, "new-view-quorum-off-by-one"},
+    {Mutation::kViewChangeUnjournaled, "view-change-unjournaled"},
+    {Mutation::kBindingIgnored, "binding-ignored"},
+    {Mutation::kTimerDoublesForEver, "timer-doubles-for-ever"},
+    {Mutation::kJoinThisViewOnly, "join-this-view-only"},
 };
 
 // Empty: passed.
@@ -76,6 +84,8 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
     total.rejected += s.rejected;
     total.cuts += s.cuts;
     total.served_old += s.served_old;
+    total.views += s.views;
+    total.longest_heal_us = std::max(total.longest_heal_us, s.longest_heal_us);
     if (options.verbose)
       std::printf("seed %llu: %llu events, %llu blocks, %llu transactions, %llu crashes\n",
                   static_cast<unsigned long long>(seed), static_cast<unsigned long long>(s.events),
@@ -85,11 +95,12 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf(
       "%.1f s: %llu events, %llu blocks, %llu transactions, %llu crashes, %llu journals cut, %llu old blocks served, "
-      "%llu bad messages rejected\n",
+      "%llu bad messages rejected, %llu views, healed within %.1f s\n",
       seconds, static_cast<unsigned long long>(total.events), static_cast<unsigned long long>(total.heights),
       static_cast<unsigned long long>(total.transactions), static_cast<unsigned long long>(total.crashes),
       static_cast<unsigned long long>(total.cuts), static_cast<unsigned long long>(total.served_old),
-      static_cast<unsigned long long>(total.rejected));
+      static_cast<unsigned long long>(total.rejected), static_cast<unsigned long long>(total.views),
+      static_cast<double>(total.longest_heal_us) / 1e6);
   std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed),
               static_cast<unsigned long long>(failed));
   return failed == 0 ? 0 : 1;

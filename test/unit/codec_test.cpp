@@ -65,8 +65,17 @@ std::vector<Message> EachMessage() {
   certificate->height = Height{5};
   certificate->hash = Filled<Digest>(3);
   certificate->votes = {SomeSignature(1), SomeSignature(2), SomeSignature(4)};
+  Certificate prepared = *certificate;
+  prepared.phase = Phase::kPrepare;
+  prepared.height = Height{6};
+  const ViewChange at_genesis{View{4}, Height{0}, Filled<Digest>(1), std::nullopt, std::nullopt, SomeSignature(1)};
+  const ViewChange later{View{4}, Height{5}, Filled<Digest>(3), *certificate, prepared, SomeSignature(2)};
   return {
       BatchMessage{SomeBatch()},
+      ViewChangeMessage{at_genesis, nullptr},
+      ViewChangeMessage{later, SomeBlock()},
+      NewViewMessage{{View{4}, {}, SomeSignature(3)}, nullptr},
+      NewViewMessage{{View{4}, {at_genesis, later}, SomeSignature(3)}, SomeBlock()},
       BatchAck{NodeId{4}, 2, 3, Filled<Digest>(4)},
       BatchRequest{{Filled<Digest>(1), Filled<Digest>(2)}},
       IncarnationMessage{SomeEntry()},

@@ -27,6 +27,13 @@ class JournalRecordTest : public ::testing::Test {
     return vote;
   }
 
+  ViewChange Asked() const {
+    ViewChange v{View{4}, Height{1}, first_.block.header.hash(), first_.certificate, std::nullopt, {}};
+    v.prepared = c_.Certify(Height{2}, second_.block.header.hash(), 3, Phase::kPrepare);
+    v.envelope = c_.Vote(NodeId{2}, Phase::kPrepare, View{3}, Height{2}, v.hash);
+    return v;
+  }
+
   ChainState State() const {
     ChainState state;
     state.chain_id = c_.genesis.chain_id();
@@ -51,7 +58,10 @@ class JournalRecordTest : public ::testing::Test {
             CommitRecord{Vote(Phase::kCommit), c_.Certify(Height{2}, block->header.hash(), 3, Phase::kPrepare)},
             CommittedRecord{block, second_.certificate},
             SegmentStateRecord{State(), View{3}, 5, c_.genesis.Encode(), NodeId{2}},
-            SegmentStateRecord{}};
+            SegmentStateRecord{},
+            ViewChangeRecord{{Asked(), nullptr}},
+            ViewChangeRecord{{Asked(), block}},
+            NewViewRecord{{{View{4}, {Asked()}, c_.Vote(NodeId{1}, Phase::kPrepare, View{3}, Height{2}, {})}, block}}};
   }
 
   TestCluster c_{4};

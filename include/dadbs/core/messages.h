@@ -14,6 +14,7 @@
 
 #include "dadbs/core/chain.h"
 #include "dadbs/core/chain_state.h"
+#include "dadbs/core/view_change.h"
 
 namespace dadbs::core {
 
@@ -59,8 +60,17 @@ struct BlockMessage {
   std::vector<std::shared_ptr<const Batch>> batches;
   uint32_t remaining = 0;                                               // blocks of the same answer that follow
 };
+// The block of the prepare certificate goes with it, so that the new primary can propose it again.
+struct ViewChangeMessage {
+  ViewChange change;
+  std::shared_ptr<const Block> block;                                   // null: nothing is prepared
+};
+struct NewViewMessage {
+  NewView start;
+  std::shared_ptr<const Block> block;                                   // that the view is bound to; null: none
+};
 using Message = std::variant<BatchMessage, BatchAck, BatchRequest, IncarnationMessage, ProposalMessage, VoteMessage,
-                             StatusMessage, BlockRequest, BlockMessage>;
+                             StatusMessage, BlockRequest, BlockMessage, ViewChangeMessage, NewViewMessage>;
 
 // ---- the journal's records -----------------------------------------------------------------------------------------
 // The replica numbers the records that it appends, contiguously; it never appends GenesisRecord or SegmentStateRecord.
@@ -84,8 +94,10 @@ struct SegmentStateRecord {
   Bytes genesis;
   NodeId self;
 };
+struct ViewChangeRecord { ViewChangeMessage message; };                // mine, before it leaves: the promise
+struct NewViewRecord { NewViewMessage message; };                      // mine before it leaves; others' before I vote in it
 using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord, ProposalRecord, PrepareRecord,
-                                   CommitRecord, CommittedRecord, SegmentStateRecord>;
+                                   CommitRecord, CommittedRecord, SegmentStateRecord, ViewChangeRecord, NewViewRecord>;
 
 Bytes EncodeRecord(const JournalRecord& record);  // u8 type, canonical fields
 bool DecodeRecord(ByteView bytes, JournalRecord* out);
@@ -94,14 +106,19 @@ bool DecodeRecord(ByteView bytes, JournalRecord* out);
 struct RecoveredState {
   Genesis genesis;
   NodeId self;
-  View view;
+  View view;                           // the highest promised
+  bool entered = true;                 // by NEW-VIEW or by a block certified in it; else no vote may be given
   ChainState chain;                    // of the last block that is certified and journaled
+  std::shared_ptr<const Certificate> head;  // of that block; null where the journal does not hold it
   uint64_t incarnation = 0;            // mine, the highest begun
   uint64_t journal_sequence = 0;       // of the last record; the replica goes on behind it
   // In flight above chain.height: exactly what was signed is sent again, never anything else.
   std::shared_ptr<const ProposalRecord> proposal;
   std::shared_ptr<const PrepareRecord> prepare;
   std::shared_ptr<const CommitRecord> commit;
+  std::shared_ptr<const Block> prepared;  // the block of `commit`
+  std::shared_ptr<const ViewChangeRecord> view_change;  // mine for `view`, until that is entered
+  std::shared_ptr<const NewViewRecord> new_view;        // of `view`
   std::map<Digest, std::shared_ptr<const Batch>> batches;  // held, not on the chain; by digest
   std::deque<BlockMessage> recent;                     // the last blocks, for laggards; within these bounds:
   uint64_t recent_bytes = 0;           // of `recent`

@@ -1,8 +1,9 @@
 /*
- * replica.h: PBFT's normal case as a function of (state, event) that returns effects. (Castro, Liskov, OSDI '99.)
+ * replica.h: PBFT with its view change as a function of (state, event) that returns effects. (Castro, Liskov, OSDI
+ * '99.)
  *
  * No clock, randomness, thread, I/O: time comes in with events, the outside carries out the effects after the step, in
- * order. One height in flight. The view is part of every format; until the view change is built it stays what it is.
+ * order. One height in flight.
  *
  * The order that safety rests on: what is signed leaves only as an effect of JournalDone. A step that wants to vote
  * appends the record and remembers what to send; OnJournalDone(sequence) releases everything appended at or below it.
@@ -47,6 +48,8 @@ struct ReplicaLimits {
   int64_t time_bound_us = 10'000'000;             // how far a fresh proposal may be ahead of parent and clock
   int64_t resend_interval_us = 200'000;           // doubles up to 8 times this while nothing moves
   int64_t status_interval_us = 500'000;           // heartbeat
+  int64_t view_change_timeout_us = 1'000'000;  // how long a connected primary may let the chain stand still; a quarter
+                                               // if it is not connected; doubles up to 8 times this while views fail
   int64_t propose_wait_us_max = 2'000;            // how long a primary waits for the batches of active origins
   int64_t sync_wait_us_max = 3'000;               // how long a block without own write sets waits to be made durable
   int64_t pace_us_max = 10'000;                   // how long batches and proposals wait for apply
@@ -83,8 +86,11 @@ using Effects = std::vector<Effect>;
 
 // What `dadbs.status` shows: which phase the replica is in, and for whom it waits.
 struct ReplicaStatus {
-  View view;
-  NodeId primary;
+  View view;                        // the highest promised
+  bool view_entered = true;         // false: its NEW-VIEW is waited for, nothing is voted for
+  uint64_t view_changes = 0;        // that this member has asked for, in this run
+  const char* view_reason = "";     // why it asked for the last one
+  NodeId primary;                   // of `view`
   Height committed;                 // certified here; delivered once journaled
   Height delivered;
   Digest committed_hash;
@@ -98,7 +104,7 @@ struct ReplicaStatus {
   uint64_t submitted_waiting = 0;   // own transactions not yet on the chain
   uint64_t pending_bytes = 0;       // of all origins
   std::vector<NodeId> missing;      // members whose vote, batch or connection is waited for
-  const char* phase = "idle";       // idle, waiting (for a proposal), preparing, committing, fetching
+  const char* phase = "idle";       // idle, waiting (for a proposal), preparing, committing, fetching, changing view
   int64_t phase_since_us = 0;
 };
 
@@ -126,6 +132,7 @@ class Replica {
   Effects OnJournalDone(uint64_t sequence, int64_t now_us);  // everything up to `sequence` is durable
   Effects OnTick(int64_t now_us);            // about every resend_interval / 4
   Effects OnApplied(Height height, int64_t now_us);
+  void SetViewChangeTimeout(int64_t timeout_us);  // in place of the one in the limits
 
   ReplicaStatus status() const;
   uint64_t last_sequence() const;            // of the last AppendEffect (or recovered record)

@@ -15,6 +15,7 @@ extern int guc_batch_delay_us;                // dadbs.batch_delay
 extern int guc_journal_segment_mb;            // dadbs.journal_segment_size
 extern int guc_journal_segments_kept;         // dadbs.journal_segments_kept
 extern int guc_apply_lag_blocks_max;          // dadbs.max_apply_lag: blocks
+extern int guc_view_change_timeout_ms;        // dadbs.view_change_timeout: how long a primary may let the chain stand still
 extern int guc_start_read_timeout_ms;         // dadbs.start_read_timeout: how long reads wait for the replay at start
 extern char* guc_key_file;                    // dadbs.key_file: "" is $PGDATA/dadbs/node.key
 extern char* guc_journal_directory;           // dadbs.journal_directory: "" is $PGDATA/dadbs/journal

@@ -131,7 +131,7 @@ enum class MemberState : uint32 {
   kStarting,          // workers are coming up
   kJoining,           // asks the founder for the genesis
   kReplaying,         // applies what the journal held at start; reads wait
-  kWaitingForQuorum,  // fewer than q members connected, or the primary is away: no writes
+  kWaitingForQuorum,  // fewer than q members connected: no writes
   kCatchingUp,        // behind the others
   kReady,
   kJournalFailing,    // the journal cannot be written (disk full, I/O error): no votes, no writes, tried again

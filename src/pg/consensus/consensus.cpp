@@ -308,6 +308,7 @@ void ConsensusWorker::TakeTime() {
   }
   if (std::abs(now_us_ - ticked_us_) >= kTickInterval_us) {
     ticked_us_ = now_us_;
+    replica_->SetViewChangeTimeout(int64_t{1000} * guc_view_change_timeout_ms);
     Carry(replica_->OnTick(now_us_));
   }
 }

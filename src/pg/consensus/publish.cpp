@@ -109,8 +109,6 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
                 std::to_string(member_.genesis.quorum()) + " are needed",
             Missing(in, unconnected)};
   }
-  if (!r.primary_connected)
-    return {MemberState::kWaitingForQuorum, "the primary is not connected", NameWithReason(in, r.primary)};
   if (network > delivered + kCatchingUpBlocks)
     return {MemberState::kCatchingUp, Blocks(network - delivered) + " behind the others", "their blocks"};
   if (delivered > applied + static_cast<uint64_t>(guc_apply_lag_blocks_max))
@@ -170,7 +168,26 @@ void StatusPublisher::Log(const Decision& d) {
   Call([&] { ereport(LOG, (errmsg("dadbs: this member is %s", shown))); });
 }
 
+void StatusPublisher::LogView(const core::ReplicaStatus& r) {
+  if (r.view.value == logged_view_ && r.view_entered == logged_entered_) return;
+  logged_view_ = r.view.value;
+  logged_entered_ = r.view_entered;
+  const core::Member* const primary = member_.genesis.Find(r.primary);
+  const char* const name = primary == nullptr ? "?" : primary->name.c_str();
+  auto const view = static_cast<unsigned long long>(r.view.value);
+  auto const next = static_cast<unsigned long long>(r.committed.value + 1);
+  const char* const why = r.view_reason;
+  if (r.view_entered)
+    Call([&] { ereport(LOG, (errmsg("dadbs: view %llu has begun; the primary is \"%s\"", view, name))); });
+  else
+    Call([&] {
+      ereport(LOG, (errmsg("dadbs: this member asks for view %llu, with \"%s\" as the primary", view, name),
+                    errdetail("Block %llu does not come: %s.", next, why)));
+    });
+}
+
 void StatusPublisher::Publish(const PublishedInputs& in, int64_t now_us) {
+  LogView(in.replica);
   FillNodes(in);
   pg_atomic_write_u64(&shared->view, in.replica.view.value);
   pg_atomic_write_u32(&shared->primary_id, in.replica.primary.value);

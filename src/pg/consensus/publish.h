@@ -47,10 +47,13 @@ class StatusPublisher {
   uint64_t NetworkHeight() const;
   void FillNodes(const PublishedInputs& inputs);
   void Log(const Decision& decision);
+  void LogView(const core::ReplicaStatus& replica);
 
   const Member& member_;
   std::map<core::NodeId, Claim> claims_;
   std::string logged_;
+  uint64_t logged_view_ = 0;
+  bool logged_entered_ = true;
 };
 
 }  // namespace dadbs::pg

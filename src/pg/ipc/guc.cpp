@@ -24,6 +24,7 @@ int guc_journal_segment_mb = 64;
 int guc_journal_segments_kept = 4;
 int guc_apply_lag_blocks_max = 1024;
 int guc_start_read_timeout_ms = 60'000;
+int guc_view_change_timeout_ms = 1'000;
 char* guc_key_file = nullptr;
 char* guc_journal_directory = nullptr;
 char* guc_listen_addresses = nullptr;
@@ -79,6 +80,9 @@ void DefineGucs() {
             &guc_apply_lag_blocks_max, 1024, 16, 16'384, PGC_SIGHUP);
   DefineInt("dadbs.start_read_timeout", "How long a read waits after a start until the journal has been replayed.", nullptr,
             &guc_start_read_timeout_ms, 60'000, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS);
+  DefineInt("dadbs.view_change_timeout", "How long the primary may let the chain stand still before this member asks for another.",
+            "A quarter of it where the primary is not connected. It doubles, up to 8 times this, while no block comes.",
+            &guc_view_change_timeout_ms, 1'000, 100, 3'600'000, PGC_SIGHUP, GUC_UNIT_MS);
   DefineString("dadbs.key_file", "File with this node's Ed25519 key.", "Empty: dadbs/node.key in the data directory.",
                &guc_key_file);
   DefineString("dadbs.journal_directory", "Directory of the journal.", "Empty: dadbs/journal in the data directory.",
