@@ -79,6 +79,7 @@ def allowed(case, out, plain):
         return {(None, x) for x in losing} | {(x, None) for x in losing}
     late = case.a.deferred or (case.timing == "waiting" and out.blocked)
     after = {plain["ba"][0][1]} if late and plain["ba"][0][0] is None else set()
+    after |= {"23505"} if "42P07" in after else set()   # PostgreSQL's answer where the name was taken while one waited for it
     return {(x, None) for x in {"none": {None}, "lock": {None, CONFLICT}, "definition": {None, CONFLICT}}.get(kind, {CONFLICT} | after)}
 
 
