@@ -1,0 +1,8 @@
+-- class: unbounded
+-- source: SonarQube, PL/SQL: DELETE and UPDATE statements should contain WHERE clauses
+-- lines: 3
+-- arguments: p_rate numeric
+BEGIN
+  IF dadbs.origin_node() <> 'bank' THEN RAISE EXCEPTION 'only the bank may'; END IF;
+  UPDATE accounts SET rate = p_rate;
+END
