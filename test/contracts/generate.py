@@ -420,6 +420,8 @@ class Maker:
         lines = self.template["text"].strip("\n").split("\n")
         lines = [x for line in lines for x in self.authorisation(line)]
         spots = [i for i, line in enumerate(lines) if line.strip() == "--@here"]
+        if plan and plan[0] == "reentrant":    # what is written before a RAISE is never there to fire anything
+            spots = [i for i in spots if not lines[i + 1].strip().startswith("RAISE EXCEPTION")]
         chosen = self.dice.pick(spots) if spots and plan and plan[0] in ("insert", "reentrant") else None
         out, weak_done = [], False
         for i, line in enumerate(lines):
@@ -532,8 +534,11 @@ def plans():
                 if fits(entry, template, trigger):
                     add(entry[0], template, ("insert", entry))
             if trigger:
+                deletes = template.get("row") == "OLD"
                 for form, statement in REENTRANT.get(template["table"], []):
-                    add(form, template, ("reentrant", (form, [], [statement])))
+                    # A trigger of DELETE is fired again by deleting only, one of INSERT and UPDATE by anything else.
+                    if deletes == (form == "reentrancy.own_delete"):
+                        add(form, template, ("reentrant", (form, [], [statement])))
         if "{AUTH}" in template["text"]:
             for entry in WEAK:
                 add(entry[0], template, ("weak", entry))
