@@ -87,7 +87,7 @@ BEGIN
   END CASE;
   RETURN NULL;
 END
-""", table="sale")
+""", table="sale", ends=["reentrancy.own_insert"])
 
 template("retention", """
 BEGIN
@@ -217,7 +217,7 @@ BEGIN
     IF dadbs.origin_node() <> NEW.{h_holder} THEN
       RAISE EXCEPTION '% has to confirm', NEW.{h_holder};
     END IF;
-    --@here
+    --@here:once
   END IF;
   --@here
   RETURN NULL;

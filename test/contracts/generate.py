@@ -13,7 +13,7 @@ A template's line may end with a mark:
   --@guard:FORM:ID  the fault is that the line (all lines with this ID) is left out; it shows on the lines with --@use:ID
   --@use:ID
   --@auth           a check of the origin or caller; it shows on the lines that write
-  --@here           a line of its own: statements may be put here
+  --@here           a line of its own: statements may be put here; --@here:once if the contract does not come here when it is fired by itself
 """
 import argparse
 import random
@@ -419,16 +419,16 @@ class Maker:
         """plan: None, ('insert', entry), ('reentrant', (form, statement)), ('weak', entry), ('alt', line number, which), ('guard', form, id)."""
         lines = self.template["text"].strip("\n").split("\n")
         lines = [x for line in lines for x in self.authorisation(line)]
-        spots = [i for i, line in enumerate(lines) if line.strip() == "--@here"]
+        spots = [i for i, line in enumerate(lines) if line.strip() in ("--@here", "--@here:once")]
         if plan and plan[0] == "reentrant":    # what is written before a RAISE is never there to fire anything
-            spots = [i for i in spots if not lines[i + 1].strip().startswith("RAISE EXCEPTION")]
+            spots = [i for i in spots if not lines[i + 1].strip().startswith("RAISE EXCEPTION") and not lines[i].strip().endswith(":once")]
         chosen = self.dice.pick(spots) if spots and plan and plan[0] in ("insert", "reentrant") else None
         out, weak_done = [], False
         for i, line in enumerate(lines):
             indent = line[:len(line) - len(line.lstrip())]
             text, _, mark = line.partition("--@")
             text = text.rstrip()
-            if mark == "here":
+            if mark.startswith("here"):
                 if i == chosen:
                     entry = plan[1]
                     out += self.block(entry[1], entry[2], indent, True)
@@ -537,7 +537,7 @@ def plans():
                 deletes = template.get("row") == "OLD"
                 for form, statement in REENTRANT.get(template["table"], []):
                     # A trigger of DELETE is fired again by deleting only, one of INSERT and UPDATE by anything else.
-                    if deletes == (form == "reentrancy.own_delete"):
+                    if deletes == (form == "reentrancy.own_delete") and form not in template.get("ends", []):
                         add(form, template, ("reentrant", (form, [], [statement])))
         if "{AUTH}" in template["text"]:
             for entry in WEAK:
