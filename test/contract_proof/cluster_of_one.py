@@ -1,4 +1,4 @@
-"""A cluster of one in a directory that goes with it, for the programs that analyse many contracts."""
+"""A server with the extension and without a cluster yet, in a directory that goes with it, for programs that analyse many contracts."""
 import os
 import subprocess
 import tempfile
@@ -14,7 +14,7 @@ class ClusterOfOne:
             subprocess.run(["chown", "postgres", self.base.name], check=True)
         self.host = os.path.join(self.base.name, "cluster")
         self.port = os.environ.get("DADBS_TEST_PORT", "7620")
-        self.command("start", "1")
+        self.command("start", "--bare", "1")
 
     def command(self, verb, *arguments):
         done = subprocess.run([os.path.join(ROOT, "scripts/cluster"), verb, "--dir", self.host, "--port", self.port, *arguments],

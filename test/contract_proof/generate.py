@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Contracts with one known fault each, and sound ones: what proves the static analysis (dadbs.analyze_contract).
 
-  test/contracts/generate.py [--seed N] [--faulty N] [--sound N] [--forms]     prints them; scripts/analyze-proof runs them
+  test/contract_proof/generate.py [--seed N] [--faulty N] [--sound N] [--forms]     prints them; scripts/analyze-proof runs them
 
-Written from the list of faults in the design alone, without sight of the rules. contract_templates.py has sound contracts of real life
+Written from the list of faults in the design, not from the rules
+(docs/contract-analysis-proof.md says how independent that is). contract_templates.py has sound contracts of real life
 in which places are marked where a fault can be put; this file chooses tables, names, constants, forms and nesting by the seed and puts exactly one
 fault into each faulty contract. A fault has a class, a form within it (class.form) and the lines on which a finding may stand.
 The same seed gives the same contracts, whatever the version of Python: only Random.random() is used.

@@ -1,4 +1,4 @@
-"""Reads test/contracts/published: faults written by hand from published lists, each a file with a header:
+"""Reads test/contract_proof/published: faults written by hand from published lists, each a file with a header:
 
   -- class: injection            as in generate.py; "race" has no rule in the design: what the caller read is out of date
   -- source: CWE-89 ...          where the fault is published
