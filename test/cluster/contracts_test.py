@@ -357,6 +357,7 @@ def killed_and_replayed(c):
     deploy(c, "k", body.format(0))
     attach(c, "k", "k", "INSERT")
     c.settle()
+    away = ("DA001", "DA002")    # two members are away at once, or this one has just come back
     writing = threading.Event()  # not while a member that was away catches up
     writing.set()
 
@@ -374,7 +375,9 @@ def killed_and_replayed(c):
                         except psycopg2.OperationalError:
                             raise
                         except psycopg2.Error as e:
-                            check(e.pgcode in ("P0001", CONFLICT), f"{e.pgcode}: {e}")
+                            check(e.pgcode in ("P0001", CONFLICT, *away), f"{e.pgcode}: {e}")
+                            if e.pgcode in away:
+                                time.sleep(0.1)
             except psycopg2.OperationalError:
                 time.sleep(0.2)
 
