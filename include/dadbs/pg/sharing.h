@@ -50,6 +50,8 @@ bool HasWantedReplicaIdentity(Relation relation);
 
 // regclass and its kin: their values are OIDs of this member.
 bool IsObjectReference(Oid type);
+// Whether the type, or one that it is made of (elements, columns, bounds, a domain's base), is wanted.
+bool AnyPart(Oid type, bool (*wanted)(Oid));
 // The type is one of them, or made of them (arrays, composites, ranges, domains).
 bool HoldsObjectReference(Oid type);
 

@@ -34,11 +34,8 @@
 namespace dadbs::pg {
 namespace {
 
-// Raised by a function itself: the innermost frame is a RAISE (lc_messages is C).
-bool IsRaised(const PgError& e) {
-  std::string_view const innermost = std::string_view(e.context).substr(0, e.context.find('\n'));
-  return innermost.starts_with("PL/pgSQL function ") && innermost.ends_with(" at RAISE");
-}
+// Raised by a function itself. Not what came over it while RAISE evaluated its parameters: that has the same context.
+bool IsRaised(const PgError& e) { return e.function == "exec_stmt_raise"; }
 
 bool IsStorage(std::string_view file) {
   for (std::string_view const of : {"fd.c", "freelist.c", "md.c", "smgr.c", "slru.c", "buffile.c", "copydir.c", "relmapper.c", "storage.c",

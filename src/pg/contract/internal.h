@@ -7,6 +7,7 @@
  *   triggers.cpp  which triggers may run contracts
  *   run.cpp       running contracts on the rows of a transaction
  *   sandbox.cpp   what they may do: queries, functions, budgets
+ *   types.cpp     values of which types they may hold
  *   plans.cpp     plans that depend on the catalogs alone
  *   effects.cpp   what they write
  *   context.cpp   SQL functions for contracts
@@ -23,6 +24,8 @@ extern "C" {
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 }
+
+struct PLpgSQL_execstate;
 
 namespace dadbs::pg::contract {
 
@@ -60,6 +63,12 @@ void CountStatement();
 [[noreturn]] void RaiseForbidden(const char* what, const char* hint);
 void BeginSandbox();
 void EndSandbox() noexcept;
+
+// -- types.cpp. Raise 0A000.
+void CheckTypeItself(Oid type);
+void CheckType(Node* node);  // of an expression
+void CheckColumnTypes(const RangeTblFunction* function);
+void CheckVariables(PLpgSQL_execstate* estate);
 
 // -- plans.cpp
 void InitPlans();

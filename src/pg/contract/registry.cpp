@@ -179,7 +179,11 @@ void CheckTree(Node* node, const Deployment& d) {
   foreach (cell, create->parameters) CheckArgument(lfirst_node(FunctionParameter, cell));
   foreach (cell, create->options) {
     auto* const option = lfirst_node(DefElem, cell);
-    bool good = strcmp(option->defname, "set") == 0;
+    bool good = false;
+    if (strcmp(option->defname, "set") == 0) {
+      auto* const set = castNode(VariableSetStmt, option->arg);
+      good = set->kind == VAR_SET_VALUE && strcmp(set->name, "search_path") == 0;
+    }
     if (strcmp(option->defname, "language") == 0) good = strcmp(defGetString(option), d.language) == 0;
     if (strcmp(option->defname, "as") == 0) {
       auto* const body = castNode(List, option->arg);

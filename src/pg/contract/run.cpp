@@ -96,11 +96,16 @@ bool Matches(const Trigger& trigger, char op, Oid marker) {
   return op == 'I' ? TRIGGER_FOR_INSERT(trigger.tgtype) : op == 'U' ? TRIGGER_FOR_UPDATE(trigger.tgtype) : TRIGGER_FOR_DELETE(trigger.tgtype);
 }
 
-// As TriggerEnabled() does it.
+// As TriggerEnabled() does it, with the rights of the table's owner: the condition may call functions, and we are a superuser.
 bool ConditionHolds(Runner* runner, OpenTable* table, int at, const ContractEvent& event) {
   const Trigger& trigger = table->triggers->triggers[at];
   if (trigger.tgqual == nullptr) return true;
   EState* const estate = runner->estate;
+  Oid user;
+  int security;
+  GetUserIdAndSecContext(&user, &security);
+  SetUserIdAndSecContext(table->relation->rd_rel->relowner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+  EnterExpression();
   if (table->conditions[at] == nullptr) {
     MemoryContext const before = MemoryContextSwitchTo(estate->es_query_cxt);
     Node* condition = static_cast<Node*>(stringToNode(trigger.tgqual));
@@ -112,9 +117,9 @@ bool ConditionHolds(Runner* runner, OpenTable* table, int at, const ContractEven
   ExprContext* const context = GetPerTupleExprContext(estate);
   context->ecxt_innertuple = event.op == 'I' ? nullptr : table->old_slot;
   context->ecxt_outertuple = event.op == 'D' ? nullptr : table->new_slot;
-  EnterExpression();
   bool const holds = ExecQual(table->conditions[at], context);
   LeaveExpression();
+  SetUserIdAndSecContext(user, security);
   return holds;
 }
 

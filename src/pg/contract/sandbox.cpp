@@ -25,6 +25,7 @@ extern "C" {
 #include "access/sysattr.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -71,10 +72,36 @@ bool StartsWith(const char* text, const char* start) { return strncmp(text, star
 bool AsksThisServer(const char* name) {
   for (const char* start : {"pg_", "has_", "to_reg", "reg", "current_s", "inet_", "txid_", "ts_stat", "col_desc", "obj_desc",
                             "shobj_desc", "table_to_xml", "query_to_xml", "cursor_to_xml", "schema_to_xml", "database_to_xml",
-                            "get_", "row_security", "oid", "acl", "makeacl", "xid", "mxid"})
+                            "get_", "row_security", "oid", "acl", "makeacl", "xid", "mxid", "current_d", "getpg"})
     if (StartsWith(name, start)) return true;
   for (const char* exact : {"version", "age", "lastval", "currtid2", "session_user", "current_user", "timeofday"})
     if (strcmp(name, exact) == 0) return true;
+  return false;
+}
+
+// Declared immutable, and yet of the numbers that this member's catalogs have given to types and labels: hashenum, hash_array,
+// hash_record; array_send tells the type of the elements.
+bool ShowsNumbers(const char* name) {
+  if (StartsWith(name, "hash_")) return !StartsWith(name, "hash_numeric");
+  if (StartsWith(name, "hashenum")) return true;
+  for (const char* exact : {"array_send", "record_send", "anyarray_send", "anycompatiblearray_send", "range_send", "multirange_send"})
+    if (strcmp(name, exact) == 0) return true;
+  return false;
+}
+
+bool IsForbiddenFunction(Oid function, void* found);
+
+// An aggregate is immutable itself, whatever it calls.
+bool CallsForbidden(Oid aggregate, Oid* found) {
+  HeapTuple const tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+  if (!HeapTupleIsValid(tuple)) return false;
+  FormData_pg_aggregate const form = *reinterpret_cast<Form_pg_aggregate>(GETSTRUCT(tuple));
+  ReleaseSysCache(tuple);
+  for (Oid const called : {form.aggtransfn, form.aggfinalfn, form.aggcombinefn, form.aggserialfn, form.aggdeserialfn, form.aggmtransfn,
+                           form.aggminvtransfn, form.aggmfinalfn})
+    if (OidIsValid(called) && IsForbiddenFunction(called, found)) return true;
+  CheckTypeItself(form.aggtranstype);
+  if (OidIsValid(form.aggmtranstype)) CheckTypeItself(form.aggmtranstype);
   return false;
 }
 
@@ -86,14 +113,16 @@ bool IsForbiddenFunction(Oid function, void* found) {
   bool good;
   if (function < FirstUnpinnedObjectId)
     good = strcmp(name, "generate_series") != 0 && form->provolatile != PROVOLATILE_VOLATILE &&
+           !ShowsNumbers(name) &&
            (form->provolatile == PROVOLATILE_IMMUTABLE || !AsksThisServer(name));
   else if (form->pronamespace == get_namespace_oid("dadbs", true))
     good = IsForContracts(name);
   else
     good = form->provolatile == PROVOLATILE_IMMUTABLE && IsSharedSchema(form->pronamespace);
+  bool const aggregate = form->prokind == PROKIND_AGGREGATE && function >= FirstUnpinnedObjectId;
   ReleaseSysCache(tuple);
   if (!good) *static_cast<Oid*>(found) = function;
-  return !good;
+  return !good || (aggregate && CallsForbidden(function, static_cast<Oid*>(found)));
 }
 
 void CheckFunctions(Node* node) {
@@ -105,7 +134,15 @@ void CheckFunctions(Node* node) {
 
 // ---- queries
 
+// The others are those of the operating system's locales, where the server was set up.
+void CheckCollation(Oid collation) {
+  if (collation >= FirstUnpinnedObjectId)
+    RaiseForbidden(psprintf("use collation \"%s\"", get_collation_name(collation)), "Members may not have it. Use the database's or \"C\".");
+}
+
 void CheckTable(const RangeTblEntry* entry) {
+  ListCell* cell;
+  foreach (cell, entry->functions) CheckColumnTypes(lfirst_node(RangeTblFunction, cell));
   if (entry->rtekind == RTE_TABLEFUNC) RaiseForbidden("use XMLTABLE", nullptr);
   if (entry->rtekind != RTE_RELATION) return;
   if (entry->tablesample != nullptr) RaiseForbidden("use TABLESAMPLE", nullptr);
@@ -127,22 +164,6 @@ void CheckSqlValue(const SQLValueFunction* value) {
   }
 }
 
-// Numbers of this member's catalogs and transactions: TG_RELID, 't'::regclass::oid.
-void CheckType(Node* node) {
-  switch (nodeTag(node)) {
-    case T_Var:
-    case T_Const:
-    case T_Param:
-    case T_FuncExpr:
-    case T_RelabelType:
-    case T_CoerceViaIO: break;
-    default: return;
-  }
-  Oid const type = exprType(node);
-  if (type == OIDOID || type == XIDOID || type == XID8OID || type == CIDOID || type == TIDOID || IsObjectReference(type))
-    RaiseForbidden(psprintf("use values of type %s", format_type_be(type)), "They differ between members. Use names.");
-}
-
 bool CheckNode(Node* node, void* context);
 
 void CheckQueryItself(const Query* query) {
@@ -160,6 +181,8 @@ bool CheckNode(Node* node, void* context) {
     case T_Query:
       CheckQueryItself(reinterpret_cast<Query*>(node));
       return query_tree_walker(reinterpret_cast<Query*>(node), reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(CheckNode)), context, 0);
+    case T_CollateExpr: CheckCollation(reinterpret_cast<CollateExpr*>(node)->collOid); break;
+    case T_Param: CheckCollation(reinterpret_cast<Param*>(node)->paramcollid); break;
     case T_SQLValueFunction: CheckSqlValue(reinterpret_cast<SQLValueFunction*>(node)); break;
     case T_NextValueExpr: RaiseForbidden("use sequences", "Members have other values. Take the key from the row that is written.");
     case T_XmlExpr: RaiseForbidden("use XML functions", nullptr);
@@ -280,6 +303,10 @@ bool IsEmptyLoop(const PLpgSQL_stmt* statement) {
   }
 }
 
+void OnFunction(PLpgSQL_execstate* estate, PLpgSQL_function*) {
+  if (ContractsRunning()) CheckVariables(estate);
+}
+
 void OnStatement(PLpgSQL_execstate*, PLpgSQL_stmt* statement) {
   if (!ContractsRunning()) return;
   CountStatement();
@@ -290,7 +317,7 @@ void OnStatement(PLpgSQL_execstate*, PLpgSQL_stmt* statement) {
   if (IsEmptyLoop(statement)) RaiseForbidden("use a loop without a body", nullptr);
 }
 
-PLpgSQL_plugin plugin = {nullptr, nullptr, nullptr, OnStatement, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+PLpgSQL_plugin plugin = {nullptr, OnFunction, nullptr, OnStatement, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
 

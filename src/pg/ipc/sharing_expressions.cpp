@@ -42,7 +42,6 @@ namespace {
 bool HasUnsafeDomain(Oid type);
 
 // Is some part of the type `wanted`? Parts are elements, columns, subtypes and base types.
-bool AnyPart(Oid type, bool (*wanted)(Oid));
 
 // Declared immutable, but their text depends on extra_float_digits or bytea_output.
 bool DependsOnSettings(Oid function) {
@@ -115,23 +114,6 @@ bool AnyColumn(Oid composite, bool (*wanted)(Oid)) {
   return found;
 }
 
-bool AnyPart(Oid type, bool (*wanted)(Oid)) {
-  check_stack_depth();
-  if (wanted(type)) return true;
-  if (Oid const element = get_element_type(type); OidIsValid(element)) return AnyPart(element, wanted);
-  HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-  if (!HeapTupleIsValid(tuple)) return false;
-  FormData_pg_type const form = *reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
-  ReleaseSysCache(tuple);
-  switch (form.typtype) {
-    case TYPTYPE_DOMAIN: return AnyPart(form.typbasetype, wanted);
-    case TYPTYPE_COMPOSITE: return AnyColumn(type, wanted);
-    case TYPTYPE_RANGE: return AnyPart(get_range_subtype(type), wanted);
-    case TYPTYPE_MULTIRANGE: return AnyPart(get_multirange_range(type), wanted);
-    default: return false;
-  }
-}
-
 bool IsUnsafeDomain(Oid type) {
   HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
   if (!HeapTupleIsValid(tuple)) return false;
@@ -194,6 +176,23 @@ bool HasUnsafeForeignKey(Relation relation) {
 }
 
 }  // namespace
+
+bool AnyPart(Oid type, bool (*wanted)(Oid)) {
+  check_stack_depth();
+  if (wanted(type)) return true;
+  if (Oid const element = get_element_type(type); OidIsValid(element)) return AnyPart(element, wanted);
+  HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+  if (!HeapTupleIsValid(tuple)) return false;
+  FormData_pg_type const form = *reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
+  ReleaseSysCache(tuple);
+  switch (form.typtype) {
+    case TYPTYPE_DOMAIN: return AnyPart(form.typbasetype, wanted);
+    case TYPTYPE_COMPOSITE: return AnyColumn(type, wanted);
+    case TYPTYPE_RANGE: return AnyPart(get_range_subtype(type), wanted);
+    case TYPTYPE_MULTIRANGE: return AnyPart(get_multirange_range(type), wanted);
+    default: return false;
+  }
+}
 
 bool IsObjectReference(Oid type) {
   switch (type) {
