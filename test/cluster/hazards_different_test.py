@@ -41,6 +41,26 @@ def h01_check_depends_on_time_zone(c):
 
 
 @suite.test
+def h01_numbers_of_labels(c):
+    """The labels of an enum have other numbers on a member that has made objects of its own."""
+    c.run(2, *[f"CREATE TEMP TABLE own{i} (a text)" for i in range(5)])
+    c.run(1, "CREATE TYPE hue AS ENUM ('red', 'blue', 'green', 'white', 'black')", "CREATE TYPE hue_pair AS (a hue, b int)")
+    c.settle()
+    for definition in ("CREATE TABLE bad (id int, e hue, PRIMARY KEY (id, e)) PARTITION BY HASH (e)",
+                       "CREATE TABLE bad (id int, e hue[]) PARTITION BY HASH (e)", "CREATE TABLE bad (id int, e hue_pair) PARTITION BY HASH (id, e)",
+                       "CREATE TABLE bad (id int PRIMARY KEY, e hue CHECK (hashenum(e) % 2 = 0))",
+                       "CREATE TABLE bad (id int PRIMARY KEY, e hue, h int GENERATED ALWAYS AS (hash_record(row(e))) STORED)"):
+        refused(c, "0A000", definition)
+        refused(c, "0A000", "BEGIN", definition, "COMMIT", member=2)
+    c.run(1, "CREATE TABLE hues (id int, e hue, PRIMARY KEY (id, e)) PARTITION BY LIST (e)", "CREATE TABLE hues_red PARTITION OF hues FOR VALUES IN ('red')",
+          "CREATE TABLE hues_all PARTITION OF hues DEFAULT", "CREATE TABLE by_id (id int PRIMARY KEY, e hue) PARTITION BY HASH (id)",
+          "CREATE TABLE by_id0 PARTITION OF by_id FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    c.settle()
+    c.run(2, "INSERT INTO hues SELECT row_number() OVER (), e FROM unnest(enum_range(null::hue)) e", "INSERT INTO by_id VALUES (1, 'blue')")
+    everywhere(c, "SELECT count(*), count(*) FILTER (WHERE tableoid = 'hues_red'::regclass) FROM hues", [(5, 1)], "rows by label")
+
+
+@suite.test
 def h01_functions_that_claim_to_be_immutable(c):
     """They read settings, the role, the time zone: the member at which the row comes in may not decide by itself."""
     body = "LANGUAGE plpgsql IMMUTABLE AS"

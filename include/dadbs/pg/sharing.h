@@ -55,6 +55,9 @@ bool AnyPart(Oid type, bool (*wanted)(Oid));
 // The type is one of them, or made of them (arrays, composites, ranges, domains).
 bool HoldsObjectReference(Oid type);
 
+// A built-in function that is declared immutable, and gives the numbers that this member's catalogs have for types and labels.
+bool ShowsCatalogNumbers(Oid function);
+
 // Whether a transaction that writes this relation must be replayed from the block at its origin too (no fast path):
 // its CHECKs, domains, generated columns or indexes call something that is not known to give the same in the session
 // and in the apply worker (user-defined functions), or let values in that the apply worker would refuse (domains that

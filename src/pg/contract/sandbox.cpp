@@ -79,16 +79,6 @@ bool AsksThisServer(const char* name) {
   return false;
 }
 
-// Declared immutable, and yet of the numbers that this member's catalogs have given to types and labels: hashenum, hash_array,
-// hash_record; array_send tells the type of the elements.
-bool ShowsNumbers(const char* name) {
-  if (StartsWith(name, "hash_")) return !StartsWith(name, "hash_numeric");
-  if (StartsWith(name, "hashenum")) return true;
-  for (const char* exact : {"array_send", "record_send", "anyarray_send", "anycompatiblearray_send", "range_send", "multirange_send"})
-    if (strcmp(name, exact) == 0) return true;
-  return false;
-}
-
 bool IsForbiddenFunction(Oid function, void* found);
 
 // An aggregate is immutable itself, whatever it calls.
@@ -113,7 +103,7 @@ bool IsForbiddenFunction(Oid function, void* found) {
   bool good;
   if (function < FirstUnpinnedObjectId)
     good = strcmp(name, "generate_series") != 0 && form->provolatile != PROVOLATILE_VOLATILE &&
-           !ShowsNumbers(name) &&
+           !ShowsCatalogNumbers(function) &&
            (form->provolatile == PROVOLATILE_IMMUTABLE || !AsksThisServer(name));
   else if (form->pronamespace == get_namespace_oid("dadbs", true))
     good = IsForContracts(name);

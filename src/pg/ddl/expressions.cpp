@@ -34,6 +34,7 @@ extern "C" {
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -129,9 +130,31 @@ char* ExpressionOf(const ObjectAddress& object) {
   }
 }
 
+bool ShowsNumbers(Oid function, void* found) {
+  if (ShowsCatalogNumbers(function)) *static_cast<Oid*>(found) = function;
+  return OidIsValid(*static_cast<Oid*>(found));
+}
+
+bool FindNumbers(Node* node, void* found) {
+  if (node == nullptr) return false;
+  return check_functions_in_node(node, ShowsNumbers, found) || expression_tree_walker(node, AsWalker(FindNumbers), found);
+}
+
+// Of a CHECK, a generated column or another default.
+void CheckShowsNoNumbers(const char* text, const char* what) {
+  Oid function = InvalidOid;
+  if (!FindNumbers(static_cast<Node*>(stringToNode(text)), &function)) return;
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("%s cannot call function %s", what, get_func_name(function)),
+                  errdetail("It gives the numbers that this member's catalogs have for types and labels; those of others differ."),
+                  errhint("Convert the value to text.")));
+}
+
+bool IsEnum(Oid type) { return get_typtype(type) == TYPTYPE_ENUM; }
+
 void CheckCheck(HeapTuple tuple, const char* name) {
   bool is_null = true;
   Datum const binary = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_conbin, &is_null);
+  if (!is_null) CheckShowsNoNumbers(TextDatumGetCString(binary), psprintf("check constraint \"%s\"", name));
   if (is_null || !contain_mutable_functions(static_cast<Node*>(stringToNode(TextDatumGetCString(binary))))) return;
   ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
                   errmsg("check constraint \"%s\" uses functions that are not immutable", name),
@@ -165,9 +188,22 @@ void CheckConstraintIsImmutable(Oid constraint) {
   ReleaseSysCache(tuple);
 }
 
+void CheckPartitionKey(Oid relation) {
+  if (get_rel_relkind(relation) != RELKIND_PARTITIONED_TABLE) return;
+  Relation const table = table_open(relation, AccessShareLock);
+  PartitionKey const key = RelationGetPartitionKey(table);
+  for (int i = 0; key->strategy == PARTITION_STRATEGY_HASH && i < key->partnatts; i++)
+    if (AnyPart(key->parttypid[i], IsEnum))
+      ereport(ERROR, (errcode(kErrNotSupported), errmsg("cannot partition table \"%s\" by hash of an enum", RelationGetRelationName(table)),
+                      errdetail("Labels have other numbers on each member: a row would belong into another partition there."),
+                      errhint("Use PARTITION BY LIST, or the hash of another column.")));
+  table_close(table, AccessShareLock);
+}
+
 void CheckFunctionsMayBeLent(const ObjectAddress& object) {
   const char* const text = ExpressionOf(object);
   Oid function = InvalidOid;
+  if (text != nullptr && object.classId == AttrDefaultRelationId) CheckShowsNoNumbers(text, getObjectDescription(&object, false));
   if (text == nullptr || !FindLent(static_cast<Node*>(stringToNode(text)), &function)) return;
   ereport(ERROR, (errcode(kErrNotSupported),
                   errmsg("%s cannot call function %s", getObjectDescription(&object, false), get_func_name(function)),

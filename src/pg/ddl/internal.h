@@ -152,6 +152,8 @@ void DropLocalDependents(Node* statement);
 // -- expressions.cpp
 // A CHECK or foreign key must give the same in any session, at any time.
 void CheckConstraintIsImmutable(Oid constraint);
+// A row belongs into the same partition everywhere.
+void CheckPartitionKey(Oid relation);
 // What the object's expressions call runs with the rights of sessions of other members.
 void CheckFunctionsMayBeLent(const ObjectAddress& object);
 

@@ -14,6 +14,8 @@
  */
 #include "sharing_expressions.h"
 
+#include <initializer_list>
+
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
@@ -209,6 +211,18 @@ bool IsObjectReference(Oid type) {
     case REGCOLLATIONOID: return true;
     default: return false;
   }
+}
+
+// hashenum, hash_array, hash_record, hash_range; array_send tells the type of the elements.
+bool ShowsCatalogNumbers(Oid function) {
+  if (function >= FirstUnpinnedObjectId) return false;
+  const char* const name = get_func_name(function);
+  if (name == nullptr) return false;
+  if (strncmp(name, "hash_", 5) == 0) return strncmp(name, "hash_numeric", 12) != 0;
+  if (strncmp(name, "hashenum", 8) == 0) return true;
+  for (const char* exact : {"array_send", "record_send", "anyarray_send", "anycompatiblearray_send", "range_send", "multirange_send"})
+    if (strcmp(name, exact) == 0) return true;
+  return false;
 }
 
 bool HoldsObjectReference(Oid type) { return AnyPart(type, IsObjectReference); }
