@@ -156,12 +156,12 @@ void Replica::State::DeliverNow(Delivery& delivery) {
 void Replica::State::Progress() {
   bool again = true;
   while (again && !fenced) {
-    again = TryJoin();
-    again = TryNewView() || again;
-    again = TryCertified() || again;
+    again = TryCertified();
     again = TryCandidate() || again;
     again = TryPrepared() || again;
     again = TryCommitted() || again;
+    again = TryJoin() || again;  // only then: who leaves a view forgets the votes that are at hand
+    again = TryNewView() || again;
     if (!(entered && IsPrimary()) && MayCloseBatch()) CloseBatch();
     again = TryPropose() || again;
   }
@@ -300,9 +300,10 @@ void Replica::State::Tick() {
 // ---- status --------------------------------------------------------------------------------------------------------
 
 // At least one honest member has reached it.
-Height Replica::State::NetworkHeight() const {
+Height Replica::State::NetworkHeight(bool connected_only) const {
   std::vector<Height> claims;
-  for (const auto& [id, peer] : peers) claims.push_back(peer.claimed);
+  for (const auto& [id, peer] : peers)
+    if (peer.connected || !connected_only) claims.push_back(peer.claimed);
   const size_t liars = FaultsTolerated(n);
   if (claims.size() <= liars) return chain.height;
   std::sort(claims.begin(), claims.end(), std::greater<>());

@@ -163,7 +163,25 @@ void Replica::State::TakeBodies(const CertifiedBlock& block) {
   }
 }
 
+// The certificate that a VIEW-CHANGE shows of the block that this member has prepared. Its signer may be the only one who
+// has it, and tell nobody otherwise; and in a view that begins above the block nobody may vote for it again.
+void Replica::State::TakeProvedHead() {
+  if (!prepared || certified.contains(next_height().value)) return;
+  const auto take = [&](const ViewChange& v) {
+    if (!v.head || v.head->height != next_height() || v.head->hash != prepared->certificate.hash) return false;
+    BlockMessage block{prepared->block, std::make_shared<const Certificate>(*v.head), {}, 0};
+    certified[next_height().value] = {std::move(block), v.envelope.signer, 0, false, {}};
+    return true;
+  };
+  for (const auto& [id, v] : view_changes)
+    if (take(v.change)) return;
+  if (!new_view) return;
+  for (const ViewChange& v : new_view->start.proof)
+    if (take(v)) return;
+}
+
 bool Replica::State::TryCertified() {
+  TakeProvedHead();
   auto it = certified.find(next_height().value);
   if (it == certified.end()) return false;
   CertifiedBlock& block = it->second;

@@ -105,7 +105,7 @@ void Replica::State::Relay() {
     if (front.first_number == 0) {
       SendNow(primary(), IncarnationMessage{*origins[id].entry});
     } else if (const HeldBatch* held = NextBatch(origin, chain.origin(origin))) {
-      SendNow(primary(), BatchMessage{held->batch});
+      if (!(held->acks & Bit(primary()))) SendNow(primary(), BatchMessage{held->batch});
     }
     front.relay_at = clock + ResendInterval(front.relay_back_off) +
                      static_cast<int64_t>(front.bytes) / kTransferBytesPerUs;
@@ -118,7 +118,7 @@ void Replica::State::Relay() {
 // Null: nothing to complain of.
 const char* Replica::State::WhyReplacePrimary() {
   const bool waits = round.accepted || round.candidate || IsBound() || !fronts.empty() || chain.height < view_base;
-  if (!waits || NetworkHeight() > chain.height) {
+  if (!waits || NetworkHeight(true) > chain.height) {  // what one who is gone has claimed nobody can serve
     stalled_since = patience;
     return nullptr;
   }

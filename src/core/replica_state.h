@@ -303,7 +303,7 @@ struct Replica::State {
   void RecoverRound(const RecoveredState& recovered);
   const char* CurrentPhase() const;
   std::vector<NodeId> Missing() const;
-  Height NetworkHeight() const;
+  Height NetworkHeight(bool connected_only = false) const;
 
   // ---- replica_batches.cpp
   void Submit(uint64_t ticket, Bytes write_set);
@@ -364,6 +364,7 @@ struct Replica::State {
   void Adopt(View certified_in);
   void LeaveView();
   void BeginView();
+  void BeginClocks();
   void ReceiveViewChange(NodeId from, ViewChangeMessage& message);
   void ReceiveNewView(NodeId from, NewViewMessage& message);
   bool TryJoin();
@@ -392,6 +393,7 @@ struct Replica::State {
   void ReceiveBlockRequest(NodeId from, const BlockRequest& request);
   void ReceiveBlock(NodeId from, BlockMessage& message);
   bool TryCertified();
+  void TakeProvedHead();
   std::string CheckCertified(const BlockMessage& message) const;
   void TakeBodies(const CertifiedBlock& block);
   void DropCertified(uint64_t height);

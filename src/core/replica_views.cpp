@@ -230,13 +230,18 @@ void Replica::State::BeginView() {
     binding = start.prepared->hash;
     bound_batches = RefsOf(*new_view->block);
   }
+  BeginClocks();
+  TakeEarly();
+}
+
+// Nothing is held against the new primary that the old one has done.
+void Replica::State::BeginClocks() {
   std::erase_if(view_changes, [&](const auto& v) { return v.second.change.view <= view; });
   stalled_since = patience;
   for (auto& [id, front] : fronts) front.since = patience, front.passed_over = 0;
   acks_resend_at = status_at = clock;
   back_off = 1;
   resend_at = clock + ResendInterval(1);
-  TakeEarly();
 }
 
 void Replica::State::TakeEarly() {
@@ -257,7 +262,7 @@ void Replica::State::Adopt(View certified_in) {
   view = certified_in;
   entered = true;
   view_base = chain.height;
-  std::erase_if(view_changes, [&](const auto& v) { return v.second.change.view <= view; });
+  BeginClocks();
 }
 
 // ---- messages of other views ---------------------------------------------------------------------------------------

@@ -361,6 +361,53 @@ TEST(Views, ABlockThatOneMemberHasCertifiedIsWhatAllGet) {
   }
 }
 
+// The primary shows its block to two others only, keeps the third COMMIT and so the certificate to itself, and tells of it
+// in its VIEW-CHANGEs alone: the views begin above a block that only it can serve.
+TEST(Views, AHeadThatAProofShowsIsTakenByWhoHasPreparedIt) {
+  Harness h(4);
+  h.Open();
+  h.lost = [](const Letter& l) {
+    const auto* vote = std::get_if<VoteMessage>(&l.message);
+    const bool kept = l.from == NodeId{1} && vote && vote->phase == Phase::kCommit;
+    return kept || (l.to == NodeId{4} && Is<ProposalMessage>(l)) || (l.from == NodeId{1} && Is<BlockMessage>(l));
+  };
+  const Height before = h.at(1).replica->status().committed;
+  h.Submit(0, "kept");
+  h.Run();
+  ASSERT_EQ(h.at(0).replica->status().committed, before.next());
+  for (size_t i : {1, 2, 3}) ASSERT_EQ(h.at(i).replica->status().committed, before);
+  std::vector<ViewChangeMessage> shown;  // of all views, each before the others ask for it
+  for (uint32_t v = 1; v < 80; v++) shown.push_back(AskFor(h, 0, View{v}));
+  h.Crash(0);
+  h.letters.clear();
+  h.lost = nullptr;
+  h.Submit(2, "goes on");
+  for (int k = 0; k < 60; k++) {
+    for (size_t i : {1, 2, 3}) h.Give(i, NodeId{1}, shown[ViewOf(h, i).value]);
+    h.Tick(kTimeout / 20);
+    h.Run();
+  }
+  for (size_t i : {1, 2, 3}) {
+    EXPECT_GE(h.at(i).replica->status().committed, before.next().next()) << i;
+    EXPECT_EQ(Ordered(h, i), 2u) << i;
+  }
+}
+
+TEST(Views, WhatAMemberThatIsGoneHasClaimedStopsNoClock) {
+  Harness h(3);
+  h.Open();
+  StatusMessage status{h.at(0).replica->status().committed.next(), Height{}, View{0}, 1, 1, 0};
+  h.Give(1, NodeId{3}, status);
+  h.Crash(2);
+  h.lost = [](const Letter& l) { return Is<ProposalMessage>(l); };  // the primary says nothing
+  h.Submit(1, "a");
+  for (int i = 0; i < 40 && ViewOf(h, 1) == View{0}; i++) {
+    h.Tick(kTimeout / 20);
+    h.Run();
+  }
+  EXPECT_GT(ViewOf(h, 1), View{0});
+}
+
 TEST(Views, InABoundViewNothingElseIsVotedFor) {
   Harness h(4);
   h.Open();
