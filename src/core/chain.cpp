@@ -42,22 +42,6 @@ Bytes WithContext(Domain domain, const SignContext& ctx, const Bytes& fields) {
   return w.Take();
 }
 
-void WriteSigned(Writer& w, const Signed& s) {
-  w.Num(s.signer);
-  w.U64(s.incarnation);
-  w.U64(s.journal_sequence);
-  w.Fixed(s.signature);
-}
-
-Signed ReadSigned(Reader& r) {
-  Signed s;
-  r.Num(s.signer);
-  s.incarnation = r.U64();
-  s.journal_sequence = r.U64();
-  r.Fixed(s.signature);
-  return s;
-}
-
 Member ReadMember(Reader& r) {
   Member m;
   r.Num(m.id);
@@ -356,6 +340,20 @@ Bytes VoteSigningBytes(const SignContext& ctx, Phase phase, NodeId signer, uint6
   return w.Take();
 }
 
+void Signed::Encode(Writer& w) const {
+  w.Num(signer);
+  w.U64(incarnation);
+  w.U64(journal_sequence);
+  w.Fixed(signature);
+}
+
+void Signed::Decode(Reader& r) {
+  r.Num(signer);
+  incarnation = r.U64();
+  journal_sequence = r.U64();
+  r.Fixed(signature);
+}
+
 Bytes Certificate::Encode() const {
   DADBS_CHECK(votes.size() <= kNodesMax);
   Writer w;
@@ -365,7 +363,7 @@ Bytes Certificate::Encode() const {
   w.Num(height);
   w.Fixed(hash);
   w.U16(static_cast<uint16_t>(votes.size()));
-  for (const Signed& vote : votes) WriteSigned(w, vote);
+  for (const Signed& vote : votes) vote.Encode(w);
   return w.Take();
 }
 
@@ -382,7 +380,8 @@ bool Certificate::Decode(ByteView bytes, Certificate* out) {
   const size_t count = r.U16();
   if (!r.ok() || count > kNodesMax || count * kSignedBytes != r.remaining()) return false;
   for (size_t i = 0; i < count; i++) {
-    Signed vote = ReadSigned(r);
+    Signed vote;
+    vote.Decode(r);
     if (!out->votes.empty() && vote.signer <= out->votes.back().signer) return false;
     out->votes.push_back(vote);
   }

@@ -26,27 +26,13 @@ enum class Type : uint8_t {
 
 // ---- parts ---------------------------------------------------------------------------------------------------------
 
-void WriteSigned(Writer& w, const Signed& s) {
-  w.Num(s.signer);
-  w.U64(s.incarnation);
-  w.U64(s.journal_sequence);
-  w.Fixed(s.signature);
-}
-
-void ReadSigned(Reader& r, Signed* out) {
-  r.Num(out->signer);
-  out->incarnation = r.U64();
-  out->journal_sequence = r.U64();
-  r.Fixed(out->signature);
-}
-
 void WriteVote(Writer& w, const VoteMessage& vote) {
   w.U8(static_cast<uint8_t>(vote.phase));
   w.Num(vote.epoch);
   w.Num(vote.view);
   w.Num(vote.height);
   w.Fixed(vote.hash);
-  WriteSigned(w, vote.envelope);
+  vote.envelope.Encode(w);
 }
 
 void ReadVote(Reader& r, Phase phase, VoteMessage* out) {
@@ -56,7 +42,7 @@ void ReadVote(Reader& r, Phase phase, VoteMessage* out) {
   r.Num(out->view);
   r.Num(out->height);
   r.Fixed(out->hash);
-  ReadSigned(r, &out->envelope);
+  out->envelope.Decode(r);
 }
 
 void WriteBlock(Writer& w, const std::shared_ptr<const Block>& block) {
@@ -168,13 +154,13 @@ void Write(Writer& w, const ProposalRecord& record) {
   w.U8(static_cast<uint8_t>(Type::kProposal));
   w.Num(record.proposal.view);
   WriteBlock(w, record.proposal.block);
-  WriteSigned(w, record.proposal.envelope);
+  record.proposal.envelope.Encode(w);
 }
 
 void Read(Reader& r, ProposalRecord* out) {
   r.Num(out->proposal.view);
   ReadBlock(r, &out->proposal.block);
-  ReadSigned(r, &out->proposal.envelope);
+  out->proposal.envelope.Decode(r);
 }
 
 void Write(Writer& w, const PrepareRecord& record) {

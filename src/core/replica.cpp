@@ -421,6 +421,7 @@ std::optional<int64_t> Replica::SyncIn() const {
   if (s_->sync_now) return 0;
   return s_->sync_at ? std::optional(std::max<int64_t>(0, *s_->sync_at - s_->clock)) : std::nullopt;
 }
+
 std::optional<Height> Replica::AwaitedApply() const {
   const bool waits = s_->applied < s_->paced_by && s_->paced_until && *s_->paced_until > s_->clock;
   return waits ? std::optional(s_->paced_by) : std::nullopt;

@@ -2,8 +2,8 @@
  * replica_batches.cpp: own write sets become batches; batches of all origins are held, acknowledged, served, selected.
  *
  * An own batch closes when every earlier one is prepared or on the chain and apply keeps up (at once when idle), or at a
- * limit; the primary closes its own when it can propose. So under load each block takes one batch of each origin, as large as the
- * time between two blocks makes it. A batch leaves when its record is durable.
+ * limit; the primary closes its own when it can propose. So under load each block takes one batch of each origin, as
+ * large as the time between two blocks makes it. A batch leaves when its record is durable.
  *
  * Memory: each origin is charged for what it has signed, whoever sent it. What comes next in its numbers pushes out
  * what comes later; a batch that a block in flight names is taken whatever the quota says: quotas are never a reason

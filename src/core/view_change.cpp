@@ -12,20 +12,6 @@
 namespace dadbs::core {
 namespace {
 
-void WriteEnvelope(Writer& w, const Signed& s) {
-  w.Num(s.signer);
-  w.U64(s.incarnation);
-  w.U64(s.journal_sequence);
-  w.Fixed(s.signature);
-}
-
-void ReadEnvelope(Reader& r, Signed* out) {
-  r.Num(out->signer);
-  out->incarnation = r.U64();
-  out->journal_sequence = r.U64();
-  r.Fixed(out->signature);
-}
-
 void WriteOptional(Writer& w, const std::optional<Certificate>& c) {
   w.U8(c ? 1 : 0);
   if (c) w.Blob(c->Encode());
@@ -99,7 +85,7 @@ void ViewChange::Encode(Writer& w) const {
   w.Fixed(hash);
   WriteOptional(w, head);
   WriteOptional(w, prepared);
-  WriteEnvelope(w, envelope);
+  envelope.Encode(w);
 }
 
 bool ViewChange::Decode(Reader& r) {
@@ -108,7 +94,7 @@ bool ViewChange::Decode(Reader& r) {
   r.Fixed(hash);
   ReadOptional(r, &head);
   ReadOptional(r, &prepared);
-  ReadEnvelope(r, &envelope);
+  envelope.Decode(r);
   return r.ok();
 }
 
@@ -124,7 +110,7 @@ void NewView::Encode(Writer& w) const {
   w.Num(view);
   w.U16(static_cast<uint16_t>(proof.size()));
   for (const ViewChange& v : proof) v.Encode(w);
-  WriteEnvelope(w, envelope);
+  envelope.Encode(w);
 }
 
 bool NewView::Decode(Reader& r) {
@@ -133,7 +119,7 @@ bool NewView::Decode(Reader& r) {
   const size_t count = r.U16();
   if (count > kNodesMax) r.Fail();
   for (size_t i = 0; r.ok() && i < count; i++) proof.emplace_back().Decode(r);
-  ReadEnvelope(r, &envelope);
+  envelope.Decode(r);
   return r.ok();
 }
 

@@ -62,6 +62,9 @@ struct Signed {
   uint64_t incarnation = 0;
   uint64_t journal_sequence = 0;
   Signature signature;
+
+  void Encode(Writer& w) const;
+  void Decode(Reader& r);
 };
 
 struct BatchHeader {

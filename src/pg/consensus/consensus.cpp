@@ -3,8 +3,9 @@
  *
  * One WaitEventSet holds the latch, the postmaster's death and libuv's backend descriptor. Each round of the loop takes
  * what is at hand (messages, write sets from capture, a tick, the applied height) into the replica, event by event, lets
- * it take the steps that they make possible, and carries out its effects in order; then one fdatasync covers all records that were appended, and the replica hears
- * that they are durable, which releases what was signed. Nothing signed leaves before that.
+ * it take the steps that they make possible, and carries out its effects in order; then one fdatasync covers all records
+ * that were appended (now, or a little later where only others' block waits for it: SyncIn), and the replica hears that
+ * they are durable, which releases what was signed. Nothing signed leaves before that.
  *
  *   Append     -> JournalWriter::Append: buffered until the end of the round
  *   Numbered   -> the slot of the waiting backend learns its transaction id; first of all effects, so that an id never
@@ -428,7 +429,8 @@ void ConsensusWorker::Wait() {
     pg_memory_barrier();  // StepApplied writes `applied` first and looks at this afterwards
     if (core::WholeBlocks(Applied()) >= *awaited) return;
   }
-  WaitForEvents(wait_set_, TimeoutMs()); }
+  WaitForEvents(wait_set_, TimeoutMs());
+}
 
 }  // namespace
 
