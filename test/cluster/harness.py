@@ -4,6 +4,7 @@ A test file makes a Suite, decorates functions with @suite.test and calls suite.
 Cluster that the suite shares; after each one the members are compared. The suite prints TAP-like lines and ends with
 "N passed, N failed". Servers and folders are removed whatever happens.
 """
+import faulthandler
 import os
 import re
 import shutil
@@ -22,6 +23,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 LONG = os.environ.get("DADBS_LONG") == "1"
 CONFLICT = "40001"
 UNKNOWN = "40003"
+# Seconds that a test may take before it counts as hanging: DADBS_TEST_LIMIT, else several times what the longest one takes.
+LIMIT = int(os.environ.get("DADBS_TEST_LIMIT", 6 * 3600 if LONG else 420))
 # For suites that hold commits back by stopping a consensus worker: the primary stays who it is, member 1.
 HELD = ("dadbs.view_change_timeout = '1h'",)
 
@@ -242,6 +245,38 @@ class Workers:
         check(not self.errors, "a client failed: " + (self.errors[0] if self.errors else ""))
 
 
+class Watchdog:
+    """Ends a suite whose test hangs: a client that waits in libpq for ever can be interrupted by nothing else.
+
+    Shows where all threads are, what the servers are doing and their logs; removes the servers; the hanging test has failed.
+    """
+
+    def __init__(self, suite, cluster, title, passed, failed):
+        self.timer = threading.Timer(LIMIT, self.bite, (suite, cluster, title, passed, failed))
+        self.timer.daemon = True
+
+    def __enter__(self):
+        self.timer.start()
+
+    def __exit__(self, *_):
+        self.timer.cancel()
+
+    @staticmethod
+    def bite(suite, cluster, title, passed, failed):
+        print(f"not ok - {suite.name}: {title}\n#   hangs for {LIMIT} s", flush=True)
+        try:
+            faulthandler.dump_traceback(file=sys.stdout)
+            if suite.start:
+                suite.show_activity(cluster)
+                suite.show_state(cluster)
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+        finally:
+            cluster.remove()
+            print(f"{passed} passed, {failed + 1} failed", flush=True)
+            os._exit(1)
+
+
 class Suite:
     def __init__(self, name, members=4, port=7700, confs=(), start=True, begin=Cluster.start):
         self.name = name
@@ -270,9 +305,10 @@ class Suite:
                     continue
                 started = time.monotonic()
                 try:
-                    test(cluster)
-                    if self.start:
-                        cluster.check_equal(whole=test is self.tests[-1])
+                    with Watchdog(self, cluster, title, passed, failed):
+                        test(cluster)
+                        if self.start:
+                            cluster.check_equal(whole=test is self.tests[-1])
                     passed += 1
                     print(f"ok - {self.name}: {title} ({time.monotonic() - started:.1f} s)", flush=True)
                 except Exception as e:  # noqa: BLE001 - every failure is counted and shown
@@ -293,6 +329,12 @@ class Suite:
                 cluster.remove()
         print(f"{passed} passed, {failed} failed", flush=True)
         sys.exit(1 if failed or not passed else 0)
+
+    def show_activity(self, cluster):
+        for i in cluster.members():
+            shown = cluster.psql(i, "-c", "SELECT pid, state, wait_event_type, wait_event, now() - state_change AS since, left(query, 80) AS query "
+                                 "FROM pg_stat_activity WHERE backend_type <> 'autovacuum launcher' ORDER BY pid", check_exit=False, timeout=30)
+            print(f"# activity of member {i}:\n{shown.stdout}{shown.stderr}", flush=True)
 
     def show_state(self, cluster):
         print("#   " + cluster.command("status", check_exit=False).replace("\n", "\n#   "))
