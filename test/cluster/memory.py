@@ -32,6 +32,8 @@ def processes(c, member):
                 title = f.read().replace("\0", " ").strip()
         except OSError:
             continue
+        if not title:  # it is ending: a client that has just disconnected
+            continue
         name = re.sub(r"^postgres: (m\d+: )?", "", title)
         found[name if name.startswith("dadbs") else f"{name.split()[0]} {pid}"] = int(pid)
     return found
