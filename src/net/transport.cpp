@@ -79,6 +79,7 @@ class TransportImpl final : public Transport, public LinkOwner {
   int NextTimeoutMs() const override;
   std::vector<Event> Poll(int64_t now_us) override;
   void Send(NodeId to, const Message& message) override;
+  void SendFrame(NodeId to, Bytes frame) override;
   void Flush() override;
   void SetIsolated(bool isolated) override;
   std::vector<PeerStats> stats() const override;
@@ -673,6 +674,12 @@ void TransportImpl::Send(NodeId to, const Message& message) {
     if (!frame) frame = std::make_shared<Bytes>(EncodeFrame(message));
     Push(*peer, frame, WorthOf(message));
   }
+}
+
+void TransportImpl::SendFrame(NodeId to, Bytes frame) {
+  for (auto& peer : peers_)
+    if (peer->active && peer->info.id == to)
+      Push(*peer, std::make_shared<Bytes>(std::move(frame)), WorthOf(Message(core::BlockMessage{})));
 }
 
 void TransportImpl::Flush() {

@@ -80,6 +80,7 @@ class Transport {
   virtual int NextTimeoutMs() const = 0;                     // 0: Poll again first; -1: no limit
   virtual std::vector<Event> Poll(int64_t now_us) = 0;       // runs the loop without waiting; now_us is for stats only
   virtual void Send(core::NodeId to, const core::Message& message) = 0;   // kNobody: all connected peers; encoded once
+  virtual void SendFrame(core::NodeId to, core::Bytes frame) = 0;         // an EncodeFrame of a BlockMessage
   virtual void Flush() = 0;                                  // writes what Send has queued, after a round of Sends
   virtual void SetIsolated(bool isolated) = 0;               // closes and refuses all links (tests, emergencies)
   virtual std::vector<PeerStats> stats() const = 0;
@@ -89,6 +90,8 @@ class Transport {
 
 // Decoding of untrusted bytes, exposed for tests and fuzzing. False: refused, `why` says what.
 core::Bytes EncodeMessage(const core::Message& message);
+// As it goes to a peer, length in front. For who makes a message in another process than the one that sends it.
+core::Bytes EncodeFrame(const core::Message& message);
 bool DecodeMessage(core::ByteView bytes, core::Message* out, std::string* why);
 
 }  // namespace dadbs::net

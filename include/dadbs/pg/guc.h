@@ -17,6 +17,7 @@ extern int guc_journal_segments_kept;         // dadbs.journal_segments_kept
 extern int guc_apply_lag_blocks_max;          // dadbs.max_apply_lag: blocks
 extern int guc_view_change_timeout_ms;        // dadbs.view_change_timeout: how long a primary may let the chain stand still
 extern int guc_start_read_timeout_ms;         // dadbs.start_read_timeout: how long reads wait for the replay at start
+extern int guc_serve_rate_kb;                 // dadbs.serve_rate: per second, of old blocks for others; 0 is without limit
 extern char* guc_key_file;                    // dadbs.key_file: "" is $PGDATA/dadbs/node.key
 extern char* guc_journal_directory;           // dadbs.journal_directory: "" is $PGDATA/dadbs/journal
 extern char* guc_listen_addresses;            // dadbs.listen_addresses: "" is the host of the own address

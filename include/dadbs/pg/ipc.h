@@ -5,6 +5,7 @@
  *   capture    decodes open transactions that wait in COMMIT; writes write sets into the queue to consensus
  *   consensus  replica, libuv, journal; reads the queue; publishes what is durable and delivered
  *   apply      reads the journal behind consensus, certifies, applies, grants turns to local backends
+ *   blocks     reads old blocks from the history for members that catch up; consensus asks, and sends what it reads
  *   backends   hold their COMMIT in a slot
  *
  * The worker set has a generation, new at each start of the set. Consensus starts a new incarnation each time, so what
@@ -42,6 +43,7 @@ namespace dadbs::pg {
 
 inline constexpr int kNodesShownMax = 64;
 inline constexpr size_t kCaptureQueueBytes = 4u << 20;  // shm_mq; larger write sets stream through it
+inline constexpr size_t kBlockQueueBytes = 1u << 20;    // shm_mq; larger blocks stream through it
 inline constexpr size_t kReasonBytes = 512;
 inline constexpr size_t kTurnKeysInlineBytes = 1024;
 
@@ -147,6 +149,7 @@ struct Shared {
   PGPROC* volatile capture;
   PGPROC* volatile consensus;
   PGPROC* volatile apply;
+  PGPROC* volatile blocks;
   pg_atomic_uint32 database;          // Oid of the shared database, 0: unconfigured
   pg_atomic_uint32 member_state;      // MemberState
   char member_reason[kReasonBytes];
@@ -175,6 +178,12 @@ struct Shared {
   NodeStatus nodes[kNodesShownMax];
   char waiting_for[kReasonBytes];     // what consensus waits for and for whom; under lock
   pg_atomic_uint64 refused_peers, rejected_messages, journal_bytes, journal_syncs;
+  // What consensus wants from the blocks worker: one order at a time, answered through block_queue.
+  slock_t block_order_mutex;          // protects the three
+  uint64 block_order, block_order_from;
+  uint32 block_order_count;
+  // -- blocks publishes
+  pg_atomic_uint64 blocks_served, block_bytes_served;
   // -- apply publishes
   pg_atomic_uint64 applied;           // Prefix: visible to every new snapshot; stepped by apply and by turn holders
   ConditionVariable applied_changed;  // broadcast after each step if applied_waiters
@@ -197,6 +206,7 @@ struct Shared {
 
 extern Shared* shared;              // null where the library is not preloaded
 extern void* capture_queue;         // kCaptureQueueBytes for shm_mq_create, after the slots
+extern void* block_queue;           // kBlockQueueBytes, after that
 
 Size SharedBytes();
 void RequestShared();               // from shmem_request_hook
@@ -239,6 +249,13 @@ struct CaptureMessage {
   uint8 pad[7];
   int64 captured_at_us;
   uint64 bytes;  // of the write set
+};
+
+// The same in the block queue: then come the bytes of a frame for the peer, chunk by chunk.
+inline constexpr size_t kBlockChunkBytes = 128u << 10;
+struct BlockQueueMessage {
+  uint64 order;
+  uint64 bytes;  // 0: that was all
 };
 
 }  // namespace dadbs::pg

@@ -31,7 +31,7 @@
 #include <utility>
 #include <variant>
 
-#include "block_server.h"
+#include "block_service.h"
 #include "capture_queue.h"
 #include "dadbs/core/write_set.h"
 #include "dadbs/net/transport.h"
@@ -99,7 +99,7 @@ class Complaints {
 class ConsensusWorker {
  public:
   explicit ConsensusWorker(Member member)
-      : member_(std::move(member)), block_server_(JournalDirectory()), publisher_(member_) {}
+      : member_(std::move(member)), publisher_(member_) {}
   void Run();
 
  private:
@@ -112,6 +112,7 @@ class ConsensusWorker {
   void Submit(Submission&& submission);
   void TakeTime();
   void Isolate();
+  void ServeBlocks();
 
   void Carry(core::Effects effects);
   void CarryOne(core::AppendEffect& e);
@@ -133,7 +134,7 @@ class ConsensusWorker {
   std::unique_ptr<core::Replica> replica_;
   std::unique_ptr<net::Transport> transport_;  // none in a cluster of one
   CaptureQueue queue_;
-  BlockServer block_server_;
+  BlockService block_service_;
   StatusPublisher publisher_;
   WaitEventSet* wait_set_ = nullptr;
 
@@ -196,6 +197,7 @@ void ConsensusWorker::Start() {
                                              std::move(journal_.recovered), nonce, now_us_);
   if (member_.genesis.members.size() > 1) StartTransport(seed);
   queue_.Create();
+  block_service_.Create();
   wait_set_ = MakeWaitSet(transport_ ? transport_->backend_fd() : -1);
   PublishWorker(&shared->consensus);
   WakeWorker(&shared->capture);
@@ -213,6 +215,7 @@ void ConsensusWorker::Run() {
   }
   pg_atomic_write_u32(&shared->can_write, 0);
   queue_.Detach();
+  block_service_.Detach();
 }
 
 // ---- events in
@@ -227,10 +230,7 @@ void ConsensusWorker::Round() {
     Carry(replica_->OnEventsEnd(now_us_));
   }
   MakeDurable();
-  if (block_server_.busy())
-    block_server_.Step(journal_.writer->durable(), [this](core::NodeId to, core::BlockMessage&& block) {
-      if (transport_) transport_->Send(to, std::move(block));
-    });
+  if (transport_) ServeBlocks();
   if (transport_) transport_->Flush();
   CutJournal();
 }
@@ -244,6 +244,7 @@ void ConsensusWorker::TakeEvents() {
       publish_now_ = true;
     } else if (auto* const lost = std::get_if<net::Disconnected>(&event)) {
       Carry(replica_->OnDisconnected(lost->peer, now_us_));
+      block_service_.Forget(lost->peer);
       publish_now_ = true;
     } else if (auto* const refused = std::get_if<net::Refused>(&event)) {
       refusals_.Log("refused a peer: " + refused->why, now_us_);
@@ -322,6 +323,17 @@ void ConsensusWorker::Isolate() {
   transport_->SetIsolated(isolated_);
 }
 
+// To members that are behind, what the blocks worker has read for them.
+void ConsensusWorker::ServeBlocks() {
+  block_service_.Step(
+      [this](core::NodeId to) {
+        for (const net::PeerStats& peer : transport_->stats())
+          if (peer.id == to) return peer.queued_bytes;
+        return uint64_t{0};
+      },
+      [this](core::NodeId to, core::Bytes&& frame) { transport_->SendFrame(to, std::move(frame)); });
+}
+
 // ---- effects out
 
 void ConsensusWorker::Carry(core::Effects effects) {
@@ -346,7 +358,7 @@ void ConsensusWorker::CarryOne(core::DeliverEffect& e) { delivered_ = e.block->h
 
 void ConsensusWorker::CarryOne(core::NumberedEffect& e) { NoteNumbered(Ticket::Unpack(e.ticket), e.id); }
 
-void ConsensusWorker::CarryOne(core::ServeBlocksEffect& e) { block_server_.Ask(e.to, e.from, e.count); }
+void ConsensusWorker::CarryOne(core::ServeBlocksEffect& e) { block_service_.Ask(e.to, e.from, e.count); }
 
 void ConsensusWorker::CarryOne(core::StageEffect& e) {
   static constexpr Stage kStageOf[] = {kStageBatch, kStagePropose, kStagePrepare, kStageCommit, kStageJournal};
@@ -412,7 +424,7 @@ void ConsensusWorker::Publish() {
 }
 
 int ConsensusWorker::TimeoutMs() const {
-  if (block_server_.busy()) return 0;
+  if (block_service_.more()) return 0;
   if (more_submissions_ && journal_problem_.empty() && replica_->CanSubmit()) return 0;
   int64_t timeout_us = kTickInterval_us;
   if (!gathered_.empty()) timeout_us = std::clamp<int64_t>(guc_batch_delay_us, 1000, timeout_us);

@@ -25,6 +25,7 @@ int guc_journal_segments_kept = 4;
 int guc_apply_lag_blocks_max = 1024;
 int guc_start_read_timeout_ms = 60'000;
 int guc_view_change_timeout_ms = 1'000;
+int guc_serve_rate_kb = 65'536;
 char* guc_key_file = nullptr;
 char* guc_journal_directory = nullptr;
 char* guc_listen_addresses = nullptr;
@@ -83,6 +84,8 @@ void DefineGucs() {
   DefineInt("dadbs.view_change_timeout", "How long the primary may let the chain stand still before this member asks for another.",
             "A quarter of it where the primary is not connected. It doubles, up to 8 times this, while no block comes.",
             &guc_view_change_timeout_ms, 1'000, 100, 3'600'000, PGC_SIGHUP, GUC_UNIT_MS);
+  DefineInt("dadbs.serve_rate", "How much per second this member reads for members that catch up.", "0 is without limit.",
+            &guc_serve_rate_kb, 65'536, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB);
   DefineString("dadbs.key_file", "File with this node's Ed25519 key.", "Empty: dadbs/node.key in the data directory.",
                &guc_key_file);
   DefineString("dadbs.journal_directory", "Directory of the journal.", "Empty: dadbs/journal in the data directory.",

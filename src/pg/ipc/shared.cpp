@@ -1,7 +1,7 @@
 /*
  * shared.cpp: the shared memory of ipc.h: reserving it, laying it out, waking its parties.
  *
- * One allocation: Shared with its slots, MAXALIGNed, then the capture queue. Laid out once by the postmaster (or anew
+ * One allocation: Shared with its slots, MAXALIGNed, then the two queues. Laid out once by the postmaster (or anew
  * after a crash of a backend, when all shared memory is made again); everybody inherits the pointers by fork.
  */
 #include "dadbs/pg/ipc.h"
@@ -18,6 +18,7 @@ namespace dadbs::pg {
 
 Shared* shared = nullptr;
 void* capture_queue = nullptr;
+void* block_queue = nullptr;
 
 namespace {
 
@@ -32,6 +33,7 @@ void InitializeShared() {
   memset(static_cast<void*>(shared), 0, SlotsBytes());
   shared->lock = &GetNamedLWLockTranche("dadbs")->lock;
   SpinLockInit(&shared->durable_mutex);
+  SpinLockInit(&shared->block_order_mutex);
   shared->slot_count = SlotCount();
   ConditionVariableInit(&shared->applied_changed);
   for (int i = 0; i < shared->slot_count; i++) SpinLockInit(&shared->slots[i].mutex);
@@ -41,7 +43,7 @@ void InitializeShared() {
 
 }  // namespace
 
-Size SharedBytes() { return add_size(SlotsBytes(), kCaptureQueueBytes); }
+Size SharedBytes() { return add_size(add_size(SlotsBytes(), kCaptureQueueBytes), kBlockQueueBytes); }
 
 void RequestShared() {
   RequestAddinShmemSpace(SharedBytes());
@@ -53,6 +55,7 @@ void AttachShared() {
   LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
   shared = static_cast<Shared*>(ShmemInitStruct("dadbs", SharedBytes(), &found));
   capture_queue = reinterpret_cast<char*>(shared) + SlotsBytes();
+  block_queue = static_cast<char*>(capture_queue) + kCaptureQueueBytes;
   if (!found) InitializeShared();
   LWLockRelease(AddinShmemInitLock);
 }

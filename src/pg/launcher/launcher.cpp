@@ -2,7 +2,7 @@
  * launcher.cpp: the static background worker that starts the others, and the watcher of lock waits.
  *
  * It waits for a configuration (files of member.h; configure_requests says that they changed) and runs the workers
- * that it asks for as one set: consensus, capture and apply for a member, consensus alone while joining. They depend on
+ * that it asks for as one set: consensus, capture, apply and blocks for a member, consensus alone while joining. They depend on
  * each other's state in memory, so when one ends all end, and the whole set starts again as a new generation after a
  * pause that grows while it keeps failing. Three things keep the set down: no configuration, settings that do not allow
  * it to run, and a broken invariant (kHalted), which only a restart of the server or a new configuration clears.
@@ -53,7 +53,8 @@ struct Role {
 constexpr Role kConsensus{"dadbs consensus", "dadbs_consensus_main", false, &Shared::consensus};
 constexpr Role kCapture{"dadbs capture", "dadbs_capture_main", true, &Shared::capture};
 constexpr Role kApply{"dadbs apply", "dadbs_apply_main", true, &Shared::apply};
-constexpr const Role* kRoles[] = {&kConsensus, &kCapture, &kApply};
+constexpr Role kBlocks{"dadbs blocks", "dadbs_blocks_main", true, &Shared::blocks};
+constexpr const Role* kRoles[] = {&kConsensus, &kCapture, &kApply, &kBlocks};
 
 void Sleep(long timeout_ms) {
   Call([&] {

@@ -20,7 +20,7 @@ extern "C" {
 namespace dadbs::pg {
 namespace {
 
-constexpr int kWorkersNeeded = 4;  // launcher, capture, consensus, apply
+constexpr int kWorkersNeeded = 5;  // launcher, capture, consensus, apply, blocks
 
 std::string Trimmed(std::string_view text) {
   auto const cut = [](char c) { return c == ' ' || c == '\t' || c == '"'; };
