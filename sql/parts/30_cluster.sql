@@ -16,14 +16,14 @@ COMMENT ON FUNCTION dadbs.describe_node(text, text) IS
     'one line that describes this node to the others: name@host:port/ed25519:KEY; the port is for its peers, not for clients';
 
 CREATE FUNCTION dadbs.create_cluster(node text DEFAULT NULL, members text[] DEFAULT '{}', schemas text[] DEFAULT NULL,
-    cluster_name text DEFAULT NULL) RETURNS text
+    cluster_name text DEFAULT NULL, approvals integer DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_create_cluster';
-COMMENT ON FUNCTION dadbs.create_cluster(text, text[], text[], text) IS
+COMMENT ON FUNCTION dadbs.create_cluster(text, text[], text[], text, integer) IS
     'shares this database with the members described, as node; without arguments: a cluster of one';
 
-CREATE FUNCTION dadbs.join_cluster(node text, founder text) RETURNS text
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_join_cluster';
-COMMENT ON FUNCTION dadbs.join_cluster(text, text) IS
+CREATE FUNCTION dadbs.join_cluster(node text, founder text, approvals integer DEFAULT NULL) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_join_cluster';
+COMMENT ON FUNCTION dadbs.join_cluster(text, text, integer) IS
     'makes this database the one of a member, as node, of the cluster that the founder has created or is going to create';
 
 CREATE FUNCTION dadbs.wait_for_ready(timeout interval DEFAULT '60 s') RETURNS text

@@ -89,6 +89,7 @@ Bytes Genesis::Encode() const {
     w.Str(name);
     w.Str(value);
   }
+  if (approvals) w.U16(*approvals);
   return w.Take();
 }
 
@@ -110,7 +111,10 @@ bool Genesis::Decode(ByteView bytes, Genesis* out) {
     std::string name = ReadText(r);
     out->environment.emplace_back(std::move(name), ReadText(r));
   }
-  return r.Done() && out->format == kBlockFormat && out->sequence_stride > 0 && MembersAreSound(out->members);
+  if (r.ok() && !r.at_end()) out->approvals = r.U16();
+  const size_t needed = out->approvals_needed();
+  return r.Done() && out->format == kBlockFormat && out->sequence_stride > 0 && MembersAreSound(out->members) && needed >= 1 &&
+         needed <= out->members.size();
 }
 
 Digest Genesis::chain_id() const { return Hash(Domain::kGenesis, Encode()); }

@@ -129,6 +129,21 @@ void ReadContract(Reader& r, ContractChange* out) {
   if (out->op == 'X' ? !empty : out->op != 'D' || out->language.empty() || out->returns.empty()) r.Fail();
 }
 
+void ReadProposal(Reader& r, ProposalChange* out) {
+  out->op = static_cast<char>(r.U8());
+  out->id = r.U64();
+  out->text = ReadText(r, kWriteSetBytesMax);
+  out->comment = ReadText(r, kSettingBytesMax);
+  out->role = ReadText(r, kNameBytesMax);
+  out->search_path = ReadText(r, kSettingBytesMax);
+  out->lifetime = r.U64();
+  const bool vote = out->text.empty() && out->role.empty() && out->search_path.empty() && out->lifetime == 0;
+  const bool good = out->op == 'P'   ? !out->text.empty() && out->lifetime > 0
+                    : out->op == 'A' ? vote && out->comment.empty()
+                                     : out->op == 'R' && vote;
+  if (!good || out->id == 0 || out->id > INT64_MAX || out->lifetime > INT64_MAX) r.Fail();
+}
+
 // ---- the frame ---------------------------------------------------------------------------------------------------
 
 bool DecodeHeader(ByteView bytes, WriteSetHeader* out) {
@@ -251,8 +266,16 @@ void WriteChange(Writer& w, const ContractChange& c) {
   for (std::string_view text : {c.name, c.language, c.arguments, c.returns, c.body, c.options, c.role, c.search_path}) w.Str(text);
 }
 
+void WriteChange(Writer& w, const ProposalChange& c) {
+  w.U8('P');
+  w.U8(static_cast<uint8_t>(c.op));
+  w.U64(c.id);
+  for (std::string_view text : {c.text, c.comment, c.role, c.search_path}) w.Str(text);
+  w.U64(c.lifetime);
+}
+
 uint32_t FlagsOf(uint8_t op) {
-  if (op == 'Q' || op == 'S' || op == 'K') return kHasDdl;
+  if (op == 'Q' || op == 'S' || op == 'K' || op == 'P') return kHasDdl;
   if (op == 'T') return kHasTruncate;
   return 0;
 }
@@ -297,6 +320,9 @@ bool DecodeChange(ByteView bytes, Change* out) {
     }
     case 'K':
       ReadContract(r, &out->emplace<ContractChange>());
+      break;
+    case 'P':
+      ReadProposal(r, &out->emplace<ProposalChange>());
       break;
     default:
       return false;

@@ -13,7 +13,8 @@ import psycopg2
 from clients import await_applied, end_worker, everywhere, refused
 from harness import CONFLICT, ROOT, Suite, Workers, check, equal, sqlstate
 
-suite = Suite("contracts", port=8000)
+# One member is enough to replace and drop contracts and their triggers here: contract_approval_test.py has the other case.
+suite = Suite("contracts", port=8000, begin=lambda c: c.start(["--approvals", "1"]))
 BUDGET = "54000"
 FORBIDDEN_HERE = "0A000"
 EFFECTS = "SELECT md5(coalesce(string_agg(e::text, chr(10) ORDER BY height, index, ordinal), '')) FROM dadbs_internal.contract_effect e"

@@ -75,14 +75,16 @@ def arguments_are_checked(c):
 @suite.test
 def joiners_come_first(c):
     """Member 2 is right, 3 has another founder's key, 4 another address and then another encoding: each is told what is wrong."""
-    c.run(2, f"SELECT dadbs.join_cluster('{lines[2]}', '{lines[1]}')")
+    c.run(2, f"SELECT dadbs.join_cluster('{lines[2]}', '{lines[1]}', approvals => 2)")
     c.run(3, f"SELECT dadbs.join_cluster('{lines[3]}', 'm1@{address(c, 1)}/{lines[2].split('/', 1)[1]}')")
     c.run(4, f"SELECT dadbs.join_cluster('m4@127.0.0.1:9', '{lines[1]}')")
     refused(c, 2, "SELECT dadbs.wait_for_ready('2 s')", "founder m1", "connection refused")
     refused(c, 2, "CREATE TABLE mine (id int)", "while this database joins")
     c.run(2, "CREATE TEMP TABLE mine (id int)")
     others = ", ".join(f"'{lines[i]}'" for i in (2, 3, 4))
-    c.run(1, f"SELECT dadbs.create_cluster('{lines[1]}', ARRAY[{others}])")
+    for approvals in (0, 5):
+        refused(c, 1, f"SELECT dadbs.create_cluster('{lines[1]}', ARRAY[{others}], approvals => {approvals})", "between 1 and the number of members, 4")
+    c.run(1, f"SELECT dadbs.create_cluster('{lines[1]}', ARRAY[{others}], approvals => 2)")
     refused(c, 1, "SELECT dadbs.create_cluster()", "already a member")
     refused(c, 1, "SELECT dadbs.wait_for_ready('1 s')", "did not become ready", "m3", "m4")
     eventually(lambda: "not the one expected" in (c.value(3, "SELECT reason FROM dadbs.status") or ""), 20, "member 3 told why")
@@ -96,8 +98,11 @@ def joiners_come_first(c):
     text = error_of(lambda: latin.cursor().execute("SELECT dadbs.wait_for_ready('30 s')"))
     check("encoding is LATIN1 here and UTF8 there" in text, text)
     latin.close()
-    c.run(3, f"SELECT dadbs.join_cluster('{lines[3]}', '{lines[1]}')")
-    c.run(4, f"SELECT dadbs.join_cluster('{lines[4]}', '{lines[1]}')")
+    c.run(3, f"SELECT dadbs.join_cluster('{lines[3]}', '{lines[1]}')")  # expects a quorum
+    refused(c, 3, "SELECT dadbs.wait_for_ready('30 s')", "2 members must approve", "not 3", "approvals => 2")
+    refused(c, 3, f"SELECT dadbs.join_cluster('{lines[3]}', '{lines[1]}', approvals => 0)", "at least 1")
+    for i in (3, 4):
+        c.run(i, f"SELECT dadbs.join_cluster('{lines[i]}', '{lines[1]}', approvals => 2)")
     for i in c.members():
         equal(c.value(i, "SELECT dadbs.wait_for_ready('60 s')"), "ready", f"member {i}")
     seen = {i: c.run(i, 'SELECT state, can_write, "primary", members, quorum, connected, chain_id::text FROM dadbs.status')[0]

@@ -26,7 +26,8 @@ std::vector<Bytes> Seeds() {
   for (const Change& change : {Change(insert), Change(update), Change(removal), Change(ddl),
                                Change(TruncateChange{true, true, {{"public", "t"}, {"public", "u"}}}),
                                Change(SequenceChange{{"public", "s"}, 42}),
-                               Change(ContractChange{'D', "c", "sql", "a int", "void", "SELECT 1", "{}", "alice", "public"})})
+                               Change(ContractChange{'D', "c", "sql", "a int", "void", "SELECT 1", "{}", "alice", "public"}),
+                               Change(ProposalChange{'P', 7, "DROP TABLE t", "why", "alice", "public", 1000})})
     seeds.push_back(EncodeChange(change));
   return seeds;
 }

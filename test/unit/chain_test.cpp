@@ -53,6 +53,20 @@ TEST(Genesis, RoundTripAndLookup) {
   EXPECT_EQ(read.FindByName("nobody"), nullptr);
   EXPECT_EQ(read.FindByKey(c.signer(NodeId{3}).public_key())->id, NodeId{3});
   EXPECT_EQ(read.quorum(), 3u);
+  EXPECT_EQ(read.approvals_needed(), 1u);  // of before there were approvals
+}
+
+TEST(Genesis, SaysHowManyMustApprove) {
+  TestCluster c(4);
+  const Bytes before = c.genesis.Encode();
+  c.genesis.approvals = 3;
+  const Bytes bytes = c.genesis.Encode();
+  EXPECT_EQ(bytes.size(), before.size() + 2);
+  Genesis read;
+  ASSERT_TRUE(Genesis::Decode(bytes, &read));
+  EXPECT_EQ(read.approvals_needed(), 3u);
+  EXPECT_EQ(read.chain_id(), c.genesis.chain_id());
+  EXPECT_FALSE(Genesis::Decode(ByteView(bytes).first(bytes.size() - 1), &read));
 }
 
 TEST(Genesis, EveryByteIsPartOfTheChainsIdentity) {
@@ -86,6 +100,9 @@ TEST(Genesis, RefusesUnsoundMembers) {
   EXPECT_TRUE(refused([](Genesis* g) { g->members[1].key = g->members[2].key; }));
   EXPECT_TRUE(refused([](Genesis* g) { g->format = 2; }));
   EXPECT_TRUE(refused([](Genesis* g) { g->sequence_stride = 0; }));
+  EXPECT_FALSE(refused([](Genesis* g) { g->approvals = 3; }));
+  EXPECT_TRUE(refused([](Genesis* g) { g->approvals = 0; }));
+  EXPECT_TRUE(refused([](Genesis* g) { g->approvals = 4; }));
   EXPECT_TRUE(refused([](Genesis* g) { g->cluster_name = std::string("a\0b", 3); }));
   EXPECT_TRUE(refused([](Genesis* g) { g->members[0].address = std::string(kGenesisTextBytesMax + 1, 'x'); }));
 }

@@ -183,8 +183,10 @@ class Genesis:
         self.schemas = [r.text() for _ in range(r.u16())]
         require(r.u32() > 0, "genesis: sequence stride 0")
         self.environment = [(r.text(), r.text()) for _ in range(r.u16())]
-        r.end()
         n = len(self.members)
+        if r.at != len(data):
+            require(1 <= r.u16() <= n, "genesis: number of approvals")
+        r.end()
         self.quorum = (n + (n - 1) // 3) // 2 + 1
 
     def context(self, domain, epoch):

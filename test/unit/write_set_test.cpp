@@ -44,7 +44,10 @@ std::vector<Change> EveryChange() {
       TruncateChange{false, true, {{"public", "a"}}},     Ddl(),
       DdlChange{"DROP TABLE t", "", "", {}, {}},          SequenceChange{{"public", "t_id_seq"}, -5},
       ContractChange{'D', "c", "plpgsql", "a int", "void", "BEGIN END", "{}", "alice", "public"},
-      ContractChange{'X', "c", "", "", "", "", "", "", ""}};
+      ContractChange{'X', "c", "", "", "", "", "", "", ""},
+      ProposalChange{'P', 7, "DROP TABLE t", "why", "alice", "public", 1000},
+      ProposalChange{'A', 7, "", "", "", "", 0},
+      ProposalChange{'R', 7, "", "no", "", "", 0}};
 }
 
 WriteSetHeader Header(uint32_t flags = 0) {
@@ -226,7 +229,8 @@ TEST(WriteSet, FlagsAgreeWithTheChanges) {
                         {TruncateChange{false, false, {{"public", "a"}}}, kHasTruncate},
                         {Change(Ddl()), kHasDdl},
                         {SequenceChange{{"public", "s"}, 1}, kHasDdl},
-                        {ContractChange{'X', "c", "", "", "", "", "", "", ""}, kHasDdl}};
+                        {ContractChange{'X', "c", "", "", "", "", "", "", ""}, kHasDdl},
+                        {ProposalChange{'A', 7, "", "", "", "", 0}, kHasDdl}};
   for (const Case& c : cases) {
     Bytes bytes = Build({c.change});
     for (uint32_t flags = 0; flags < 16; flags++) {

@@ -40,6 +40,8 @@ struct Genesis {
   std::vector<std::string> schemas;  // empty: all user schemas
   uint32_t sequence_stride = 1;
   std::vector<std::pair<std::string, std::string>> environment;  // server_version_num major, encoding, collation, ...
+  // Members that must approve what would switch off contracts, 1 to n. None: a genesis of before there were approvals.
+  std::optional<uint16_t> approvals;
 
   Bytes Encode() const;
   static bool Decode(ByteView bytes, Genesis* out);
@@ -48,6 +50,7 @@ struct Genesis {
   const Member* FindByName(std::string_view name) const;
   const Member* FindByKey(const PublicKey& key) const;
   size_t quorum() const { return QuorumSize(members.size()); }
+  size_t approvals_needed() const { return approvals.value_or(1); }
 };
 
 // In every signed message, in front of its fields.

@@ -16,6 +16,8 @@
  *   'S' sequence moved: schema, name, i64 value   (a setval: every member moves past it)
  *   'K' contract: u8 op ('D' deployed, 'X' dropped), name, language, arguments, returns, body, options, role, search_path
  *       (dropped: all but name and role are empty)
+ *   'P' proposal: u8 op ('P' proposed, 'A' approved, 'R' rejected), u64 id, text, comment, role, search_path, u64 lifetime
+ *       (approved, rejected: all but the id, and the comment of a rejection, are empty)
  * Tuple: u16 columns, each u8 tag: 'n' null, 'u' unchanged TOAST (only in the new tuple of a 'U'), 'b' binary blob,
  * 't' text blob. A key tuple has at least one value. Texts and names hold no NUL; names of relations are not empty.
  * schema_base <= base, at least one change, flags as the changes say: everything else is malformed.
@@ -41,7 +43,7 @@ enum class WriteSetKind : uint8_t {
 };
 
 enum WriteSetFlags : uint32_t {
-  kHasDdl = 1,       // at least one 'Q', 'S' or 'K': never on the fast path
+  kHasDdl = 1,       // at least one 'Q', 'S', 'K' or 'P': never on the fast path
   kHasTruncate = 2,  // never on the fast path
   kForceReplay = 4,  // the origin's session was not fit for the fast path (session_replication_role, ...)
 };
@@ -107,7 +109,17 @@ struct ContractChange {
   std::string_view search_path;
 };
 
-using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange>;
+struct ProposalChange {
+  char op = 'P';                 // 'P' proposed, 'A' approved, 'R' rejected
+  uint64_t id = 0;
+  std::string_view text;         // statements
+  std::string_view comment;      // of a rejection: its reason
+  std::string_view role;         // the proposer's, as DdlChange's
+  std::string_view search_path;
+  uint64_t lifetime = 0;         // blocks
+};
+
+using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange, ProposalChange>;
 
 // Makes a write set. Changes are appended as canonical bytes; the header is set at the end, when the base is known:
 // Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay

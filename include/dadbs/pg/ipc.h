@@ -164,6 +164,7 @@ struct Shared {
   uint16 self_id;
   uint8 chain_id[32];
   uint32 sequence_stride;
+  uint32 approvals;                   // members that must approve what would switch off contracts (genesis)
   // -- consensus publishes
   pg_atomic_uint64 durable_generation, durable_offset;  // JournalPosition: written offset first, read generation-offset-generation
   slock_t durable_mutex;              // protects the pair

@@ -39,6 +39,7 @@ struct MemberConfig {
   std::string name, address;  // own; empty address: a cluster of one that does not listen
   DatabaseFacts facts;
   std::optional<core::Member> founder;        // while joining
+  uint32 approvals = 0;                       // while joining: expected of the genesis; 0: a quorum
   std::vector<std::string> occupied_schemas;  // while joining: hold objects of the user's, so they cannot be shared
 };
 
@@ -98,6 +99,7 @@ struct Identity {
   uint16 self = 0;
   uint8 chain_id[32] = {};
   uint32 sequence_stride = 1;
+  uint32 approvals = 1;
 };
 Identity IdentityOf(const Member& member);
 void PublishIdentity(const Identity& identity) noexcept;

@@ -64,12 +64,16 @@ bool ShowsCatalogNumbers(Oid function);
 // are NOT NULL or NOT VALID, references to objects that the others don't have). Cached.
 bool RelationNeedsReplay(Oid relation);
 
-// Triggers of this table run contracts (EXECUTE FUNCTION dadbs.contract): the apply worker does, so its rows are replayed. As
-// the relation cache has it, and cached.
+// Triggers of this table run contracts (EXECUTE FUNCTION dadbs.contract): the apply worker does. As the relation cache has it.
 bool HasContractTriggers(Relation relation);
+// Only contracts write this table (a trigger EXECUTE FUNCTION dadbs.protected_table): the apply worker refuses others.
+bool HasProtection(Relation relation);
+// One of the two, so its rows are replayed. Cached.
 bool RelationHasContracts(Oid relation);
 // dadbs.contract, the function of such triggers; invalid: the extension is not here.
 Oid ContractMarker();
+// dadbs.protected_table, likewise.
+Oid ProtectionMarker();
 
 // While an expression of a shared table is evaluated by the apply worker: a query in it that reads or writes tables is
 // refused (0A000). Nests. Errors leave it as it is: the end of a transaction, the applier after an error, and the

@@ -3,6 +3,7 @@
  * position, up to who executes it. Runs inside the open local transaction, whose rows the key derivation sees.
  */
 #include "applier.h"
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/errors.h"
@@ -21,7 +22,7 @@ uint32_t FlagsOfChanges(const core::WriteSetView& view) {
   uint32_t flags = 0;
   for (const core::ChangeView& change : view.changes) {
     char const kind = change.bytes.empty() ? '\0' : static_cast<char>(change.bytes[0]);
-    if (kind == 'Q' || kind == 'S' || kind == 'K') flags |= core::kHasDdl;
+    if (kind == 'Q' || kind == 'S' || kind == 'K' || kind == 'P') flags |= core::kHasDdl;
     if (kind == 'T') flags |= core::kHasTruncate;
   }
   return flags;
@@ -80,6 +81,7 @@ void Applier::DeriveKeysOf(Work* work) const {
     if (!core::DecodeChange(view.bytes, &change)) continue;
     if (const auto* const ddl = std::get_if<core::DdlChange>(&change)) DdlKeys(*ddl, &work->row_keys);
     if (const auto* const contract = std::get_if<core::ContractChange>(&change)) ContractKeys(*contract, &work->row_keys);
+    if (const auto* const proposal = std::get_if<core::ProposalChange>(&change)) ProposalKeys(*proposal, &work->row_keys);
   }
   core::NormalizeKeys(&work->row_keys);
   core::NormalizeKeys(&work->schema_keys);

@@ -20,6 +20,7 @@
  */
 #include "dadbs/pg/row_apply.h"
 
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/sharing.h"
 #include "row_state.h"
@@ -102,6 +103,7 @@ OpenRelation* Open(RowApplierState* state, const core::RelationName& name) {
     ereport(ERROR, (errcode(kErrInvalidWriteSet),
                     errmsg("\"%.*s.%.*s\" is not a shared table", static_cast<int>(name.schema.size()),
                            name.schema.data(), static_cast<int>(name.name.size()), name.name.data())));
+  if (plan->is_protected) RaiseProtected(NameStr(plan->name));
   return state->last = OpenPlan(state, plan);
 }
 
@@ -324,7 +326,9 @@ void Truncate(RowApplierState* state, const core::TruncateChange& change) {
     RelationPlan* const plan = FindPlan(name);
     if (plan == nullptr)
       ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("TRUNCATE of what is not a shared table")));
-    if (plan->has_contracts)
+    if (plan->has_contracts || plan->is_protected) GuardTruncate(NameStr(plan->name));
+    if (plan->is_protected && !CarryingOut()) RaiseProtected(NameStr(plan->name));
+    if (plan->has_contracts && !CarryingOut())
       ereport(ERROR, (errcode(kErrNotSupported), errmsg("cannot truncate table \"%s\": it has contracts", NameStr(plan->name)),
                       errhint("Use DELETE, which its contracts see.")));
     if (list_member_oid(ids, plan->relation)) continue;

@@ -240,6 +240,7 @@ class Deriver {
   bool contracts() const { return contracts_; }
   void Derive(const core::DdlChange&) {}
   void Derive(const core::ContractChange&) {}
+  void Derive(const core::ProposalChange&) {}
 
  private:
   RelationPlan* PlanOf(const core::RelationName& name);
@@ -267,7 +268,7 @@ RelationPlan* Deriver::PlanOf(const core::RelationName& name) {
   schema_ = name.schema;
   name_ = name.name;
   if (plan_ == nullptr) return nullptr;
-  contracts_ |= plan_->has_contracts;
+  contracts_ |= plan_->has_contracts || plan_->is_protected;
   Add(plan_->content_key, KeyUse::kReference);
   for (int i = 0; i < plan_->schema_key_count; i++) AddSchema(plan_->schema_keys[i]);
   return plan_;

@@ -444,6 +444,7 @@ RelationPlan* BuildPlan(Oid relation_id, const PlanName& name) {
   BuildForeignKeys(plan, relation);
   BuildSequences(plan, relation);
   plan->has_contracts = HasContractTriggers(relation);
+  plan->is_protected = HasProtection(relation);
   relation_close(relation, NoLock);
   BuildDependencies(plan);
   MemoryContextSwitchTo(before);

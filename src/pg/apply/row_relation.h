@@ -122,6 +122,7 @@ struct RelationPlan {
   bool has_index_expressions;  // or predicates
   bool has_user_types;  // some column's type is not built in
   bool has_contracts;   // triggers run contracts on its rows
+  bool is_protected;    // only contracts write it
   core::KeyHash content_key;
   int schema_key_count;
   core::KeyHash* schema_keys;  // own definition first

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "applier.h"
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/errors.h"
@@ -142,6 +143,10 @@ void Applier::Execute(Work* work) {
         rows.CloseRelations();
         ResetExpressions();
         ExecuteContractChange(*contract, work->at(), &work->written_keys);
+      } else if (const auto* const proposal = std::get_if<core::ProposalChange>(&change)) {
+        rows.CloseRelations();
+        ResetExpressions();
+        ExecuteProposalChange(*proposal, work->at(), work->view.changes.size() == 1, &work->written_keys);
       } else {
         rows.CloseRelations();
         ResetExpressions();

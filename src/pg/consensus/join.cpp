@@ -2,8 +2,8 @@
  * join.cpp: a server that has called join_cluster asks the founder for the genesis block.
  *
  * It believes only who holds the founder's key, which its owner gave it (TLS with that key pinned). What comes is
- * checked before it is stored: it names this node with its name, address and key, the environment is equal, and the
- * database holds nothing that would be shared. A founder that is not there yet is asked again and again; a genesis that
+ * checked before it is stored: it names this node with its name, address and key, the environment is equal, the
+ * database holds nothing that would be shared, and as many members must approve as this node's owner expects. A founder that is not there yet is asked again and again; a genesis that
  * does not fit is refused, said in dadbs.status and wait_for_ready, and looked at again in case the founder starts
  * over.
  */
@@ -42,6 +42,10 @@ std::string WhyNot(const MemberConfig& config, const core::PublicKey& key, const
   if (founder == nullptr) return "the cluster's genesis does not name the founder";
   if (std::string const d = DescribeDifference(ComputeEnvironment(config.facts), genesis.environment); !d.empty())
     return "this server differs from the founder's: " + d;
+  size_t const expected = config.approvals != 0 ? config.approvals : genesis.quorum();
+  if (size_t const needed = genesis.approvals_needed(); needed != expected)
+    return "in this cluster " + std::to_string(needed) + " members must approve what would switch off contracts, not " +
+           std::to_string(expected) + "; join_cluster(..., approvals => " + std::to_string(needed) + ") accepts that";
   for (const std::string& schema : config.occupied_schemas)
     if (genesis.schemas.empty() || std::count(genesis.schemas.begin(), genesis.schemas.end(), schema) > 0)
       return "schema \"" + schema + "\" would be shared, but there are objects of yours in this database";

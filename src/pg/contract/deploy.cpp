@@ -16,6 +16,7 @@
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/records.h"
 #include "dadbs/pg/sharing.h"
+#include "proposal.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -78,9 +79,11 @@ int Run(const contract::Deployment& d) {
   return version;
 }
 
+}  // namespace
+
 // Errors refuse the deployment, warnings are told. The analysis is the author's help: what it misses, or a lying origin leaves
 // out, is refused when it is met (sandbox.cpp).
-void Analyze(const contract::Deployment& d) {
+void contract::Analyze(const contract::Deployment& d) {
   if (guc_deploy_unchecked) return;
   Enter([&] {
     ContractText text;
@@ -105,6 +108,8 @@ void Analyze(const contract::Deployment& d) {
     if (!message.empty()) throw PgError(ERRCODE_INVALID_FUNCTION_DEFINITION, message, others, hint);
   });
 }
+
+namespace {
 
 char* Options(FunctionCallInfo fcinfo, int i) {
   if (PG_ARGISNULL(i)) return pstrdup("{}");
@@ -144,7 +149,7 @@ extern "C" Datum dadbs_deploy_contract(PG_FUNCTION_ARGS) {
   CheckLength(d.returns, dadbs::core::kSettingBytesMax, "the type");
   if (d.language[0] == '\0' || d.returns[0] == '\0')
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("language and returns must not be empty")));
-  Analyze(d);
+  contract::Analyze(d);
   PG_RETURN_INT32(Run(d));
 }
 

@@ -10,6 +10,9 @@
  *   types.cpp     values of which types they may hold
  *   plans.cpp     plans that depend on the catalogs alone
  *   effects.cpp   what they write
+ *   guard.cpp     what one member must not define alone (approval.h)
+ *   approval.cpp, propose.cpp, steps.cpp  proposals: at their positions, in the session, their text (proposal.h)
+ *   protection.cpp  tables that only contracts write
  *   context.cpp   SQL functions for contracts
  */
 #pragma once

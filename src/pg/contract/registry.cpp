@@ -19,6 +19,7 @@
 
 #include "../ddl/internal.h"
 #include "dadbs/core/crypto.h"
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/keys.h"
 
@@ -317,6 +318,7 @@ int Execute(const Deployment& d, const AtPosition* at) {
   if (d.drop && !OidIsValid(existing))
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("contract \"%s\" does not exist", d.name)));
   CheckMayDeploy(author, d.name, existing);
+  GuardContract(d.name);
   if (d.drop)
     CheckNotAttached(d.name);
   else

@@ -351,7 +351,7 @@ void PrepareContracts() {
 }
 
 void CheckContractCall(Oid function) {
-  if (get_func_rettype(function) != TRIGGEROID || function == ContractMarker()) return;
+  if (get_func_rettype(function) != TRIGGEROID || function == ContractMarker() || function == ProtectionMarker()) return;
   Oid const schema = get_func_namespace(function);
   if (schema == get_namespace_oid(kContractSchema, true) || schema == get_namespace_oid("dadbs_internal", true)) return;
   contract::RaiseForbidden(psprintf("fire trigger function %s", get_func_name(function)),

@@ -4,6 +4,7 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
@@ -71,6 +72,7 @@ void CheckContractTrigger(Oid trigger, bool shared_table) {
   ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
   SysScanDesc const scan = systable_beginscan(catalog, TriggerOidIndexId, true, SnapshotSelf, 1, &key);
   HeapTuple const tuple = systable_getnext(scan);
+  if (HeapTupleIsValid(tuple)) CheckProtection(tuple, RelationGetDescr(catalog), shared_table);
   if (HeapTupleIsValid(tuple) && reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple))->tgfoid == ContractMarker()) {
     if (!shared_table) RaiseMarker("must be on a shared table", nullptr);
     CheckTuple(tuple, RelationGetDescr(catalog));

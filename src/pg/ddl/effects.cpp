@@ -16,6 +16,7 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/contract.h"
 #include "dadbs/pg/history.h"
 
@@ -266,6 +267,7 @@ void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
   MemoryContext const old = MemoryContextSwitchTo(current->context);
   current->any = true;
   if (access == OAT_DROP) {
+    if (Executing()) GuardObject(object, true);
     RecordDrop(object, static_cast<ObjectAccessDrop*>(arg)->dropflags);
   } else {
     auto* copy = static_cast<ObjectAddress*>(palloc(sizeof(ObjectAddress)));
@@ -448,6 +450,7 @@ void CheckEffects(Recorder* recorder) {
   foreach (cell, recorder->objects) {
     ObjectAddress const object = Resolved(*static_cast<ObjectAddress*>(lfirst(cell)));
     if (!Exists(object)) continue;
+    GuardObject(object, false);
     CheckPlace(object);
     CheckReferences(object);
     if (object.classId == ConstraintRelationId) CheckConstraintIsImmutable(object.objectId);

@@ -14,6 +14,7 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/keys.h"
 #include "dadbs/pg/own_failure.h"
 
@@ -241,8 +242,10 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   if (IsA(node, AlterTableStmt)) CheckFilling(reinterpret_cast<AlterTableStmt*>(node));
   if (position != nullptr) DropLocalDependents(node);
   List* const named = NamedRelations(node);
+  BeginGuard(node);
   Recorder* const recorder = RunAsAuthor(node, statement);
   CheckEffects(recorder);
+  EndGuard();
   *written = WrittenRelations(recorder, named);
   KeepReplicaIdentities(*written);
   if (position != nullptr) WriteRelationVersions(*written, *position);

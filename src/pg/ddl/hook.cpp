@@ -13,6 +13,7 @@
 
 #include <string>
 
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/worker.h"
@@ -146,6 +147,7 @@ class Travelling {
 
 void RunAlone(const UtilityCall& c) {
   Node* node = c.statement->utilityStmt;
+  GuardEarly(node);
   Statement s = Describe(c);
   Node* password = nullptr;
   s.text = WithoutPassword(node, s.text, &password);

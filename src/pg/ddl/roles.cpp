@@ -18,6 +18,7 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/history.h"
 
 extern "C" {
@@ -31,7 +32,9 @@ extern "C" {
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_default_acl.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_shdepend.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -42,6 +45,7 @@ extern "C" {
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -479,6 +483,11 @@ void DetachFromShared(Oid role, const char* name) {
     auto* form = reinterpret_cast<Form_pg_shdepend>(GETSTRUCT(tuple));
     ObjectAddress object;
     ObjectAddressSet(object, form->classid, form->objid);
+    // It would run as whatever this member makes of the role then.
+    if (form->dbid == MyDatabaseId && form->deptype == SHARED_DEPENDENCY_OWNER && form->classid == ProcedureRelationId &&
+        get_func_namespace(form->objid) == get_namespace_oid(kContractSchema, true))
+      ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+                      errmsg("role \"%s\" cannot be dropped because it owns contract \"%s\"", name, get_func_name(form->objid))));
     if (form->dbid != MyDatabaseId || (form->classid != DefaultAclRelationId && !IsSharedObject(object))) continue;
     if (form->deptype == SHARED_DEPENDENCY_ACL)
       RemoveRoleFromObjectACL(role, form->classid, form->objid);

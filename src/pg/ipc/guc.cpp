@@ -67,8 +67,8 @@ void DefineGucs() {
   DefineBool("dadbs.run_shared_code", "Lets superusers' sessions run functions that came over the chain.",
              "Such code was written by another member; it would run with a superuser's rights.", &guc_run_shared_code,
              PGC_SUSET);
-  DefineBool("dadbs.deploy_unchecked", "Lets superusers deploy contracts that the analysis refuses.",
-             "What they must not do is refused when they run.", &guc_deploy_unchecked, PGC_SUSET);
+  DefineBool("dadbs.deploy_unchecked", "Lets superusers deploy contracts that the analysis refuses, and order what needs approval.",
+             "All members refuse it at its position, or when it runs.", &guc_deploy_unchecked, PGC_SUSET);
   DefineInt("dadbs.max_write_set_size", "Largest transaction that can be shared.", nullptr, &guc_max_write_set_mb, 256, 1, 512,
             PGC_SIGHUP, GUC_UNIT_MB);
   DefineInt("dadbs.batch_delay", "How long the consensus worker gathers transactions into a batch (microseconds).",

@@ -534,17 +534,19 @@ bool HasWantedReplicaIdentity(Relation relation) {
   return wanted.type != REPLICA_IDENTITY_INDEX || RelationGetReplicaIndex(relation) == wanted.index;
 }
 
-Oid ContractMarker() {
+namespace {
+
+Oid FunctionOfTriggers(const char* name) {
   Oid const schema = get_namespace_oid("dadbs", true);
   if (!OidIsValid(schema)) return InvalidOid;
-  return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("contract"),
-                         PointerGetDatum(buildoidvector(nullptr, 0)), ObjectIdGetDatum(schema));
+  return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name), PointerGetDatum(buildoidvector(nullptr, 0)),
+                         ObjectIdGetDatum(schema));
 }
 
-bool HasContractTriggers(Relation relation) {
+bool HasTriggers(Relation relation, Oid (*marker_of)()) {
   const TriggerDesc* const triggers = relation->trigdesc;
   if (triggers == nullptr) return false;
-  Oid const marker = ContractMarker();
+  Oid const marker = marker_of();
   for (int i = 0; i < triggers->numtriggers; i++) {
     const Trigger& trigger = triggers->triggers[i];
     bool const on = trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger.tgenabled == TRIGGER_FIRES_ALWAYS;
@@ -553,7 +555,16 @@ bool HasContractTriggers(Relation relation) {
   return false;
 }
 
-bool RelationHasContracts(Oid relation) { return Ask(relation, &RelationEntry::has_contracts, HasContractTriggers); }
+bool HasEither(Relation relation) { return HasContractTriggers(relation) || HasProtection(relation); }
+
+}  // namespace
+
+Oid ContractMarker() { return FunctionOfTriggers("contract"); }
+Oid ProtectionMarker() { return FunctionOfTriggers("protected_table"); }
+
+bool HasContractTriggers(Relation relation) { return HasTriggers(relation, ContractMarker); }
+bool HasProtection(Relation relation) { return HasTriggers(relation, ProtectionMarker); }
+bool RelationHasContracts(Oid relation) { return Ask(relation, &RelationEntry::has_contracts, HasEither); }
 
 bool RelationNeedsReplay(Oid relation) { return Ask(relation, &RelationEntry::needs_replay, HasUnsafeExpressions); }
 

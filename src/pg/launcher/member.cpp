@@ -147,6 +147,8 @@ MemberConfig ParseConfig(core::ByteView bytes) {
   config.facts = {lines.Get("encoding"), lines.Get("provider"), lines.Get("collate"), lines.Get("ctype"),
                   lines.Get("icu_locale")};
   config.occupied_schemas = lines.GetAll("occupied_schema");
+  std::string const approvals = lines.Get("approvals");
+  (void)std::from_chars(approvals.data(), approvals.data() + approvals.size(), config.approvals);
   if (std::string const founder = lines.Get("founder"); !founder.empty()) config.founder = ParseNodeLine(founder, true);
   if (error != std::errc{} || end != database.data() + database.size() || config.database == InvalidOid ||
       config.name.empty() || config.facts.encoding.empty())
@@ -287,6 +289,7 @@ std::string FormatMemberConfig(const MemberConfig& config) {
   line("ctype", config.facts.ctype);
   line("icu_locale", config.facts.icu_locale);
   for (const std::string& schema : config.occupied_schemas) line("occupied_schema", schema);
+  if (config.approvals != 0) line("approvals", std::to_string(config.approvals));
   if (config.founder) line("founder", FormatNodeLine(*config.founder));
   return text;
 }
@@ -369,6 +372,7 @@ Identity IdentityOf(const Member& member) {
   core::Digest const chain_id = member.genesis.chain_id();
   memcpy(identity.chain_id, chain_id.bytes.data(), sizeof(identity.chain_id));
   identity.sequence_stride = member.genesis.sequence_stride;
+  identity.approvals = static_cast<uint32>(member.genesis.approvals_needed());
   return identity;
 }
 
@@ -376,6 +380,7 @@ void PublishIdentity(const Identity& identity) noexcept {
   shared->self_id = identity.self;
   memcpy(shared->chain_id, identity.chain_id, sizeof(shared->chain_id));
   shared->sequence_stride = identity.sequence_stride;
+  shared->approvals = identity.approvals;
   pg_atomic_write_u32(&shared->joining_database, identity.joining);
   pg_write_barrier();
   pg_atomic_write_u32(&shared->database, identity.database);

@@ -146,6 +146,12 @@ class Decoder {
     Row().Int32(ordinal).Null().Null().Text("CONTRACT").Null().Null().Text(what).Bytes(leaf.view()).Put(set_);
   }
 
+  void Emit(int32 ordinal, const core::ProposalChange& c, const core::Digest& leaf) {
+    const char* const what = c.op == 'P' ? "propose " : c.op == 'A' ? "approve proposal " : "reject proposal ";
+    std::string const text = what + std::to_string(c.id) + (c.op == 'P' ? ": " + std::string(c.text) : "");
+    Row().Int32(ordinal).Null().Null().Text("PROPOSAL").Null().Null().Text(text).Bytes(leaf.view()).Put(set_);
+  }
+
   const RelationVersion& Version(const core::RelationName& name) {
     auto const key = std::make_pair(std::string(name.schema), std::string(name.name));
     auto [it, fresh] = versions_.try_emplace(key);

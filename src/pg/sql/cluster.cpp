@@ -266,6 +266,15 @@ std::vector<core::Member> MakeMembers(const core::Member& self, const std::vecto
   return members;
 }
 
+// How many members must approve what would switch off contracts.
+uint16_t ApprovalsArgument(FunctionCallInfo fcinfo, int i, size_t members) {
+  if (PG_ARGISNULL(i)) return static_cast<uint16_t>(core::QuorumSize(members));
+  int32 const approvals = PG_GETARG_INT32(i);
+  if (approvals < 1 || static_cast<size_t>(approvals) > members)
+    throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "approvals must be between 1 and the number of members, " + std::to_string(members));
+  return static_cast<uint16_t>(approvals);
+}
+
 core::Genesis MakeGenesis(std::vector<core::Member> members, std::vector<std::string> schemas, std::string cluster_name,
                           const DatabaseFacts& facts) {
   core::Genesis genesis;
@@ -296,6 +305,7 @@ Datum CreateCluster(FunctionCallInfo fcinfo) {
   if (!PG_ARGISNULL(2) && schemas.empty())
     throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "no schema is named", "", "Leave the argument out to share all.");
   CheckSchemas(schemas);
+  uint16_t const approvals = ApprovalsArgument(fcinfo, 4, members.size());
 
   MemberConfig config;
   config.database = MyDatabaseId;
@@ -311,6 +321,7 @@ Datum CreateCluster(FunctionCallInfo fcinfo) {
   std::string cluster_name = TextArgument(fcinfo, 3);
   if (cluster_name.empty()) cluster_name = config.database_name;
   member.genesis = MakeGenesis(std::move(members), schemas, std::move(cluster_name), config.facts);
+  member.genesis.approvals = approvals;
   member.genesis_bytes = member.genesis.Encode();
   member.self = core::NodeId{1};
   member.config = std::move(config);
@@ -340,6 +351,10 @@ Datum JoinCluster(FunctionCallInfo fcinfo) {
   config.name = self.name;
   config.address = self.address;
   config.founder = std::move(founder);
+  if (!PG_ARGISNULL(2)) {
+    if (PG_GETARG_INT32(2) < 1) throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "approvals must be at least 1");
+    config.approvals = static_cast<uint32>(PG_GETARG_INT32(2));
+  }
   config.occupied_schemas = OccupiedSchemas({});
   WarnOfFsync();
   // Of the schemas that the founder may name only this one can be here already. With another owner than elsewhere, its
@@ -397,6 +412,7 @@ extern "C" Datum dadbs_create_cluster(PG_FUNCTION_ARGS) {
 }
 
 extern "C" Datum dadbs_join_cluster(PG_FUNCTION_ARGS) {
+  if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) PG_RETURN_NULL();
   return Enter([&]() -> Datum { return JoinCluster(fcinfo); });
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dadbs/core/write_set.h"
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
@@ -47,6 +48,13 @@ void NoteLocalDefinition() {}
 void CheckContractTrigger(Oid, bool) {}
 bool ContractsRunning() { return false; }
 void CheckContractCall(Oid) {}
+void BeginGuard(Node*) {}
+void EndGuard() noexcept {}
+void GuardEarly(Node*) {}
+void GuardObject(const ObjectAddress&, bool) {}
+bool CarryingOut() { return false; }
+void GuardTruncate(const char*) {}
+void RaiseProtected(const char* table) { elog(ERROR, "table \"%s\" is protected", table); }
 
 }  // namespace dadbs::pg
 

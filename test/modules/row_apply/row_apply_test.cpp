@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "dadbs/core/write_set.h"
+#include "dadbs/pg/approval.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/ipc.h"
@@ -60,6 +61,9 @@ namespace dadbs::pg {
 
 Shared* shared = nullptr;
 const Member* CurrentMember() { return nullptr; }
+bool CarryingOut() { return false; }
+void GuardTruncate(const char*) {}
+void RaiseProtected(const char* table) { elog(ERROR, "table \"%s\" is protected", table); }
 std::optional<MemberConfig> LoadMemberConfig() { return std::nullopt; }
 
 // As the extension's, but for residue classes.

@@ -1,0 +1,303 @@
+"""Approval: what one member alone cannot do to contracts and their tables, on four members of which three must agree.
+
+The liar is member 4, whose sessions leave every check to the other members (dadbs.deploy_unchecked, session_replication_role): what it
+orders is refused at its position, by all members alike.
+"""
+import psycopg2
+
+from clients import Background, everywhere, transaction
+from harness import CONFLICT, Suite, check, equal, eventually, sqlstate
+
+suite = Suite("contract_approval", port=8400)
+REFUSED = "42501"
+LIAR = ("SET dadbs.deploy_unchecked = on", "SET session_replication_role = replica")
+PROPOSALS = "SELECT p.id, p.state, p.approved_by, p.rejected_by, p.sqlstate, p.message, p.ended_height, p.ended_position FROM dadbs.proposals p ORDER BY 1"
+GUARDS = ("SELECT c.relname, t.tgname, t.tgenabled, encode(t.tgargs, 'escape') FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+          "WHERE NOT t.tgisinternal ORDER BY 1, 2")
+LIMIT = "BEGIN IF positive(NEW.amount) AND NEW.amount > 1000 THEN RAISE EXCEPTION 'too much' USING ERRCODE = 'check_violation'; END IF; {} RETURN NULL; END"
+
+
+def propose(c, member, statement, *more):
+    return c.run(member, f"SELECT dadbs.propose($proposal${statement}$proposal$, 'a comment'{''.join(', ' + m for m in more)})")[0][0]
+
+
+def approve(c, proposal, *members):
+    for member in members:
+        c.settle()
+        c.run(member, f"SELECT dadbs.approve_proposal({proposal})")
+    c.settle()
+
+
+def agree(c, statement):
+    """Proposed by member 1, approved by 2 and 3: its state."""
+    proposal = propose(c, 1, statement)
+    approve(c, proposal, 2, 3)
+    return state(c, proposal)
+
+
+def state(c, proposal, member=1):
+    return c.run(member, f"SELECT state, message FROM dadbs.proposals WHERE id = {proposal}")[0]
+
+
+def alike(c):
+    c.settle()
+    for query in (PROPOSALS, GUARDS, "SELECT name, version, dropped, hash::text FROM dadbs.contract_versions ORDER BY 1, 2"):
+        seen = {str(c.run(i, query)) for i in c.members()}
+        equal(len(seen), 1, f"{query}: {seen}")
+
+
+def last_verdict(c):
+    """Of the last transaction on the chain, as every member has it."""
+    c.settle()
+    seen = {str(c.run(i, "SELECT verdict, sqlstate FROM dadbs_internal.transaction ORDER BY height DESC, index DESC LIMIT 1")) for i in c.members()}
+    equal(len(seen), 1, "verdicts")
+    return seen.pop()
+
+
+@suite.test
+def given_directly(c):
+    """What is guarded is refused in the session; nothing of it reaches the chain. Anything else goes on as ever."""
+    c.run(1, "CREATE TABLE invoice (id int PRIMARY KEY, amount numeric)", "CREATE TABLE audit (id int PRIMARY KEY)", "CREATE TABLE free (id int PRIMARY KEY)",
+          "CREATE TABLE parent (id int PRIMARY KEY)", "CREATE FUNCTION helper(n numeric) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT n > 0'",
+          "CREATE FUNCTION positive(n numeric) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.helper(n); END'", "CREATE ROLE author LOGIN",
+          "CREATE TABLE limits (id int PRIMARY KEY)", "CREATE VIEW allowed AS SELECT * FROM limits WHERE helper(id)", "CREATE VIEW seen AS SELECT id FROM allowed",
+          "CREATE DOMAIN cents AS int CHECK (VALUE >= 0)", "CREATE TABLE sum (id int PRIMARY KEY REFERENCES parent, c cents)",
+          "GRANT CREATE ON SCHEMA contracts TO author")
+    c.settle()
+    with transaction(c, 1) as t:  # what a transaction attaches itself guards nothing before it is committed
+        cursor = t.cursor()
+        cursor.execute("SELECT dadbs.deploy_contract('amount_limit', $$" + LIMIT.format("PERFORM 1 FROM seen s WHERE s.id = NEW.id; INSERT INTO audit VALUES (NEW.id);") + "$$)")
+        cursor.execute("SELECT dadbs.deploy_contract('nothing', 'BEGIN RETURN NULL; END')")
+        cursor.execute("CREATE TRIGGER amount_limit AFTER INSERT OR UPDATE ON invoice FOR EACH ROW EXECUTE FUNCTION dadbs.contract('amount_limit')")
+        cursor.execute("CREATE TRIGGER other AFTER INSERT ON sum FOR EACH ROW WHEN (helper(NEW.id)) EXECUTE FUNCTION dadbs.contract('nothing')")
+        cursor.execute("ALTER TABLE invoice ADD COLUMN note text")
+        t.commit()
+    c.settle()
+    height = c.value(1, "SELECT max(height) FROM dadbs_internal.transaction")
+    for statement in ("ALTER TABLE invoice DISABLE TRIGGER amount_limit", "DROP TRIGGER amount_limit ON invoice", "DROP TABLE invoice",
+                      "SELECT dadbs.deploy_contract('amount_limit', 'BEGIN RETURN NULL; END')", "SELECT dadbs.drop_contract('amount_limit')",
+                      "GRANT INSERT ON invoice TO author", "ALTER TABLE audit RENAME TO audit2", "ALTER FUNCTION positive(numeric) RENAME TO negative"):
+        try:
+            c.run(1, statement)
+            check(False, f"{statement} passed")
+        except psycopg2.Error as e:
+            check(e.pgcode == REFUSED and "dadbs.propose" in (e.diag.message_hint or ""), f"{statement}: {e.pgcode} {e}")
+    equal(c.value(1, "SELECT max(height) FROM dadbs_internal.transaction"), height, "height")
+    c.run(2, "ALTER TABLE free ADD COLUMN v int", "CREATE TABLE free2 (id int PRIMARY KEY)", "DROP TABLE free2",
+          "COMMENT ON TABLE invoice IS 'may be said'", "INSERT INTO invoice VALUES (1, 10)", "INSERT INTO parent VALUES (1)")
+    equal(sqlstate(lambda: c.run(3, "INSERT INTO invoice VALUES (2, 2000)")), "23514", "the contract")
+    alike(c)
+
+
+ESCAPES = """
+DROP TRIGGER amount_limit ON invoice
+ALTER TABLE invoice DISABLE TRIGGER amount_limit
+ALTER TABLE invoice DISABLE TRIGGER USER
+ALTER TABLE invoice ENABLE REPLICA TRIGGER amount_limit
+ALTER TRIGGER amount_limit ON invoice RENAME TO z
+CREATE OR REPLACE TRIGGER amount_limit AFTER INSERT ON invoice FOR EACH ROW EXECUTE FUNCTION dadbs.contract('nothing')
+CREATE TRIGGER undo AFTER INSERT ON invoice FOR EACH ROW EXECUTE FUNCTION dadbs.contract('nothing')
+DROP TABLE invoice
+DROP TABLE audit
+DROP SCHEMA public CASCADE
+ALTER SCHEMA public RENAME TO private
+ALTER SCHEMA public OWNER TO author
+ALTER SCHEMA contracts RENAME TO others
+ALTER TABLE invoice RENAME TO bill
+ALTER TABLE invoice RENAME COLUMN amount TO price
+ALTER TABLE invoice SET SCHEMA elsewhere
+ALTER TABLE invoice OWNER TO author
+ALTER TABLE invoice ALTER COLUMN amount TYPE int
+ALTER TABLE invoice ADD COLUMN more int
+ALTER TABLE invoice ENABLE ROW LEVEL SECURITY
+CREATE POLICY all_of_it ON invoice USING (true)
+CREATE INDEX amounts ON invoice (amount)
+TRUNCATE invoice
+TRUNCATE invoice, audit CASCADE
+GRANT ALL ON invoice TO author
+REVOKE ALL ON invoice FROM dadbs_owner
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO author
+REVOKE USAGE ON SCHEMA public FROM PUBLIC
+CREATE TABLE child (id int PRIMARY KEY REFERENCES invoice ON DELETE CASCADE)
+DROP TABLE parent CASCADE
+CREATE OR REPLACE FUNCTION positive(n numeric) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'
+CREATE OR REPLACE FUNCTION helper(n numeric) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'
+CREATE FUNCTION positive(n numeric, m int DEFAULT 0) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'
+CREATE FUNCTION elsewhere.positive(n numeric) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'
+DROP FUNCTION positive(numeric)
+ALTER FUNCTION positive(numeric) RENAME TO gone
+ALTER FUNCTION helper(numeric) SET search_path = elsewhere
+CREATE VIEW elsewhere.audit AS SELECT 1 AS id
+CREATE OR REPLACE VIEW seen AS SELECT id FROM allowed WHERE false
+CREATE OR REPLACE VIEW allowed AS SELECT * FROM limits WHERE helper(id) AND false
+DROP VIEW allowed CASCADE
+ALTER INDEX invoice_pkey RENAME TO other
+CREATE UNIQUE INDEX one_only ON audit ((true))
+CREATE OPERATOR > (LEFTARG = numeric, RIGHTARG = int, FUNCTION = smaller)
+ALTER DOMAIN cents DROP CONSTRAINT cents_check
+SELECT dadbs.deploy_contract('amount_limit', 'BEGIN RETURN NULL; END')
+SELECT dadbs.protect_table('invoice')
+BEGIN; CREATE TABLE ok (id int); ALTER TABLE invoice DISABLE TRIGGER amount_limit; COMMIT
+DO $$ BEGIN EXECUTE 'DROP TRIGGER amount_limit ON invoice'; END $$
+"""
+
+
+@suite.test
+def h06_escapes(c):
+    """What a lying member orders all the same is refused at its position, on every member alike."""
+    c.run(1, "CREATE SCHEMA elsewhere", "CREATE FUNCTION elsewhere.smaller(a numeric, b int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'")
+    c.settle()
+    before = c.run(1, GUARDS)
+    wrong = []
+    for statement in ESCAPES.strip().splitlines():
+        height = c.value(4, "SELECT max(height) FROM dadbs_internal.transaction")
+        got = sqlstate(lambda: c.run(4, *LIAR, statement.replace("FUNCTION = smaller", "FUNCTION = elsewhere.smaller")))
+        ordered = c.value(4, "SELECT max(height) FROM dadbs_internal.transaction") > height
+        if got != REFUSED or not ordered:
+            wrong.append(f"{statement}: {got}, ordered: {ordered}")
+    equal("\n".join(wrong), "", "what passed, or was not refused at its position")
+    # The role that a contract runs as cannot become another one.
+    c.run(1, "SELECT dadbs.deploy_contract('authors', 'BEGIN RETURN NULL; END')", user="author")
+    c.settle()
+    equal(sqlstate(lambda: c.run(4, *LIAR, "DROP ROLE author")), "2BP01", "DROP ROLE")
+    equal(c.run(2, GUARDS), before, "triggers")
+    equal(sqlstate(lambda: c.run(4, *LIAR, "INSERT INTO invoice VALUES (3, 3000)")), "23514", "the contract still judges")
+    alike(c)
+
+
+@suite.test
+def agreed(c):
+    """Three members: then it is executed everywhere, once, at the position of the third; an error is the proposal's own."""
+    statement = "SELECT dadbs.deploy_contract('amount_limit', $$" + LIMIT.format("") + "$$)"
+    proposal = propose(c, 1, statement)
+    c.settle()
+    equal(c.run(3, f"SELECT statement, comment, proposed_by, role, state, needed, approved_by, height IS NOT NULL FROM dadbs.proposals WHERE id = {proposal}"),
+          [(statement, "a comment", "m1", "dadbs_owner", "open", 3, ["m1"], True)], "the proposal")
+    equal(sqlstate(lambda: c.run(1, f"SELECT dadbs.approve_proposal({proposal})")), "55000", "a second vote of the proposer's member")
+    equal(sqlstate(lambda: c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.approve_proposal({proposal})")), "55000", "a liar's second vote")
+    approve(c, proposal, 2)
+    equal(sqlstate(lambda: c.run(2, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.approve_proposal({proposal})")), "55000", "two votes of one member")
+    everywhere(c, "SELECT version FROM dadbs.contracts WHERE name = 'amount_limit'", [(1,)], "not yet")
+    approve(c, proposal, 4)
+    equal(state(c, proposal), ("executed", None), "with three")
+    everywhere(c, "SELECT version FROM dadbs.contracts WHERE name = 'amount_limit'", [(2,)], "the new version")
+    for lie in ((), ("SET dadbs.deploy_unchecked = on",)):
+        equal(sqlstate(lambda: c.run(3, *lie, f"SELECT dadbs.approve_proposal({proposal})")), "55000", "it is over")
+    equal(agree(c, "ALTER TABLE invoice ADD COLUMN second int; CREATE INDEX ON invoice (second); TRUNCATE invoice; ALTER TABLE audit ADD COLUMN at timestamptz"),
+          ("executed", None), "several statements")
+    everywhere(c, "SELECT count(*) FROM invoice", [(0,)], "truncated")
+    failed = agree(c, "ALTER TABLE invoice DROP COLUMN second; ALTER TABLE invoice ADD COLUMN amount int")
+    equal(failed[0], "failed", "an error")
+    check("already exists" in failed[1], f"message {failed[1]}")
+    everywhere(c, "SELECT count(second) FROM invoice", [(0,)], "nothing of it is there")
+    alike(c)
+
+
+@suite.test
+def refused_and_expired(c):
+    no = propose(c, 2, "DROP TRIGGER amount_limit ON invoice")
+    c.settle()
+    c.run(3, f"SELECT dadbs.reject_proposal({no}, 'never')")
+    c.settle()
+    equal(state(c, no)[0], "open", "one against")
+    equal(sqlstate(lambda: c.run(3, *LIAR, f"SELECT dadbs.approve_proposal({no})")), "55000", "another mind")
+    c.run(4, f"SELECT dadbs.reject_proposal({no}, 'no')")
+    c.settle()
+    everywhere(c, f"SELECT state, rejected_by FROM dadbs.proposals WHERE id = {no}", [("rejected", ["m3", "m4"])], "two against")
+    gone = propose(c, 2, "DROP TRIGGER amount_limit ON invoice")
+    c.settle()
+    c.run(2, f"SELECT dadbs.reject_proposal({gone}, 'a mistake')")
+    short = propose(c, 1, "DROP TRIGGER amount_limit ON invoice", "2")
+    for i in range(4):
+        c.run(1, f"INSERT INTO free VALUES ({100 + i})")
+    c.settle()
+    everywhere(c, f"SELECT id, state FROM dadbs.proposals WHERE id IN ({gone}, {short}) ORDER BY 1", [(gone, "withdrawn"), (short, "expired")], "states")
+    for proposal in (no, gone, short):
+        equal([sqlstate(lambda: c.run(4, *lie, f"SELECT dadbs.approve_proposal({proposal})")) for lie in ((), LIAR)], ["55000"] * 2, "closed")
+    equal(sqlstate(lambda: c.run(4, *LIAR, "SELECT dadbs.approve_proposal(999)")), "42704", "none")
+    # Alone in its transaction: what else it holds would not be what is agreed.
+    two = propose(c, 1, "ALTER TABLE free ADD COLUMN w int")
+    c.settle()
+    with c.connect(4) as session, session.cursor() as cursor:
+        cursor.execute("SET dadbs.deploy_unchecked = on")
+        equal(sqlstate(lambda: cursor.execute(f"SELECT dadbs.approve_proposal({two}), dadbs.approve_proposal({two})")), "25001", "two at once")
+    equal(state(c, two)[0], "open", "not counted")
+    for function in ("propose('DROP TABLE free')", "approve_proposal(1)", "reject_proposal(1)", "protect_table('free')"):
+        equal(sqlstate(lambda: c.run(1, f"SELECT dadbs.{function}", user="author")), REFUSED, function)
+    alike(c)
+
+
+@suite.test
+def h06_protected(c):
+    """Rows of a protected table come from the contracts that are listed: not from sessions, cascades, forged write sets, other contracts."""
+    c.run(1, "CREATE TABLE owner (id int PRIMARY KEY)", "CREATE TABLE ledger (id int PRIMARY KEY, owner int REFERENCES owner ON DELETE CASCADE, n int)",
+          "CREATE TABLE orders (id int PRIMARY KEY, n int)", "INSERT INTO owner VALUES (1)", "INSERT INTO ledger VALUES (1, 1, 0)",
+          "SELECT dadbs.deploy_contract('book', 'BEGIN UPDATE ledger SET n = n + NEW.n WHERE id = 1; INSERT INTO ledger VALUES (NEW.id + 100, NULL, NEW.n); "
+          "RETURN NULL; END')",
+          "SELECT dadbs.protect_table('ledger')", "CREATE TRIGGER book AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION dadbs.contract('book')")
+    c.settle()
+    for lie in ((), LIAR):
+        for statement in ("INSERT INTO ledger VALUES (2, 1, 0)", "UPDATE ledger SET n = 1000000", "DELETE FROM ledger", "DELETE FROM owner", "TRUNCATE ledger",
+                          "TRUNCATE owner CASCADE", "DROP TRIGGER dadbs_protected ON ledger", "ALTER TABLE ledger DISABLE TRIGGER dadbs_protected",
+                          "CREATE OR REPLACE TRIGGER dadbs_protected BEFORE INSERT OR UPDATE OR DELETE ON ledger FOR EACH ROW "
+                          "EXECUTE FUNCTION dadbs.protected_table('book', 'evil')", "SELECT dadbs.deploy_contract('book', 'BEGIN RETURN NULL; END')", "SELECT dadbs.drop_contract('book')",
+                          "COPY ledger FROM PROGRAM 'echo 7,1,7' (FORMAT csv)"):
+            got = sqlstate(lambda: c.run(4, *lie, statement))
+            # A cascade that a liar does not run leaves orphans behind; a contract that triggers run cannot be dropped by anybody.
+            check(got in ((REFUSED, "23503") if "owner" in statement else (REFUSED, "2BP01") if "drop_contract" in statement else (REFUSED,)), f"{lie} {statement}: {got}")
+    c.run(4, "SELECT dadbs.deploy_contract('evil', 'BEGIN UPDATE ledger SET n = 1000000; RETURN NULL; END')", "CREATE TABLE bait (id int PRIMARY KEY)",
+          "CREATE TRIGGER evil AFTER INSERT ON bait FOR EACH ROW EXECUTE FUNCTION dadbs.contract('evil')")
+    equal(sqlstate(lambda: c.run(4, "INSERT INTO bait VALUES (1)")), REFUSED, "another contract")
+    c.run(2, "INSERT INTO orders VALUES (1, 5)")
+    c.settle()
+    everywhere(c, "SELECT id, n FROM ledger ORDER BY 1", [(1, 5), (101, 5)], "the ledger")
+    equal(agree(c, "DROP TRIGGER dadbs_protected ON ledger"), ("executed", None), "undone")
+    c.run(3, "UPDATE ledger SET n = 0 WHERE id = 1")
+    alike(c)
+
+
+@suite.test
+def races(c):
+    """Two approvals at once are both counted and one executes; a transaction that ran under the old definition loses."""
+    for i in range(3):
+        proposal = propose(c, 1, f"ALTER TABLE invoice ADD COLUMN race{i} int DEFAULT {i}")
+        c.settle()
+        votes = [Background(c.run, m, f"SELECT dadbs.approve_proposal({proposal})") for m in (2, 3, 4)]
+        ends = [sqlstate(vote.result) for vote in votes]
+        check(set(ends) <= {None, "55000"} and ends.count(None) >= 2, f"votes: {ends}")
+        c.settle()
+        everywhere(c, f"SELECT state, cardinality(approved_by) FROM dadbs.proposals WHERE id = {proposal}", [("executed", 3)], "the race")
+        everywhere(c, f"SELECT count(*) FROM pg_attribute WHERE attrelid = 'invoice'::regclass AND attname = 'race{i}'", [(1,)], "once")
+    proposal = propose(c, 1, "ALTER TABLE invoice DISABLE TRIGGER amount_limit")
+    approve(c, proposal, 2)
+    with transaction(c, 4, "INSERT INTO invoice VALUES (50, 1)") as open_one:
+        approval = Background(c.run, 3, f"SELECT dadbs.approve_proposal({proposal})")
+        eventually(lambda: state(c, proposal)[0] == "executed", 20, "the approval")
+        check(sqlstate(open_one.commit) in (CONFLICT, "57P01", "connection lost"), "a transaction of before")
+        approval.result()
+    both = [Background(propose, c, m, "ALTER TABLE free ADD COLUMN z int") for m in (1, 1, 2, 3)]
+    ends = [sqlstate(b.result) for b in both]
+    check(set(ends) <= {None, CONFLICT} and None in ends, f"proposals at once: {ends}")
+    equal(agree(c, "ALTER TABLE invoice ENABLE TRIGGER amount_limit"), ("executed", None), "on again")
+    alike(c)
+
+
+@suite.test
+def killed(c):
+    """A member that is killed between the approvals, and one that has voted itself, come to the same from their journals."""
+    proposal = propose(c, 3, "ALTER TABLE invoice ADD COLUMN after_kill int; DROP TRIGGER amount_limit ON invoice")
+    approve(c, proposal, 4)
+    c.kill(3)
+    c.run(2, f"SELECT dadbs.approve_proposal({proposal})")
+    c.kill(2)
+    for member in (2, 3):
+        c.start_member(member)
+    c.wait_ready()
+    c.settle()
+    everywhere(c, f"SELECT state, approved_by FROM dadbs.proposals WHERE id = {proposal}", [("executed", ["m3", "m4", "m2"])], "after the crash")
+    c.run(3, "INSERT INTO invoice (id, amount) VALUES (60, 60000)")
+    alike(c)
+
+
+if __name__ == "__main__":
+    suite.main()
