@@ -181,7 +181,8 @@ void CollectInputs(Leaves* leaves, Node* node) {
   }
 }
 
-bool IsSmallConstant(Node* node) {
+// x + 1, x - 1: counting. Whoever chooses x could overflow that too, but a version or an attempt is a count of what has happened.
+bool IsStep(Node* node) {
   node = Simplify(node);
   if (!IsA(node, Const) || reinterpret_cast<Const*>(node)->constisnull) return false;
   auto* const c = reinterpret_cast<Const*>(node);
@@ -189,7 +190,7 @@ bool IsSmallConstant(Node* node) {
                       : c->consttype == INT4OID ? DatumGetInt32(c->constvalue)
                       : c->consttype == INT8OID ? DatumGetInt64(c->constvalue)
                                                 : INT64CONST(1) << 40;
-  return value >= -1000 && value <= 1000;
+  return value >= -1 && value <= 1;
 }
 
 void CheckOverflow(const Scope& scope, OpExpr* op) {
@@ -197,7 +198,7 @@ void CheckOverflow(const Scope& scope, OpExpr* op) {
   bool const product = get_opname(op->opno)[0] == '*', difference = get_opname(op->opno)[0] == '-';
   auto* const left = static_cast<Node*>(linitial(op->args));
   auto* const right = static_cast<Node*>(lsecond(op->args));
-  if (!product && (IsSmallConstant(left) || IsSmallConstant(right))) return;
+  if (!product && (IsStep(left) || IsStep(right))) return;
   Leaves leaves = {scope.a, NIL};
   CollectInputs(&leaves, left);
   CollectInputs(&leaves, right);
@@ -416,8 +417,16 @@ bool Depends(Node* node, DependContext* context) {
 
 bool IsAuthorityOid(Oid function, void*) { return IsAuthorityFunction(function); }
 
+// Every transaction has an origin, so asking whether there is one asks nobody.
+bool IsNullTestOfAuthority(Node* node) {
+  if (!IsA(node, NullTest)) return false;
+  auto* argument = reinterpret_cast<Node*>(reinterpret_cast<NullTest*>(node)->arg);
+  UnwrapCast(&argument);
+  return IsA(argument, FuncExpr) && IsAuthorityFunction(reinterpret_cast<FuncExpr*>(argument)->funcid);
+}
+
 bool CallsAuthority(Node* node, Analysis* a) {
-  if (node == nullptr) return false;
+  if (node == nullptr || IsNullTestOfAuthority(node)) return false;
   if (check_functions_in_node(node, IsAuthorityOid, nullptr)) return true;
   // Who knows what a hash was made of, or signs, has the right: hash locks.
   if (IsA(node, FuncExpr) && IsBuiltIn(reinterpret_cast<FuncExpr*>(node)->funcid)) {

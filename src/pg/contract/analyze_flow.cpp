@@ -269,6 +269,47 @@ bool IsVariant(Analysis* a, PLpgSQL_expr* condition, Bitmapset* assigned) {
   return value == nullptr || IsQueryNode(value, nullptr) || DependsOn(a, value, assigned);
 }
 
+// Some SELECT ... INTO of the statements assigns it.
+bool IsReadBy(Analysis* a, List* statements, int dno) {
+  check_stack_depth();
+  ListCell* cell;
+  foreach (cell, statements) {
+    auto* const statement = static_cast<PLpgSQL_stmt*>(lfirst(cell));
+    if (statement->cmd_type == PLPGSQL_STMT_EXECSQL && bms_is_member(dno, AssignedBy(a, statement))) return true;
+    bool found = false;
+    EachInner(statement, [&](List* inner) { found = found || IsReadBy(a, inner, dno); });
+    if (found) return true;
+  }
+  return false;
+}
+
+// The condition, with the constants that the statements before it in its list have just assigned, is never true.
+bool IsNeverTrue(Analysis* a, PLpgSQL_expr* condition, List* statements, int position) {
+  if (condition == nullptr) return false;
+  List* const queries = ParseExpression(a, condition, true);
+  Node* value = list_length(queries) == 1 ? ValueOf(linitial_node(Query, queries)) : nullptr;
+  if (value == nullptr || IsQueryNode(value, nullptr)) return false;
+  Bitmapset* changed = nullptr;
+  for (int i = position - 1; i >= 0; i--) {
+    auto* const statement = static_cast<PLpgSQL_stmt*>(list_nth(statements, i));
+    auto* const assign = reinterpret_cast<PLpgSQL_stmt_assign*>(statement);
+    if (statement->cmd_type == PLPGSQL_STMT_ASSIGN && !bms_is_member(assign->varno, changed)) {
+      assign->expr->target_param = assign->varno;
+      List* const assigned = ParseExpression(a, assign->expr, true);
+      Node* const constant = list_length(assigned) == 1 ? ValueOf(linitial_node(Query, assigned)) : nullptr;
+      Node* const simple = constant == nullptr ? nullptr : Simplify(constant);
+      int32 modifier;
+      Oid collation;
+      bool const fits = simple != nullptr && IsA(simple, Const) &&
+                        exprType(simple) == DatumType(a, assign->varno, &modifier, &collation);
+      if (fits) value = ReplaceParam(value, assign->varno + 1, simple);
+    }
+    changed = bms_add_members(changed, AssignedIn(a, list_make1(statement)));
+  }
+  value = Simplify(value);
+  return IsA(value, Const) && (reinterpret_cast<Const*>(value)->constisnull || !DatumGetBool(reinterpret_cast<Const*>(value)->constvalue));
+}
+
 // A way out is good if nothing stands before it, or a condition that may change while the loop runs.
 bool CanEnd(Analysis* a, List* statements, const char* label, Bitmapset* assigned) {
   check_stack_depth();
@@ -279,7 +320,8 @@ bool CanEnd(Analysis* a, List* statements, const char* label, Bitmapset* assigne
     switch (statement->cmd_type) {
       case PLPGSQL_STMT_EXIT: {
         auto* const exit = reinterpret_cast<PLpgSQL_stmt_exit*>(statement);
-        if (exit->is_exit && IsVariant(a, exit->cond, assigned)) return true;
+        int const position = foreach_current_index(cell);
+        if (exit->is_exit && IsVariant(a, exit->cond, assigned) && !IsNeverTrue(a, exit->cond, statements, position)) return true;
         break;
       }
       case PLPGSQL_STMT_RETURN: return true;

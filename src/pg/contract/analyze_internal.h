@@ -218,6 +218,7 @@ Path Merge(const Path& one, const Path& other);
 Bitmapset* Targets(Analysis* a, int dno);  // with the fields of a record, the parts of a row
 Bitmapset* AssignedIn(Analysis* a, List* statements);
 void Forget(Analysis* a, Bitmapset* datums);  // conditions about them no longer hold
+bool IsReadBy(Analysis* a, List* statements, int dno);
 bool CanEnd(Analysis* a, List* statements, const char* label, Bitmapset* assigned);  // some way out of a loop depends on what it does
 bool HasExit(List* statements, const char* label, int depth, bool outer = false);  // outer: of loops around counts, too
 bool HasLeave(List* statements);

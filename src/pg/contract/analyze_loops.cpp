@@ -77,6 +77,15 @@ bool RunsAway(Analysis* a, Node* condition, List* body, Bitmapset* assigned) {
   return DirectionOf(a, body, dno) == -wanted;
 }
 
+// WHILE x IS NOT NULL LOOP SELECT next INTO x ...: ends if the rows are no ring, which nobody has promised.
+bool FollowsRows(Analysis* a, Node* condition, List* body) {
+  if (condition == nullptr || !IsA(condition, NullTest)) return false;
+  auto* const test = reinterpret_cast<NullTest*>(condition);
+  if (test->nulltesttype != IS_NOT_NULL || !IsA(test->arg, Param)) return false;
+  int const dno = reinterpret_cast<Param*>(test->arg)->paramid - 1;
+  return IsReadBy(a, body, dno);
+}
+
 void WalkWhile(Analysis* a, PLpgSQL_stmt_while* loop) {
   Bitmapset* const assigned = AssignedIn(a, loop->body);
   Path const entry = Save(a);
@@ -88,6 +97,10 @@ void WalkWhile(Analysis* a, PLpgSQL_stmt_while* loop) {
     a->query = nullptr;
     ReportAs(a, Rule::kUnboundedLoop, true, -1, "Change what the condition asks for inside the loop.",
              away ? "the loop moves away from its end" : "nothing in the loop changes its condition");
+  } else if (FollowsRows(a, condition, loop->body) && !CanEnd(a, loop->body, loop->label, assigned)) {
+    a->line = loop->lineno;
+    a->query = nullptr;
+    Report(a, Rule::kUnboundedLoop, -1, "Count the steps and stop at a limit.", "the loop follows rows, and ends only if they are no ring");
   } else if (condition != nullptr && IsOpenNumber(a, condition)) {
     a->facts = entry.facts;
     if (IsOpenNumber(a, condition)) Report(a, Rule::kUnboundedLoop, -1, kBoundHint, "the caller chooses how often the loop runs");

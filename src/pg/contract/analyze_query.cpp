@@ -233,9 +233,15 @@ bool EndsRecursion(Analysis* a, Query* query, bool own) {
          (context.row && (!own || query->commandType != CMD_UPDATE));
 }
 
-// It concerns the caller's rows only: found by who he is, or new ones that say so.
+// It concerns the caller's rows only: found by who he is, or new ones that say so, or written only if he may.
 bool IsOwnWrite(Analysis* a, Query* query) {
   if (AsksAuthority(a, reinterpret_cast<Node*>(query->jointree))) return true;
+  ListCell* cell;
+  foreach (cell, query->rtable) {
+    auto* const rte = lfirst_node(RangeTblEntry, cell);
+    bool const only = rte->rtekind == RTE_SUBQUERY && list_length(query->jointree->fromlist) == 1;  // INSERT ... SELECT
+    if (only && AsksAuthority(a, reinterpret_cast<Node*>(rte->subquery->jointree))) return true;
+  }
   return query->commandType == CMD_INSERT && AsksAuthority(a, reinterpret_cast<Node*>(query->targetList));
 }
 
@@ -303,7 +309,34 @@ struct ScanContext {
   bool changed;
 };
 
+// The text that a concatenation begins with, or null.
+Node* BeginningOf(Node* node) {
+  check_stack_depth();
+  UnwrapCast(&node);
+  if (IsA(node, OpExpr) && list_length(reinterpret_cast<OpExpr*>(node)->args) == 2) {
+    const char* const name = get_opname(reinterpret_cast<OpExpr*>(node)->opno);
+    return name != nullptr && strcmp(name, "||") == 0 ? BeginningOf(static_cast<Node*>(linitial(reinterpret_cast<OpExpr*>(node)->args)))
+                                                      : nullptr;
+  }
+  return IsA(node, Const) ? node : nullptr;
+}
+
+// A condition that finds its rows by reading all: column = column, column LIKE '%...'.
+bool NarrowsNothing(Node* qual) {
+  if (!IsA(qual, OpExpr) || list_length(reinterpret_cast<OpExpr*>(qual)->args) != 2) return false;
+  auto* const op = reinterpret_cast<OpExpr*>(qual);
+  const char* const name = get_opname(op->opno);
+  if (name == nullptr || !IsBuiltIn(op->opno)) return false;
+  if (equal(linitial(op->args), lsecond(op->args))) return true;
+  if (strcmp(name, "~~") != 0 && strcmp(name, "~~*") != 0) return false;
+  Node* const beginning = BeginningOf(Simplify(static_cast<Node*>(lsecond(op->args))));
+  if (beginning == nullptr || reinterpret_cast<Const*>(beginning)->constisnull || exprType(beginning) != TEXTOID) return false;
+  char const first = TextDatumGetCString(reinterpret_cast<Const*>(beginning)->constvalue)[0];
+  return first == '%' || first == '_';
+}
+
 void AddRestriction(ScanContext* context, Node* qual) {
+  if (NarrowsNothing(qual)) return;
   Bitmapset* const varnos = pull_varnos_of_level(nullptr, flatten_join_alias_vars(context->query, qual), 0);
   Bitmapset* const open = bms_difference(varnos, context->restricted);
   int only;

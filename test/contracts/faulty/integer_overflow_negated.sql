@@ -1,0 +1,6 @@
+-- rule: integer_overflow
+-- returns: integer
+-- arguments: n integer
+BEGIN
+  RETURN 0 - n - 7;
+END
