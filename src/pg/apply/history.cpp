@@ -16,6 +16,7 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/toast_internals.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "replication/origin.h"
@@ -27,6 +28,8 @@ extern "C" {
 
 namespace dadbs::pg {
 namespace {
+
+constexpr Size kPackedBytesMin = 64 << 10;
 
 bytea* NewBytea(size_t size) {
   auto* const result = static_cast<bytea*>(MemoryContextAllocHuge(CurrentMemoryContext, VARHDRSZ + size));
@@ -59,6 +62,31 @@ Datum BatchBody(const core::Batch& batch) {
   return PointerGetDatum(result);
 }
 
+// A large value is compressed before a row is made of it, not after: the row's copy of it is as small as what is stored.
+// Where that gives nothing, null.
+Datum Packed(FormData_pg_attribute* column, Datum value) {
+  if (column->attlen != -1 || column->attstorage != TYPSTORAGE_EXTENDED) return 0;
+  if (VARSIZE_ANY(DatumGetPointer(value)) < kPackedBytesMin) return 0;
+  return toast_compress_datum(value, column->attcompression);
+}
+
+HeapTuple FormRow(Relation rel, const Datum* values, bool* nulls) {
+  TupleDesc const columns = RelationGetDescr(rel);
+  auto* const packed = static_cast<Datum*>(palloc0(sizeof(Datum) * columns->natts));
+  auto* const stored = static_cast<Datum*>(palloc0(sizeof(Datum) * columns->natts));
+  for (int i = 0; i < columns->natts; i++) {
+    if (nulls[i]) continue;
+    packed[i] = Packed(TupleDescAttr(columns, i), values[i]);
+    stored[i] = packed[i] != 0 ? packed[i] : values[i];
+  }
+  HeapTuple const row = heap_form_tuple(columns, stored, nulls);
+  for (int i = 0; i < columns->natts; i++)
+    if (packed[i] != 0) pfree(DatumGetPointer(packed[i]));
+  pfree(stored);
+  pfree(packed);
+  return row;
+}
+
 void InsertBatch(core::Height height, int item, uint32_t first_index, const core::Batch& batch) {
   const core::BatchHeader& h = batch.header;
   Datum values[] = {Int64GetDatum(height.value), Int32GetDatum(item), Int32GetDatum(first_index),
@@ -86,7 +114,7 @@ void InsertInternalRow(const char* table, Datum* values, bool* nulls) {
   PG_TRY();
   {
     Relation rel = table_open(InternalTable(table), RowExclusiveLock);
-    HeapTuple const tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+    HeapTuple const tuple = FormRow(rel, values, nulls);
     // For catalogs, but right for any table whose indexes have neither expressions nor predicates.
     CatalogTupleInsert(rel, tuple);
     heap_freetuple(tuple);
