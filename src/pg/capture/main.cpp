@@ -20,6 +20,7 @@
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/capture_messages.h"
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/guc.h"
 #include "dadbs/pg/worker.h"
 
 #include "collector.h"
@@ -32,6 +33,7 @@ extern "C" {
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "replication/reorderbuffer.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -251,6 +253,13 @@ void FixEnvironment() {
   for (const auto& [name, value] : kSettings) SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+// A write set is held in memory whole: what it is made of may take as much, before it goes to disk and is read from there again.
+void KeepChangesInMemory() {
+  char kb[16];
+  snprintf(kb, sizeof(kb), "%d", Max(logical_decoding_work_mem, guc_max_write_set_mb * 1024));
+  SetConfigOption("logical_decoding_work_mem", kb, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 void LeaveService(int, Datum) {
   pg_atomic_write_u64(&shared->capture_from_xid, 0);
   if (queue != nullptr) shm_mq_detach(queue);
@@ -302,6 +311,7 @@ void Start() {
     pg_atomic_write_u64(&shared->capture_from_xid, 0);
     BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
     FixEnvironment();
+    KeepChangesInMemory();
   });
   AnswerLeftOver();
   Call([] { NoteWhoIsWaitedFor(); });
