@@ -90,6 +90,16 @@ void ReadRow(Reader& r, char op, RowChange* out) {
   if (out->has_old_key && out->old_key.size() != out->row.size()) r.Fail();
 }
 
+// Whoever reads changes in a row gives the last one again: its tuples' memory is used for the next.
+RowChange* RowIn(Change* change) {
+  auto* const row = std::get_if<RowChange>(change);
+  if (row == nullptr) return &change->emplace<RowChange>();
+  row->has_old_key = false;
+  row->old_key.clear();
+  row->row.clear();
+  return row;
+}
+
 void ReadTruncate(Reader& r, TruncateChange* out) {
   const uint8_t flags = r.U8();
   if (flags > 3) r.Fail();
@@ -304,7 +314,7 @@ bool DecodeChange(ByteView bytes, Change* out) {
     case 'I':
     case 'U':
     case 'D':
-      ReadRow(r, op, &out->emplace<RowChange>());
+      ReadRow(r, op, RowIn(out));
       break;
     case 'T':
       ReadTruncate(r, &out->emplace<TruncateChange>());

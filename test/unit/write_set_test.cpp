@@ -92,6 +92,28 @@ TEST(WriteSet, ChangesRoundTrip) {
   }
 }
 
+// Whoever reads many changes uses one variable for all of them: nothing of the one before may stay.
+TEST(WriteSet, ChangesReadIntoTheSamePlace) {
+  const auto changes = EveryChange();
+  Change read;
+  for (const Change& first : changes) {
+    for (const Change& second : changes) {
+      const Bytes bytes_before = EncodeChange(first), bytes = EncodeChange(second);
+      ASSERT_TRUE(DecodeChange(bytes_before, &read));
+      ASSERT_TRUE(DecodeChange(bytes, &read));
+      EXPECT_EQ(read.index(), second.index());
+      EXPECT_EQ(EncodeChange(read), bytes);
+      const auto* const expected = std::get_if<RowChange>(&second);
+      const auto* const row = std::get_if<RowChange>(&read);
+      ASSERT_EQ(row != nullptr, expected != nullptr);
+      if (row == nullptr) continue;
+      EXPECT_EQ(row->has_old_key, expected->op == 'D' || expected->has_old_key);
+      EXPECT_EQ(row->old_key.size(), expected->old_key.size());
+      EXPECT_EQ(row->row.size(), expected->row.size());
+    }
+  }
+}
+
 TEST(WriteSet, RowKeepsItsFields) {
   Change read;
   const Bytes bytes = EncodeChange(Row('U', {Text("1"), Null()}, {Text("2"), Unchanged()}));

@@ -87,9 +87,10 @@ struct RowReader {
   void Start(RelationPlan* of, const core::Tuple* from) {
     plan = of;
     tuple = from;
-    values = static_cast<Datum*>(palloc0(sizeof(Datum) * Max(of->natts, 1)));
-    nulls = static_cast<bool*>(palloc0(sizeof(bool) * Max(of->natts, 1)));
-    known = static_cast<bool*>(palloc0(sizeof(bool) * Max(of->natts, 1)));
+    int const columns = Max(of->natts, 1);
+    values = static_cast<Datum*>(palloc0((sizeof(Datum) + 2 * sizeof(bool)) * columns));
+    nulls = reinterpret_cast<bool*>(values + columns);
+    known = nulls + columns;
   }
   // False: marked unchanged.
   bool Read(AttrNumber attno) {
@@ -256,6 +257,9 @@ class Deriver {
   std::string schema_, name_;        // of plan_
   RelationPlan* plan_ = nullptr;
   bool contracts_ = false;
+  // Of one change; members, so that the next one uses their memory.
+  RowKeys named_, after_;
+  core::KeyList references_;
   // Rows that this write set has left, by the value of their key; only of tables with more unique indexes.
   std::unordered_map<KeyHash, RowKeys, HashHash> left_;
 };
@@ -351,25 +355,29 @@ void Deriver::Derive(const core::RowChange& change) {
   doing = Doing::kOwn;
   MemoryContextReset(context_);
   MemoryContext const before = MemoryContextSwitchTo(context_);
-  RowKeys named(plan->unique_count), after(plan->unique_count);
-  core::KeyList references;
+  named_.assign(plan->unique_count, {});
+  after_.assign(plan->unique_count, {});
   try {
-    ReadChange(change, &named, &after, &references);
-    if (change.op == 'U' && !change.has_old_key) named[plan->key] = after[plan->key];
-    RowKeys const replaced = change.op == 'I' ? named : OldKeys(change, named);
-    // What is not said and not found is taken as unchanged: the parts that are stored out of line.
-    if (change.op == 'U')
-      for (size_t i = 0; i < after.size(); i++)
-        if (after[i].state == IndexValue::kUnknown) after[i] = replaced[i];
-    AddKeys(change.op, replaced, after);
+    ReadChange(change, &named_, &after_, &references_);
+    if (change.op == 'I') {
+      AddKeys(change.op, named_, after_);
+    } else {
+      if (change.op == 'U' && !change.has_old_key) named_[plan->key] = after_[plan->key];
+      RowKeys const replaced = OldKeys(change, named_);
+      // What is not said and not found is taken as unchanged: the parts that are stored out of line.
+      if (change.op == 'U')
+        for (size_t i = 0; i < after_.size(); i++)
+          if (after_[i].state == IndexValue::kUnknown) after_[i] = replaced[i];
+      AddKeys(change.op, replaced, after_);
+    }
   } catch (const PgError& e) {
     MemoryContextSwitchTo(before);
     ThrowVerdict(e);
   }
   MemoryContextSwitchTo(before);
-  for (const core::KeyEntry& reference : references)
+  for (const core::KeyEntry& reference : references_)
     if (reference.uses != 0) row_keys_->push_back(reference);
-  if (change.op != 'D' && plan->unique_count > 1 && plan->key >= 0) left_[after[plan->key].hash] = std::move(after);
+  if (change.op != 'D' && plan->unique_count > 1 && plan->key >= 0) left_[after_[plan->key].hash] = after_;
 }
 
 void Deriver::DeriveEffect(const core::RowChange* before, const core::RowChange* after) {
@@ -420,8 +428,9 @@ core::KeyHash RelationContentKey(std::string_view schema, std::string_view name)
 
 void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys, bool* contracts) {
   Deriver deriver(row_keys, schema_keys);
+  row_keys->reserve(row_keys->size() + write_set.changes.size() + 1);
+  core::Change change;
   for (const core::ChangeView& view : write_set.changes) {
-    core::Change change;
     if (!core::DecodeChange(view.bytes, &change))
       throw PgError(ERRCODE_DATA_CORRUPTED, "a change of the write set is not canonical");
     std::visit([&](const auto& c) { deriver.Derive(c); }, change);

@@ -130,8 +130,8 @@ void Applier::Execute(Work* work) {
   RowApplier rows;
   try {
     rows.Begin();
+    core::Change change;
     for (const core::ChangeView& view : work->view.changes) {
-      core::Change change;
       if (!core::DecodeChange(view.bytes, &change)) throw InvalidWriteSet(kErrInvalidWriteSet, "malformed change");
       if (const auto* const row = std::get_if<core::RowChange>(&change)) {
         rows.Apply(*row);
