@@ -137,9 +137,13 @@ void Write(Writer& w, const BatchRecord& record) {
   DADBS_CHECK(record.batch != nullptr);
   w.U8(static_cast<uint8_t>(Type::kBatch));
   EncodeItem(w, record.batch->header);
-  const Bytes body = EncodeBatchBody(record.batch->write_sets);
-  w.Reserve(w.size() + body.size());
-  w.Raw(body);
+  // As EncodeBatchBody, but in place: a body may have hundreds of megabytes.
+  const std::vector<Bytes>& write_sets = record.batch->write_sets;
+  size_t bytes = 4;
+  for (const Bytes& write_set : write_sets) bytes += 4 + write_set.size();
+  w.Reserve(w.size() + bytes);
+  w.U32(static_cast<uint32_t>(write_sets.size()));
+  for (const Bytes& write_set : write_sets) w.Blob(write_set);
 }
 
 void Read(Reader& r, BatchRecord* out) {

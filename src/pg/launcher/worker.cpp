@@ -24,6 +24,7 @@ namespace dadbs::pg {
 namespace {
 
 constexpr int kMappedAllocationBytesMin = 1 << 20;
+constexpr int kFreeTopBytesMax = 4 << 20;  // else the heap's end comes and goes with every row; ReturnFreedMemory takes it back
 constexpr int kTrimIntervalMs = 2'000;
 
 void ReturnFreedMemory() {
@@ -45,6 +46,7 @@ void BeginWorker() {
   pqsignal(SIGHUP, SignalHandlerForConfigReload);
   pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
   mallopt(M_MMAP_THRESHOLD, kMappedAllocationBytesMin);
+  mallopt(M_TRIM_THRESHOLD, kFreeTopBytesMax);
   BackgroundWorkerUnblockSignals();
 }
 
