@@ -55,27 +55,43 @@ def last_verdict(c):
 
 
 @suite.test
+def our_extension_stands_apart(c):
+    """DROP SCHEMA public CASCADE takes no member's history with it, also where an older extension stands in it."""
+    ties = ("'pg_extension'::regclass, e.oid, 0, 'pg_namespace'::regclass, 'public'::regnamespace, 0, 'n' FROM pg_extension e WHERE extname = 'dadbs'")
+    for i in c.members():
+        c.run(i, "SET allow_system_table_mods = on", f"INSERT INTO pg_depend SELECT {ties}")
+    equal(sqlstate(lambda: c.run(4, *LIAR, "DROP SCHEMA public CASCADE")), "0A000", "an older extension")
+    for i in c.members():
+        c.run(i, "SET allow_system_table_mods = on", "DELETE FROM pg_depend WHERE classid = 'pg_extension'::regclass AND refobjid = 'public'::regnamespace")
+    c.run(4, "CREATE TABLE gone (id int PRIMARY KEY)", "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "GRANT USAGE ON SCHEMA public TO PUBLIC")
+    alike(c)
+
+
+@suite.test
 def given_directly(c):
     """What is guarded is refused in the session; nothing of it reaches the chain. Anything else goes on as ever."""
     c.run(1, "CREATE TABLE invoice (id int PRIMARY KEY, amount numeric)", "CREATE TABLE audit (id int PRIMARY KEY)", "CREATE TABLE free (id int PRIMARY KEY)",
           "CREATE TABLE parent (id int PRIMARY KEY)", "CREATE FUNCTION helper(n numeric) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT n > 0'",
           "CREATE FUNCTION positive(n numeric) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.helper(n); END'", "CREATE ROLE author LOGIN",
           "CREATE TABLE limits (id int PRIMARY KEY)", "CREATE VIEW allowed AS SELECT * FROM limits WHERE helper(id)", "CREATE VIEW seen AS SELECT id FROM allowed",
-          "CREATE DOMAIN cents AS int CHECK (VALUE >= 0)", "CREATE TABLE sum (id int PRIMARY KEY REFERENCES parent, c cents)",
+          "CREATE FUNCTION when_of_sum(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'", "CREATE FUNCTION step(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1'",
+          "CREATE AGGREGATE highest(int) (SFUNC = step, STYPE = int, INITCOND = '0')", "CREATE DOMAIN cents AS int CHECK (VALUE >= 0)", "CREATE TABLE sum (id int PRIMARY KEY REFERENCES parent, c cents)",
           "GRANT CREATE ON SCHEMA contracts TO author")
     c.settle()
     with transaction(c, 1) as t:  # what a transaction attaches itself guards nothing before it is committed
         cursor = t.cursor()
-        cursor.execute("SELECT dadbs.deploy_contract('amount_limit', $$" + LIMIT.format("PERFORM 1 FROM seen s WHERE s.id = NEW.id; INSERT INTO audit VALUES (NEW.id);") + "$$)")
+        more = "PERFORM highest(s.id) FROM seen s WHERE s.id = NEW.id; INSERT INTO audit VALUES (NEW.id);"
+        cursor.execute("SET LOCAL dadbs.deploy_unchecked = on")  # the analysis knows no aggregates of the user's
+        cursor.execute("SELECT dadbs.deploy_contract('amount_limit', $$" + LIMIT.format(more) + "$$)")
         cursor.execute("SELECT dadbs.deploy_contract('nothing', 'BEGIN RETURN NULL; END')")
         cursor.execute("CREATE TRIGGER amount_limit AFTER INSERT OR UPDATE ON invoice FOR EACH ROW EXECUTE FUNCTION dadbs.contract('amount_limit')")
-        cursor.execute("CREATE TRIGGER other AFTER INSERT ON sum FOR EACH ROW WHEN (helper(NEW.id)) EXECUTE FUNCTION dadbs.contract('nothing')")
+        cursor.execute("CREATE TRIGGER other AFTER INSERT ON sum FOR EACH ROW WHEN (when_of_sum(NEW.id)) EXECUTE FUNCTION dadbs.contract('nothing')")
         cursor.execute("ALTER TABLE invoice ADD COLUMN note text")
         t.commit()
     c.settle()
     height = c.value(1, "SELECT max(height) FROM dadbs_internal.transaction")
     for statement in ("ALTER TABLE invoice DISABLE TRIGGER amount_limit", "DROP TRIGGER amount_limit ON invoice", "DROP TABLE invoice",
-                      "SELECT dadbs.deploy_contract('amount_limit', 'BEGIN RETURN NULL; END')", "SELECT dadbs.drop_contract('amount_limit')",
+                      "SELECT dadbs.deploy_contract('amount_limit', 'BEGIN RETURN NULL; END')", "SELECT dadbs.drop_contract('amount_limit')", "TRUNCATE invoice",
                       "GRANT INSERT ON invoice TO author", "ALTER TABLE audit RENAME TO audit2", "ALTER FUNCTION positive(numeric) RENAME TO negative"):
         try:
             c.run(1, statement)
@@ -127,6 +143,10 @@ CREATE FUNCTION elsewhere.positive(n numeric) RETURNS bool LANGUAGE sql IMMUTABL
 DROP FUNCTION positive(numeric)
 ALTER FUNCTION positive(numeric) RENAME TO gone
 ALTER FUNCTION helper(numeric) SET search_path = elsewhere
+CREATE OR REPLACE FUNCTION when_of_sum(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'
+ALTER FUNCTION when_of_sum(int) RENAME TO gone
+CREATE OR REPLACE FUNCTION step(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7'
+CREATE FUNCTION id(seen) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7'
 CREATE VIEW elsewhere.audit AS SELECT 1 AS id
 CREATE OR REPLACE VIEW seen AS SELECT id FROM allowed WHERE false
 CREATE OR REPLACE VIEW allowed AS SELECT * FROM limits WHERE helper(id) AND false
@@ -218,10 +238,11 @@ def refused_and_expired(c):
     # Alone in its transaction: what else it holds would not be what is agreed.
     two = propose(c, 1, "ALTER TABLE free ADD COLUMN w int")
     c.settle()
-    with c.connect(4) as session, session.cursor() as cursor:
-        cursor.execute("SET dadbs.deploy_unchecked = on")
-        equal(sqlstate(lambda: cursor.execute(f"SELECT dadbs.approve_proposal({two}), dadbs.approve_proposal({two})")), "25001", "two at once")
-    equal(state(c, two)[0], "open", "not counted")
+    three = propose(c, 1, "ALTER TABLE free ADD COLUMN x int")
+    c.settle()
+    for more in (f"dadbs.approve_proposal({three})", "dadbs.deploy_contract('other', 'BEGIN RETURN NULL; END')"):
+        equal(sqlstate(lambda: c.run(4, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.approve_proposal({two}), {more}")), "25001", "not alone")
+    everywhere(c, f"SELECT DISTINCT approved_by FROM dadbs.proposals WHERE id IN ({two}, {three})", [(["m1"],)], "not counted")
     for function in ("propose('DROP TABLE free')", "approve_proposal(1)", "reject_proposal(1)", "protect_table('free')"):
         equal(sqlstate(lambda: c.run(1, f"SELECT dadbs.{function}", user="author")), REFUSED, function)
     alike(c)

@@ -33,8 +33,9 @@ void GuardEarly(Node* statement);
 void GuardObject(const ObjectAddress& object, bool drop);
 // Before a contract is deployed or dropped.
 void GuardContract(const char* name);
-// Before a table with contracts, or a protected one, is truncated.
+// Before a table with contracts, or a protected one, is truncated; and in the session.
 void GuardTruncate(const char* table);
+void GuardTruncateEarly(Node* statement);
 
 // -- protection.cpp. Postgres code.
 

@@ -536,4 +536,14 @@ void GuardTruncate(const char* table) {
   if (contract::Wanted()) contract::Raise(psprintf("TRUNCATE of table \"%s\"", table), "It is a table with contracts, or protected.");
 }
 
+// By name only: what it cascades to is refused at its position.
+void GuardTruncateEarly(Node* statement) {
+  if (!contract::Wanted()) return;
+  ListCell* cell;
+  foreach (cell, castNode(TruncateStmt, statement)->relations) {
+    Oid const relation = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
+    if (OidIsValid(relation) && RelationHasContracts(relation)) GuardTruncate(get_rel_name(relation));
+  }
+}
+
 }  // namespace dadbs::pg

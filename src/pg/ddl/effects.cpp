@@ -263,11 +263,20 @@ void RecordDrop(const ObjectAddress& object, int flags) {
     current->dropped = DependentRelations(current->dropped, object);
 }
 
+// Of a definition that is executed. All that we keep is in the extension; it may stand in a shared schema where it was created by an
+// older control file.
+void CheckDrop(const ObjectAddress& object) {
+  if (object.classId == ExtensionRelationId && object.objectId == get_extension_oid("dadbs", true))
+    ereport(ERROR, (errcode(kErrNotSupported), errmsg("a shared definition cannot drop the extension dadbs"),
+                    errhint("Drop the objects of its schema one by one.")));
+  GuardObject(object, true);
+}
+
 void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
   MemoryContext const old = MemoryContextSwitchTo(current->context);
   current->any = true;
   if (access == OAT_DROP) {
-    if (Executing()) GuardObject(object, true);
+    if (Executing()) CheckDrop(object);
     RecordDrop(object, static_cast<ObjectAccessDrop*>(arg)->dropflags);
   } else {
     auto* copy = static_cast<ObjectAddress*>(palloc(sizeof(ObjectAddress)));

@@ -10,6 +10,8 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/approval.h"
+
 extern "C" {
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
@@ -463,6 +465,7 @@ void CheckNesting(Node* node) {
 
 // EXPLAIN ANALYZE executes a CREATE TABLE AS without asking ProcessUtility again.
 void CheckLocal(Node* node) {
+  if (IsA(node, TruncateStmt)) GuardTruncateEarly(node);
   if (!IsA(node, ExplainStmt)) return;
   Node* query = reinterpret_cast<ExplainStmt*>(node)->query;
   if (query == nullptr || !IsA(query, Query)) return;

@@ -54,6 +54,7 @@ void GuardEarly(Node*) {}
 void GuardObject(const ObjectAddress&, bool) {}
 bool CarryingOut() { return false; }
 void GuardTruncate(const char*) {}
+void GuardTruncateEarly(Node*) {}
 void RaiseProtected(const char* table) { elog(ERROR, "table \"%s\" is protected", table); }
 
 }  // namespace dadbs::pg
