@@ -1,4 +1,8 @@
 -- A token: balances that cannot go below zero, moved by orders that every member carries out.
+CREATE ROLE token_client LOGIN;
+
+-- One transaction: once a contract is attached, the definition of its table takes the approval of other members.
+BEGIN;
 CREATE TABLE token_account (owner text PRIMARY KEY, balance numeric(20, 2) NOT NULL);
 CREATE TABLE token_order (id uuid PRIMARY KEY, payer text NOT NULL, payee text NOT NULL, amount numeric(20, 2) NOT NULL);
 
@@ -29,6 +33,6 @@ END $$);
 CREATE TRIGGER token_order_stands AFTER UPDATE OR DELETE ON token_order FOR EACH ROW EXECUTE FUNCTION dadbs.contract('token_order_stands');
 
 -- Clients order; they do not write balances.
-CREATE ROLE token_client LOGIN;
 GRANT INSERT ON token_order TO token_client;
 GRANT SELECT ON token_order, token_account TO token_client;
+COMMIT;
