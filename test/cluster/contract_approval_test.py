@@ -100,8 +100,14 @@ def given_directly(c):
             check(e.pgcode == REFUSED and "dadbs.propose" in (e.diag.message_hint or ""), f"{statement}: {e.pgcode} {e}")
     equal(c.value(1, "SELECT max(height) FROM dadbs_internal.transaction"), height, "height")
     c.run(2, "ALTER TABLE free ADD COLUMN v int", "CREATE TABLE free2 (id int PRIMARY KEY)", "DROP TABLE free2",
-          "COMMENT ON TABLE invoice IS 'may be said'", "INSERT INTO invoice VALUES (1, 10)", "INSERT INTO parent VALUES (1)")
+          "CREATE TYPE hue AS ENUM ('red')", "COMMENT ON TABLE invoice IS 'may be said'", "INSERT INTO invoice VALUES (1, 10)", "INSERT INTO parent VALUES (1)")
     equal(sqlstate(lambda: c.run(3, "INSERT INTO invoice VALUES (2, 2000)")), "23514", "the contract")
+    # What one member has for itself, by a name that a contract uses, decides nothing.
+    with transaction(c, 3, "CREATE TEMP TABLE audit (h hue)", "CREATE FUNCTION pg_temp.positive(hue) RETURNS bool LANGUAGE sql AS 'SELECT true'",
+                     "CREATE TEMP TABLE limits (id int)") as own:
+        own.commit()
+        c.run(1, "ALTER TYPE hue ADD VALUE 'blue'", "ALTER TYPE hue RENAME TO colour")
+        c.settle()
     alike(c)
 
 

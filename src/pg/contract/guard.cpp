@@ -397,9 +397,15 @@ ObjectAddress DomainOr(const ObjectAddress& object) {
   return result;
 }
 
+// What one member has for itself (temporary tables, functions) must not decide, whatever it uses and however it is called.
+bool IsOfTheGroup(const ObjectAddress& object) {
+  if (object.classId == ProcedureRelationId && get_func_namespace(object.objectId) == get_namespace_oid(kContractSchema, true)) return true;
+  return IsSharedObject(object);
+}
+
 void Check(const ObjectAddress& given, ObjectAddresses* seen) {
   ObjectAddress object = DomainOr(given);
-  if (object_address_present(&object, seen)) return;
+  if (object_address_present(&object, seen) || !IsOfTheGroup(object)) return;
   add_exact_object_address(&object, seen);
   check_stack_depth();
   Oid const table = TableOf(object);
