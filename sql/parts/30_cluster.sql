@@ -52,10 +52,20 @@ RETURNS TABLE (id smallint, name text, address text, state text, is_primary bool
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 10 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'dadbs_node_status';
 
+CREATE FUNCTION dadbs_internal.catch_up_status()
+RETURNS TABLE (state text, applied_height bigint, fetched_height bigint, target_height bigint, blocks_behind bigint,
+    blocks_per_second bigint, time_left interval, since timestamptz, asked text, left_alone text, wrong_answers bigint,
+    missed_answers bigint, served_blocks bigint, served_bytes bigint)
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 1 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dadbs_catch_up_status';
+
+CREATE VIEW dadbs.catch_up AS SELECT * FROM dadbs_internal.catch_up_status();
+COMMENT ON VIEW dadbs.catch_up IS 'one row: how far this member is behind, how fast it catches up and from whom; what it has served to others';
+
 CREATE VIEW dadbs.status AS SELECT * FROM dadbs_internal.member_status();
 COMMENT ON VIEW dadbs.status IS 'one row: is this member well, can it write, who is primary, what does it wait for';
 
 CREATE VIEW dadbs.nodes AS SELECT * FROM dadbs_internal.node_status();
 COMMENT ON VIEW dadbs.nodes IS 'the members as this one sees them; heights of others are what they last said';
 
-GRANT EXECUTE ON FUNCTION dadbs_internal.member_status(), dadbs_internal.node_status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dadbs_internal.member_status(), dadbs_internal.node_status(), dadbs_internal.catch_up_status() TO pg_monitor;

@@ -67,6 +67,7 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
 // A vote in the journal binds in its view, whatever else is there; a proposal without my vote promises nothing and comes
 // again. What was voted in an older view lives on in `prepared`.
 void Replica::State::RecoverRound(const RecoveredState& recovered) {
+  if (recovered.proposal && recovered.prepare) NoteVoted(RefsOf(*recovered.proposal->proposal.block));
   if (!entered) return;
   HeightVotes& now = votes[next_height().value];
   if (recovered.prepare && recovered.prepare->vote.view == view) round.my_prepare = recovered.prepare->vote;
@@ -373,7 +374,10 @@ Effects Replica::OnConnected(NodeId peer, int64_t now_us) {
 
 Effects Replica::OnDisconnected(NodeId peer, int64_t now_us) {
   s_->SetTime(now_us);
-  if (auto it = s_->peers.find(peer.value); it != s_->peers.end()) it->second.connected = false;
+  if (auto it = s_->peers.find(peer.value); it != s_->peers.end()) {
+    it->second.connected = false;
+    s_->DropAsks(peer);
+  }
   return s_->Finish();
 }
 
@@ -402,7 +406,7 @@ Effects Replica::OnTick(int64_t now_us) {
 
 Effects Replica::OnApplied(Height height, int64_t now_us) {
   s_->SetTime(now_us);
-  s_->applied = std::max(s_->applied, height);
+  s_->Applied(height);
   return s_->Finish();
 }
 
@@ -450,6 +454,12 @@ ReplicaStatus Replica::status() const {
   r.submitted_waiting = s.own_count;
   for (const auto& [id, origin] : s.origins) r.pending_bytes += origin.bytes;
   r.missing = s.Missing();
+  for (const auto& [id, peer] : s.peers) {
+    const auto asked = [&, id = id](const BlockAsk& ask) { return ask.peer == NodeId{id}; };
+    if (std::any_of(s.asks.begin(), s.asks.end(), asked)) r.servers.push_back(NodeId{id});
+    if (s.clock < peer.ask_again_at) r.servers_left.push_back(NodeId{id});
+  }
+  r.waits_for_apply = s.IsApplyBehind();
   r.phase = s.phase;
   r.phase_since_us = s.phase_since_us;
   return r;

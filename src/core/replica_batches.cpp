@@ -19,6 +19,7 @@ namespace dadbs::core {
 namespace {
 constexpr uint64_t kWriteSetCostBytes = 64;  // beside its own bytes
 constexpr int64_t kResendBytesPerUs = 10;    // the bandwidth that resending allows for
+constexpr size_t kVotedBlocksMax = 8;
 }  // namespace
 
 // ---- own write sets ------------------------------------------------------------------------------------------------
@@ -162,7 +163,15 @@ bool Replica::State::IsInFlight(const Digest& digest) const {
   const auto are = [&](const BatchRefs& refs) {
     return std::any_of(refs.begin(), refs.end(), [&](const BatchRef& b) { return b.digest == digest; });
   };
-  return names(round.candidate) || names(round.accepted) || (prepared && are(prepared->batches)) || are(bound_batches);
+  return names(round.candidate) || names(round.accepted) || (prepared && are(prepared->batches)) || are(bound_batches) ||
+         std::any_of(voted.begin(), voted.end(), are);
+}
+
+// One PREPARE of mine and those of others may have made a certificate that only a faulty member has: a later view may be
+// bound to that block, and then the honest have to have its batches. Of how many, memory decides.
+void Replica::State::NoteVoted(const BatchRefs& batches) {
+  voted.push_back(batches);
+  if (voted.size() > kVotedBlocksMax) voted.pop_front();
 }
 
 // Admission, by the quota of its origin: what comes later in its numbers has to go first. One batch always fits.

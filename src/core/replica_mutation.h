@@ -16,6 +16,7 @@ enum class Mutation {
   kBatchUnjournaled,        // votes for batches that are held in memory only
   kIncarnationUnchecked,    // contiguity and incarnations of batches are not checked
   kCertificateUnchecked,    // votes of a certificate are counted, not compared and verified
+  kFetchedUnchecked,        // blocks that were asked for are believed
   kDeliverBeforeJournal,    // a block is delivered before its record is durable
   kIncarnationReused,       // a restart goes on in the old incarnation
   kVoteSignatureUnchecked,  // votes are believed without their signature

@@ -35,8 +35,38 @@ int64_t Replica::State::ViewTimeout() const {
   const int failed = std::min(views_failed, 30);
   const int64_t times = MUTATED(kTimerDoublesForEver) ? int64_t{1} << failed
                                                       : std::min<int64_t>(int64_t{1} << failed, kBackOffMax);
-  const bool is_away = !IsPrimary() && !peers.at(primary().value).connected;
+  const bool is_away = !IsPrimary() && !peers.at(primary().value).connected && !OthersProceed();
   return view_change_timeout_us * times / (is_away ? 4 : 1);
+}
+
+// At least one honest member has accepted a proposal for the next height in this view, and this one has none: the primary,
+// which it does not reach, is there for others.
+bool Replica::State::OthersProceed() const {
+  auto at = votes.find(next_height().value);
+  if (at == votes.end() || round.accepted || round.candidate) return false;
+  std::set<uint16_t> voters;
+  for (const VoteSlots* slots : {&at->second.prepares, &at->second.commits})
+    for (const auto& [id, slot] : *slots)
+      if (NodeId{id} != self) voters.insert(id);
+  return voters.size() > FaultsTolerated(n);
+}
+
+// Who has no link to the primary hears of its proposals by the votes of others only, and of the block by their next
+// heartbeat. When f + 1 of them have prepared it, it may be there by now: one after the other is asked for it.
+void Replica::State::ProbeForBlock() {
+  auto at = votes.find(next_height().value);
+  const bool is_ahead = at != votes.end() && !round.accepted && !round.candidate &&
+                        at->second.commits.size() > FaultsTolerated(n);
+  if (!is_ahead) return commits_seen_at.reset();
+  if (!commits_seen_at) {
+    commits_seen_at = clock;
+    probe_at = clock + ResendInterval(1) / 4;
+  }
+  if (clock < probe_at || certified.contains(next_height().value)) return;
+  const VoteSlots& commits = at->second.commits;
+  const auto turn = static_cast<size_t>((clock - *commits_seen_at) / ResendInterval(1)) % commits.size();
+  SendNow(NodeId{std::next(commits.begin(), static_cast<int64_t>(turn))->first}, BlockRequest{next_height(), 1});
+  probe_at = clock + ResendInterval(1);
 }
 
 int64_t Replica::State::TransferAllowance() const {
@@ -133,6 +163,7 @@ const char* Replica::State::WhyReplacePrimary() {
 
 void Replica::State::WatchProgress() {
   if (n == 1 || fenced) return;
+  ProbeForBlock();
   UpdateFronts();
   if (!HasQuorum()) {
     stalled_since = patience;

@@ -18,6 +18,9 @@
  *     | q VIEW-CHANGEs for v': its primary journals and sends NEW-VIEW, the others check and journal it
  *   in view v' entered. Also, from anywhere, by a block that is certified in a view not below the promised one
  *
+ * Catching up, replica_catch_up: blocks are asked for from several members, verified in order, and go the way of a
+ * certified block above.
+ *
  * Deliveries follow behind as the journal says that it is durable. Persistent state is what the journal holds; all else
  * is lost in a crash and comes again by messages.
  */
@@ -114,6 +117,7 @@ struct CertifiedBlock {
   BlockMessage message;
   NodeId from;
   uint64_t bytes = 0;
+  bool asked = false;    // an answer to a request, with bodies
   bool checked = false;  // its certificate and the chain's rules
   BatchRefs batches;
   int64_t checked_at = 0;
@@ -148,7 +152,11 @@ struct PeerState {
   Height claimed;  // the highest committed height that it has shown or implied
   int64_t old_answered_at = -kClockStepMaxUs;
   uint64_t served_bytes = 0;      // since the last resend interval
-  uint64_t asked_from = 0;        // the first height of the blocks that it was last asked for; 0: of none
+  // As a server of blocks.
+  uint64_t late_from = 0, late_end = 0;  // heights that it was asked for and has not given in time
+  int patience = 1;                      // how much longer than usual it may take
+  int64_t ask_again_at = 0;              // others are preferred until then
+  uint32_t wrong_answers = 0, missed_answers = 0;
   std::deque<Digest> early_acks;  // of large batches that have not come
   // Of a view that this member has not entered yet; looked at when it has.
   std::optional<ProposalMessage> early_proposal;
@@ -163,14 +171,13 @@ struct Want {
   int64_t ask_at = 0;
 };
 
-struct Fetch {  // of certified blocks
-  bool active = false;
+// A request for certified blocks that is out: [next, end) have not come.
+struct BlockAsk {
   NodeId peer;
-  Height asked_at_height;  // of the chain, when asked
-  int64_t deadline = 0;    // for the next block of the answer
-  int64_t not_before = 0;  // for asking again
-  uint16_t next_peer = 0;  // where the search for a peer begins
-  int patience = 1;        // grows with each peer that did not answer in time: they may all be busy reading old blocks
+  uint64_t next = 0, end = 0;
+  int64_t asked_at = 0;
+  int64_t deadline = 0;   // for the next block of it
+  bool is_doubled = false;  // another member was asked for the same
 };
 
 struct Delivery {
@@ -211,6 +218,7 @@ struct Replica::State {
   std::shared_ptr<const ViewChangeMessage> view_change;  // mine for `view`, until it is entered
   uint64_t new_view_sequence = 0;         // of its record
   std::optional<Prepared> prepared;       // for the height in flight
+  std::deque<BatchRefs> voted;            // of the last blocks that got a PREPARE of mine for it, in whatever view
   std::shared_ptr<const Certificate> head;  // of the chain's last block
   uint64_t incarnation = 0;               // of this run
   std::optional<IncarnationEntry> entry;  // mine, until it is on the chain
@@ -229,7 +237,14 @@ struct Replica::State {
   std::map<uint64_t, CertifiedBlock> certified;  // answers to my BlockRequests, by height
   uint64_t certified_bytes = 0;
   std::map<Digest, Want> wants;
-  Fetch fetch;
+  std::vector<BlockAsk> asks;
+  std::deque<std::pair<Height, uint64_t>> unapplied;  // blocks on the chain that apply has not done, with their bytes
+  uint64_t unapplied_bytes = 0;
+  bool is_applied_known = false;
+  uint64_t asks_made = 0;
+  uint16_t next_server = 0;  // where the search for one begins
+  int64_t probe_at = 0;
+  std::optional<int64_t> commits_seen_at;  // f + 1 others have prepared the next height, of which this member has no proposal
   std::deque<BlockMessage> recent;  // delivered, for laggards
   uint64_t recent_bytes = 0;
   std::unordered_map<Digest, std::shared_ptr<const Batch>, DigestHash> recent_batches;  // look-ups only
@@ -285,7 +300,7 @@ struct Replica::State {
   void SendWhenDurable(NodeId to, Message message);
   void DeliverNow(Delivery& delivery);
   void Reject(NodeId from, std::string why) { out.push_back(RejectedPeerEffect{from, std::move(why)}); }
-  void EmitStage(ReplicaStage stage, int64_t since) { out.push_back(StageEffect{stage, clock - since}); }
+  void EmitStage(ReplicaStage stage, int64_t since) { out.emplace_back(StageEffect{stage, clock - since}); }
   bool IsDurable(uint64_t journal_sequence) const { return journal_sequence <= durable; }
   Signed Sign(Phase phase, Height height, const Digest& hash) const;  // for the record appended next
   NodeId primary() const { return PrimaryOf(genesis, view); }
@@ -320,6 +335,7 @@ struct Replica::State {
   HeldBatch* Hold(std::shared_ptr<const Batch> batch, const Digest& digest, std::vector<Digest> transaction_hashes);
   bool MakeRoom(const BatchHeader& header, const Digest& digest);
   bool IsInFlight(const Digest& digest) const;
+  void NoteVoted(const BatchRefs& batches);
   static void Drop(OriginQueue* queue, std::map<BatchKey, HeldBatch>::iterator held);
   void JournalBatch(HeldBatch& held);
   void AcknowledgeLarge(NodeId origin);
@@ -384,6 +400,8 @@ struct Replica::State {
   void NotePassedOver(const Block& block);
   void Relay();
   bool HasQuorum() const;
+  bool OthersProceed() const;
+  void ProbeForBlock();
   int64_t ViewTimeout() const;
   int64_t TransferAllowance() const;
   const char* WhyReplacePrimary();
@@ -391,21 +409,36 @@ struct Replica::State {
   // ---- replica_fetch.cpp
   void ReceiveStatus(NodeId from, const StatusMessage& status);
   void ReceiveBlockRequest(NodeId from, const BlockRequest& request);
-  void ReceiveBlock(NodeId from, BlockMessage& message);
-  bool TryCertified();
-  void TakeProvedHead();
-  std::string CheckCertified(const BlockMessage& message) const;
-  void TakeBodies(const CertifiedBlock& block);
-  void DropCertified(uint64_t height);
   const BatchRefs* NeededBatches() const;
   NodeId WhomToAsk(const Want& want) const;
   void AskForBatches();
-  void AskForBlocks();
-  bool IsBehind() const;
   void AnswerOld(NodeId to, Height height);
   void Remember(const DeliverEffect& delivered);
   void KeepRecent(BlockMessage message);
   void Claim(NodeId peer, Height committed);
+
+  // ---- replica_catch_up.cpp
+  void ReceiveBlock(NodeId from, BlockMessage& message);
+  bool TryCertified();
+  void TakeProvedHead();
+  std::string CheckCertificate(const BlockMessage& message) const;
+  std::string CheckCertified(const BlockMessage& message) const;
+  void TakeBodies(const CertifiedBlock& block);
+  void DropCertified(uint64_t height);
+  bool IsBehind() const;
+  bool IsApplyBehind() const;
+  void NoteUnapplied(const Block& block);
+  void Applied(Height height);
+  bool NoteAnswer(NodeId from, const BlockMessage& message);
+  void LeaveServer(NodeId peer, const char* why, bool is_wrong);
+  void DropAsks(NodeId peer);
+  void TrimAsks();
+  std::optional<std::pair<uint64_t, uint64_t>> FirstGap() const;
+  PeerState* ChooseServer(Height needed, NodeId other_than, NodeId* chosen);
+  bool AskServer(uint64_t from, uint64_t end, NodeId other_than);
+  void DoubleHead();
+  void AskForBlocks();
+  void AskForHead();
 };
 
 }  // namespace dadbs::core

@@ -203,6 +203,7 @@ void Replica::State::Accept(Candidate candidate, const std::vector<HeldBatch*>& 
     round.my_prepare = vote;
   }
   now.prepares[self.value] = {*round.my_prepare, true};
+  NoteVoted(candidate.batches);
   round.accepted = std::move(candidate);
   round.accepted_at = clock;
   NotePassedOver(round.accepted->block());
@@ -326,9 +327,14 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
   Append(CommittedRecord{block, std::move(certificate)});
   NoteActivity(*block);
   chain.Advance(*block);
+  NoteUnapplied(*block);
   const bool is_awaited = std::any_of(block->items.begin(), block->items.end(), [&](const Item& item) {
     return std::visit([&](const auto& i) { return i.origin == self; }, item);
   });
+  for (const Item& item : block->items) {  // that this process did not begin: another server has the key, or this one lost its memory
+    const auto* begun = std::get_if<IncarnationEntry>(&item);
+    if (begun && begun->origin == self && begun->incarnation >= incarnation && begun->nonce.bytes != nonce.bytes) fenced = true;
+  }
   sync_now = was_needed || is_awaited;
   if (is_awaited) paced_by = chain.height;
   if (!sync_now && !sync_at) sync_at = clock + limits.sync_wait_us_max;
@@ -349,6 +355,8 @@ void Replica::State::BeginRound() {
   if (!MUTATED(kTimerDoublesForEver)) views_failed = 0;
   propose_at.reset();
   paced_until.reset();
+  voted.clear();
+  commits_seen_at.reset();
   DropOrdered();
   for (OwnBatch& mine : own) mine.in_proposal = false;
   votes.erase(votes.begin(), votes.upper_bound(chain.height.value));

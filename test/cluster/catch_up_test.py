@@ -1,18 +1,36 @@
-"""A member that was away for longer than the others keep blocks in memory or journals: it takes them from their tables."""
+"""A member that was away for longer than the others keep blocks in memory or journals: it takes them from their tables.
+
+The cluster begins with three of its four members: the fourth comes later, and has everything to learn from block 1 on.
+"""
 import threading
 import time
 
 from harness import Suite, check, equal, eventually
 from load import Load, prepare
 
+BLOCKS = 600  # the replica's memory has 256
+
+
+def begin(c):
+    """Member 4 of the genesis is not there yet."""
+    c.start(options=["--bare"])
+    lines = {i: c.value(i, f"SELECT dadbs.describe_node('m{i}', '127.0.0.1:{c.port + 49 + i}')") for i in c.members()}
+    others = ", ".join(f"'{lines[i]}'" for i in (2, 3, 4))
+    c.run(1, f"SELECT dadbs.create_cluster('{lines[1]}', ARRAY[{others}])")
+    for i in (2, 3):
+        c.run(i, f"SELECT dadbs.join_cluster('{lines[i]}', '{lines[1]}')")
+    for i in (1, 2, 3):
+        c.run(i, "SELECT dadbs.wait_for_ready('60 s')")
+    c.join_line = f"SELECT dadbs.join_cluster('{lines[4]}', '{lines[1]}')"
+
+
 # Small segments, so that what the member lacks has long been recycled.
-suite = Suite("catch_up", port=7960, confs=("dadbs.journal_segment_size = 1", "dadbs.journal_segments_kept = 2"))
-BLOCKS = 700  # the replica's memory has 256
+suite = Suite("catch_up", port=7960, confs=("dadbs.journal_segment_size = 1", "dadbs.journal_segments_kept = 2"), begin=begin)
 
 
 def write_blocks(c, members, blocks):
-    """Each commit is a block or shares one: sequential clients, one per member."""
-    goal = c.value(members[0], "SELECT max(committed_height) FROM dadbs.nodes") + blocks
+    """Sequential clients, one per member: each commit is a block, or shares one."""
+    goal = c.value(members[0], "SELECT dadbs.applied_height()") + blocks
     errors = []
 
     def write(member):
@@ -34,16 +52,82 @@ def write_blocks(c, members, blocks):
     check(not errors, f"a client failed: {errors}")
 
 
+def watch(c, member, until):
+    """What dadbs.catch_up and dadbs.status say meanwhile."""
+    seen = []
+    while not until():
+        row = c.run(member, "SELECT c.state, c.applied_height, c.target_height, c.blocks_per_second, c.time_left, c.asked, s.state, s.reason "
+                            "FROM dadbs.catch_up c, dadbs.status s")
+        seen += [r for r in row if r[0] != "up to date"]
+        time.sleep(0.02)
+    return seen
+
+
+def is_ready(c, member):
+    return c.value(member, "SELECT can_write FROM dadbs.status")
+
+
 @suite.test
-def returns_from_far_behind(c):
-    """The others go on writing meanwhile."""
+def from_the_first_block(c):
+    c.run(1, "CREATE TABLE load (name text PRIMARY KEY, origin int)", "CREATE TABLE counter (id int PRIMARY KEY, n int NOT NULL)",
+          "INSERT INTO counter SELECT g, 0 FROM generate_series(1, 40) g")
+    write_blocks(c, (1, 2, 3), BLOCKS)
+    c.run(4, c.join_line)
+    began = time.monotonic()
+    seen = watch(c, 4, lambda: is_ready(c, 4))
+    print(f"# block 1 to {c.value(4, 'SELECT dadbs.applied_height()')} in {time.monotonic() - began:.1f} s", flush=True)
+    c.wait_ready()
+    check(seen, "dadbs.catch_up says nothing")
+    check(any(r[0] == "fetching and applying" and r[6] == "catching up" for r in seen), f"no state says so: {seen[:5]}")
+    check(any(r[3] and r[4] is not None for r in seen), f"no rate and no time is shown: {seen[:5]}")
+    check(any(r[5] and "," in r[5] for r in seen), f"only one is asked: {[r[5] for r in seen]}")
+    served = {i: c.value(i, "SELECT served_blocks FROM dadbs.catch_up") for i in (1, 2, 3)}
+    check(sum(n > 50 for n in served.values()) > 1, f"blocks served by the others: {served}")
+
+
+@suite.test
+def killed_in_the_middle(c):
+    """The others go on writing; the member is killed again and again while it catches up."""
     prepare(c)
     c.stop_member(4)
     write_blocks(c, (1, 2, 3), BLOCKS)
-    began = time.monotonic()
+    load = Load(c, (1, 2, 3), per_member=1)
+    reached = []
+    for _ in range(3):
+        c.start_member(4)
+        eventually(lambda: c.value(4, "SELECT fetched_height FROM dadbs.catch_up"), 30, "the member fetches")
+        time.sleep(0.15)
+        reached.append(c.value(4, "SELECT fetched_height FROM dadbs.catch_up"))
+        c.kill(4)
     c.start_member(4)
-    c.wait_ready()
-    print(f"# {BLOCKS} blocks behind, ready after {time.monotonic() - began:.1f} s", flush=True)
+    eventually(lambda: is_ready(c, 4), 60, "the member has caught up")
+    print(f"# killed at heights {reached}", flush=True)
+    load.stop()
+    check(reached == sorted(reached), f"it lost blocks: {reached}")
+
+
+@suite.test
+def peers_that_serve_wrong_blocks(c):
+    """Member 2 has lost its certificates' last votes, member 3 the bodies of batches: the first one serves all."""
+    c.stop_member(4)
+    height = c.value(1, "SELECT dadbs.applied_height()")
+    write_blocks(c, (1, 2, 3), BLOCKS)
+    c.run(2, f"CREATE TABLE dadbs_internal.kept AS SELECT height, certificate FROM dadbs_internal.block WHERE height > {height}",
+          f"UPDATE dadbs_internal.block SET certificate = set_byte(certificate, 100, get_byte(certificate, 100) # 255) WHERE height > {height}")
+    c.run(3, f"CREATE TABLE dadbs_internal.kept AS SELECT height, item, body FROM dadbs_internal.batch WHERE height > {height}",
+          f"UPDATE dadbs_internal.batch SET body = set_byte(body, length(body) - 1, get_byte(body, length(body) - 1) # 255) WHERE height > {height}")
+    try:
+        c.start_member(4)
+        eventually(lambda: is_ready(c, 4), 60, "the member has caught up")
+        wrong, left = c.run(4, "SELECT wrong_answers, left_alone FROM dadbs.catch_up")[0]
+        print(f"# {wrong} wrong answers; left alone: {left}", flush=True)
+        check(wrong >= 2, f"wrong answers: {wrong}")
+        check("gave a block" in c.log(4), "the log names nobody")
+    finally:
+        c.run(2, "UPDATE dadbs_internal.block b SET certificate = k.certificate FROM dadbs_internal.kept k WHERE k.height = b.height",
+              "DROP TABLE dadbs_internal.kept")
+        c.run(3, "UPDATE dadbs_internal.batch b SET body = k.body FROM dadbs_internal.kept k WHERE (k.height, k.item) = (b.height, b.item)",
+              "DROP TABLE dadbs_internal.kept")
 
 
 if __name__ == "__main__":

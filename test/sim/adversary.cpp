@@ -251,6 +251,29 @@ void Adversary::CorruptVote(NodeId self, const Signer& signer, const VoteMessage
     }
 }
 
+// As it should; never; every block twisted; now and then; each under the height of another; slowly.
+std::vector<Message> Adversary::CorruptBlock(const BlockMessage& message) {
+  if (!serves_) serves_ = random_->Below(6);
+  if (*serves_ == 1) return {};
+  if (*serves_ == 2) return {Alter(message)};
+  if (*serves_ == 3 && random_->Chance(0.5)) return {random_->Chance(0.5) ? Message(message) : Alter(message)};
+  if (*serves_ == 4) {
+    BlockMessage twisted = message;
+    auto block = std::make_shared<Block>(*message.block);
+    block->header.time_us++;
+    twisted.block = block;
+    if (!message.batches.empty()) {
+      auto batch = std::make_shared<Batch>(*message.batches.front());
+      if (!batch->write_sets.empty()) batch->write_sets.front() = MakeWriteSet(batch->header.origin, 1, 20, random_);
+      twisted.batches.front() = batch;
+    }
+    if (random_->Chance(0.7)) twisted.block = message.block;  // only the bodies are wrong then
+    return {twisted};
+  }
+  if (*serves_ == 5 && random_->Chance(0.8)) return {};
+  return {message};
+}
+
 std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeId to, const Message& message,
                                         const Made& made) {
   if (!is_silent_) is_silent_ = random_->Chance(0.2);
@@ -274,6 +297,8 @@ std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeI
     if (random_->Chance(0.6)) result.push_back(OtherNewView(self, signer, *m));
     if (random_->Chance(0.5)) result.push_back(*m);
     return result;
+  } else if (const auto* m = std::get_if<BlockMessage>(&message)) {
+    return CorruptBlock(*m);
   } else if (const auto* m = std::get_if<BatchMessage>(&message); m && m->batch->header.origin == self) {
     if (to.value % 2 == 0) return {OtherBatch(signer, *m)};
   }

@@ -48,6 +48,7 @@ class Adversary {
                    std::vector<core::Message>* result);
   core::ProposalMessage OtherProposal(core::NodeId self, const core::Signer& signer,
                                       const core::ProposalMessage& proposal);
+  std::vector<core::Message> CorruptBlock(const core::BlockMessage& message);
   void ChangeItems(core::Block* block);  // a batch that was ordered before, another order
   core::BatchMessage OtherBatch(const core::Signer& signer, const core::BatchMessage& message);
 
@@ -58,6 +59,7 @@ class Adversary {
   std::map<core::Height, std::vector<core::Digest>> hashes_;  // of all blocks proposed
   std::map<std::pair<core::View, core::Digest>, core::ProposalMessage> others_;  // the second proposal, by the first
   std::map<core::Height, core::Certificate> heads_;           // seen in VIEW-CHANGEs
+  std::optional<uint64_t> serves_;                            // how the faulty member answers requests for blocks
   std::optional<bool> is_silent_;                             // the faulty member, when it is primary
   std::map<core::Digest, core::BatchMessage> other_batches_;
   std::map<core::Digest, core::BatchMessage> batches_;  // all that were sent

@@ -105,6 +105,12 @@ void Cluster::DrawProfile() {
   p.fault_phase_us = r.Between(600'000, 1'600'000);
   p.siege = p.n >= 4 && p.faulty == kNobody && r.Chance(0.1);
   if (p.n > 1 && r.Chance(0.4)) p.hunt = 0.02 + 0.2 * static_cast<double>(r.Below(100)) / 100;
+  if (p.n >= 4 && r.Chance(0.25)) {
+    p.exile = NodeId{static_cast<uint16_t>(r.Below(p.n) + 1)};
+    if (r.Chance(0.7)) p.exile_at_us = r.Between(50'000, 300'000);
+    if (p.exile == p.faulty) p.exile = kNobody;
+    if (r.Chance(0.5)) p.crash_every_us = p.cut_every_us = 0, p.hunt = 0, p.submit_every_us = 8'000;  // the others get far
+  }
 }
 
 ReplicaLimits Cluster::Limits() const {
@@ -165,6 +171,10 @@ void Cluster::CarryOne(Node& node, Effect& effect) {
   if (auto* e = std::get_if<NumberedEffect>(&effect))
     checker_->OnNumbered(node.id, e->id, node.identities.at(e->ticket));
   if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) ServeOld(node, *e);
+  if (auto* e = std::get_if<ServerLeftEffect>(&effect)) {
+    summary_.left++;
+    Trace(node.id, "leaves " + std::to_string(e->peer.value) + ": " + e->why);
+  }
   if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) {
     summary_.rejected++;
     Trace(node.id, "rejects " + std::to_string(e->from.value) + ": " + e->why);
@@ -265,7 +275,8 @@ void Cluster::Crash(Node& node) {
   node.identities.clear();
   for (const auto& peer : nodes_)
     if (peer->id != node.id) Link(node.id, peer->id, false);
-  if (faults_) At(random_.Between(1'000, 400'000), [this, &node] { Restart(node); });
+  const bool is_exiled = node.id == profile_.exile && now_ >= profile_.exile_at_us;
+  if (faults_ && !is_exiled) At(random_.Between(1'000, 400'000), [this, &node] { Restart(node); });
 }
 
 // What was durable before the crash and not yet delivered is applied from the journal.
@@ -317,7 +328,7 @@ RecoveredState Cluster::Fold(Node& node) {
 }
 
 void Cluster::Restart(Node& node) {
-  if (node.replica) return;
+  if (node.replica || (faults_ && node.id == profile_.exile && now_ >= profile_.exile_at_us)) return;
   if (node.journal.empty()) {
     node.journal.push_back(GenesisRecord{genesis_.Encode(), node.id});
     node.durable = 1;
@@ -468,6 +479,7 @@ void Cluster::Heal() {
   profile_.disk_max_us = 2'000;
   for (const auto& node : nodes_) {
     node->crash_after_effects = 0;
+    if (!node->replica) summary_.furthest = std::max(summary_.furthest, checker_->top().value - checker_->delivered(node->id).value);
     Restart(*node);
   }
   for (const auto& a : nodes_)
@@ -527,6 +539,10 @@ void Cluster::Siege() {
 
 Summary Cluster::Run() {
   for (const auto& node : nodes_) Restart(*node);
+  if (profile_.exile != kNobody && profile_.exile_at_us > 0)
+    At(profile_.exile_at_us, [this] {
+      if (node(profile_.exile).replica) Crash(node(profile_.exile));
+    });
   FaultLoop();
   if (profile_.attack_every_us > 0) AttackLoop();
   while (now_ < profile_.fault_phase_us) Step();

@@ -41,13 +41,16 @@ struct Profile {
   double large = 0;  // chance of a write set above the inline limit
   double attack_every_us = 0;
   core::NodeId faulty = core::kNobody;
+  core::NodeId exile = core::kNobody;  // down until the healing: from the start, or from this time on
+  int64_t exile_at_us = 0;
   bool siege = false;  // in the end, one primary after the other
   double hunt = 0;  // chance, each 20 ms, that whoever is primary now crashes or is cut off
   int64_t fault_phase_us = 2'000'000;
 };
 
 struct Summary {
-  uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0;
+  uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0, left = 0;
+  uint64_t furthest = 0;         // behind was a member that came back, in blocks
   uint64_t views = 0;            // the highest that an honest member was in at the end
   int64_t longest_heal_us = 0;   // from healing to "all is ordered"
 };

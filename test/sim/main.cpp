@@ -36,6 +36,7 @@ constexpr NamedMutation kMutations[] = {
     {Mutation::kBatchUnjournaled, "batch-unjournaled"},
     {Mutation::kIncarnationUnchecked, "incarnation-unchecked"},
     {Mutation::kCertificateUnchecked, "certificate-unchecked"},
+    {Mutation::kFetchedUnchecked, "fetched-unchecked"},
     {Mutation::kDeliverBeforeJournal, "deliver-before-journal"},
     {Mutation::kIncarnationReused, "incarnation-reused"},
     {Mutation::kVoteSignatureUnchecked, "vote-signature-unchecked"},
@@ -84,6 +85,8 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
     total.rejected += s.rejected;
     total.cuts += s.cuts;
     total.served_old += s.served_old;
+    total.left += s.left;
+    total.furthest = std::max(total.furthest, s.furthest);
     total.views += s.views;
     total.longest_heal_us = std::max(total.longest_heal_us, s.longest_heal_us);
     if (options.verbose)
@@ -95,10 +98,11 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf(
       "%.1f s: %llu events, %llu blocks, %llu transactions, %llu crashes, %llu journals cut, %llu old blocks served, "
-      "%llu bad messages rejected, %llu views, healed within %.1f s\n",
+      "up to %llu behind, %llu servers left, %llu bad messages rejected, %llu views, healed within %.1f s\n",
       seconds, static_cast<unsigned long long>(total.events), static_cast<unsigned long long>(total.heights),
       static_cast<unsigned long long>(total.transactions), static_cast<unsigned long long>(total.crashes),
       static_cast<unsigned long long>(total.cuts), static_cast<unsigned long long>(total.served_old),
+      static_cast<unsigned long long>(total.furthest), static_cast<unsigned long long>(total.left),
       static_cast<unsigned long long>(total.rejected), static_cast<unsigned long long>(total.views),
       static_cast<double>(total.longest_heal_us) / 1e6);
   std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed),

@@ -55,6 +55,7 @@ struct TestMember {
   std::vector<TransactionId> numbered;
   std::vector<std::string> rejected;
   std::vector<ServeBlocksEffect> served;
+  std::vector<ServerLeftEffect> left;
 };
 
 class Harness {
@@ -83,7 +84,9 @@ class Harness {
     TestMember& m = members[i];
     RecoveredState state;
     for (size_t k = 0; k < m.journal.size(); k++) ASSERT_EQ(state.Apply(m.journal[k], k + 1), "");
-    m.replica = std::make_unique<Replica>(Id(i), *m.signer, verifier, limits_, std::move(state), Nonce{}, now);
+    Nonce nonce;
+    nonce.bytes[0] = ++starts_;
+    m.replica = std::make_unique<Replica>(Id(i), *m.signer, verifier, limits_, std::move(state), nonce, now);
     for (size_t j = 0; j < members.size(); j++)
       if (j != i && members[j].replica) {
         Take(i, m.replica->OnConnected(Id(j), now));
@@ -129,6 +132,7 @@ class Harness {
       if (auto* e = std::get_if<NumberedEffect>(&effect)) m.numbered.push_back(e->id);
       if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) m.rejected.push_back(e->why);
       if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) m.served.push_back(*e);
+      if (auto* e = std::get_if<ServerLeftEffect>(&effect)) m.left.push_back(*e);
     }
     if (applies && !m.delivered.empty() && m.delivered.back().block->header.height > m.applied) {
       m.applied = m.delivered.back().block->header.height;
@@ -226,6 +230,7 @@ class Harness {
   bool patient = false;  // the journal waits as long as it may
 
  private:
+  uint8_t starts_ = 0;
   ReplicaLimits limits_;
 };
 

@@ -42,6 +42,8 @@ struct ReplicaLimits {
   uint64_t recent_bytes_max = 16u << 20;
   uint32_t fetch_blocks_max = 64;                 // asked for, and served, at once
   uint64_t fetch_bytes_max = 8u << 20;
+  uint32_t fetch_asks_max = 4;                    // requests for blocks that are out; what has come and waits counts too
+  uint64_t unapplied_bytes_max = 64u << 20;       // no blocks are asked for while more than that waits for apply
   uint64_t journal_reappend_bytes = 64u << 20;    // a batch whose record is further behind is appended again before a
                                                   // vote; less than the bytes that a cut journal always keeps
   uint32_t apply_lag_blocks_max = 1000;           // CanSubmit is false when apply is further behind
@@ -80,8 +82,10 @@ enum class ReplicaStage : uint8_t {
 };
 struct StageEffect { ReplicaStage stage; int64_t micros; };
 struct RejectedPeerEffect { NodeId from; std::string why; };  // bad input: count and log
+// It gives no blocks, or wrong ones (then is_wrong): the others are asked for a while. Count and log.
+struct ServerLeftEffect { NodeId peer; const char* why; bool is_wrong; };
 using Effect = std::variant<AppendEffect, SendEffect, DeliverEffect, NumberedEffect, ServeBlocksEffect, StageEffect,
-                            RejectedPeerEffect>;
+                            RejectedPeerEffect, ServerLeftEffect>;
 using Effects = std::vector<Effect>;
 
 // What `dadbs.status` shows: which phase the replica is in, and for whom it waits.
@@ -103,6 +107,9 @@ struct ReplicaStatus {
   uint64_t incarnation = 0;
   uint64_t submitted_waiting = 0;   // own transactions not yet on the chain
   uint64_t pending_bytes = 0;       // of all origins
+  std::vector<NodeId> servers;      // that are asked for blocks now
+  std::vector<NodeId> servers_left;  // that are not, for a while
+  bool waits_for_apply = false;     // no blocks are asked for, since apply is behind
   std::vector<NodeId> missing;      // members whose vote, batch or connection is waited for
   const char* phase = "idle";       // idle, waiting (for a proposal), preparing, committing, fetching, changing view
   int64_t phase_since_us = 0;

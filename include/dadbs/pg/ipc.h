@@ -128,6 +128,15 @@ struct NodeStatus {
   char reason[kReasonBytes];
 };
 
+// How far this member is behind and what it does about it; written by consensus under Shared::lock.
+struct CatchUp {
+  uint64 target;              // height; 0: it is not behind
+  uint64 milliblocks_per_second;
+  TimestampTz since;
+  bool waits_for_apply;
+  char servers[256], servers_left[256];
+};
+
 enum class MemberState : uint32 {
   kUnconfigured = 0,  // no cluster created or joined
   kStarting,          // workers are coming up
@@ -177,8 +186,9 @@ struct Shared {
   pg_atomic_uint64 view;
   pg_atomic_uint32 node_count;
   NodeStatus nodes[kNodesShownMax];
+  CatchUp catch_up;
   char waiting_for[kReasonBytes];     // what consensus waits for and for whom; under lock
-  pg_atomic_uint64 refused_peers, rejected_messages, journal_bytes, journal_syncs;
+  pg_atomic_uint64 refused_peers, rejected_messages, wrong_answers, missed_answers, journal_bytes, journal_syncs;
   // What consensus wants from the blocks worker: one order at a time, answered through block_queue.
   slock_t block_order_mutex;          // protects the three
   uint64 block_order, block_order_from;

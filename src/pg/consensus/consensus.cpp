@@ -122,6 +122,7 @@ class ConsensusWorker {
   void CarryOne(core::ServeBlocksEffect& e);
   void CarryOne(core::StageEffect& e);
   void CarryOne(core::RejectedPeerEffect& e);
+  void CarryOne(core::ServerLeftEffect& e);
   void MakeDurable();
   void CutJournal();
   void Publish();
@@ -149,7 +150,7 @@ class ConsensusWorker {
   bool publish_now_ = true;
   bool isolated_ = false;
   std::string journal_problem_;
-  Complaints refusals_, rejections_;
+  Complaints refusals_, rejections_, departures_;
 };
 
 // ---- start
@@ -368,6 +369,11 @@ void ConsensusWorker::CarryOne(core::StageEffect& e) {
 void ConsensusWorker::CarryOne(core::RejectedPeerEffect& e) {
   pg_atomic_fetch_add_u64(&shared->rejected_messages, 1);
   rejections_.Log("rejected a message from " + NodeName(e.from) + ": " + e.why, now_us_);
+}
+
+void ConsensusWorker::CarryOne(core::ServerLeftEffect& e) {
+  pg_atomic_fetch_add_u64(e.is_wrong ? &shared->wrong_answers : &shared->missed_answers, 1);
+  departures_.Log("asks others than " + NodeName(e.peer) + " for blocks: it gave " + std::string(e.why), now_us_);
 }
 
 // One fdatasync for all that the round appended, then what it releases, which may append more.

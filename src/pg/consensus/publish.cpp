@@ -14,6 +14,8 @@ namespace dadbs::pg {
 namespace {
 
 constexpr uint64_t kCatchingUpBlocks = 32;       // further behind the others than that: not an ordinary moment's lag
+constexpr int64_t kSampleInterval_us = 500'000;
+constexpr size_t kSamplesMax = 20;               // the rate is that of the last ten seconds
 constexpr int64_t kStalledAfter_us = 1'000'000;  // an ordinary agreement is not worth a word
 
 TimestampTz ToTimestamp(int64_t unix_us) { return unix_us == 0 ? 0 : unix_us - kPostgresEpochUs; }
@@ -80,6 +82,51 @@ std::string StatusPublisher::Missing(const PublishedInputs& inputs, const std::v
   return text;
 }
 
+std::string StatusPublisher::Names(const std::vector<core::NodeId>& ids) const {
+  std::string text;
+  for (core::NodeId id : ids) {
+    const core::Member* const node = member_.genesis.Find(id);
+    text += (text.empty() ? "" : ", ") + (node == nullptr ? std::to_string(id.value) : node->name);
+  }
+  return text;
+}
+
+// The rate is measured at what matters, the applied height, over the last seconds.
+void StatusPublisher::PublishCatchUp(const PublishedInputs& in, int64_t now_us) {
+  uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
+  uint64_t const target = std::max(NetworkHeight(), in.replica.delivered.value);
+  CatchUp now = {};
+  if (target > applied + kCatchingUpBlocks) {
+    if (behind_since_us_ == 0) behind_since_us_ = now_us;
+    if (samples_.empty() || now_us - samples_.back().at_us >= kSampleInterval_us || now_us < samples_.back().at_us)
+      samples_.push_back({now_us, applied});
+    if (samples_.size() > kSamplesMax) samples_.pop_front();
+    now.target = target;
+    now.since = ToTimestamp(behind_since_us_);
+    now.waits_for_apply = in.replica.waits_for_apply;
+    int64_t const took_us = now_us - samples_.front().at_us;
+    if (took_us > 0 && applied >= samples_.front().applied)
+      now.milliblocks_per_second = (applied - samples_.front().applied) * 1'000'000'000 / static_cast<uint64_t>(took_us);
+    strlcpy(now.servers, Names(in.replica.servers).c_str(), sizeof(now.servers));
+    strlcpy(now.servers_left, Names(in.replica.servers_left).c_str(), sizeof(now.servers_left));
+  } else {
+    behind_since_us_ = 0;
+    samples_.clear();
+  }
+  catch_up_ = now;
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  shared->catch_up = now;
+  LWLockRelease(shared->lock);
+}
+
+std::string StatusPublisher::Progress(uint64_t applied) const {
+  const CatchUp& c = catch_up_;
+  std::string text = "applied " + std::to_string(applied) + " of " + Blocks(c.target);
+  if (c.milliblocks_per_second < 1000) return text;
+  uint64_t const left_s = c.target > applied ? (c.target - applied) * 1000 / c.milliblocks_per_second : 0;
+  return text + ", " + std::to_string(c.milliblocks_per_second / 1000) + " per second, about " + std::to_string(left_s + 1) + " s left";
+}
+
 StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int64_t now_us) const {
   const core::ReplicaStatus& r = in.replica;
   uint64_t const delivered = r.delivered.value;
@@ -110,7 +157,8 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
             Missing(in, unconnected)};
   }
   if (network > delivered + kCatchingUpBlocks)
-    return {MemberState::kCatchingUp, Blocks(network - delivered) + " behind the others", "their blocks"};
+    return {MemberState::kCatchingUp, Blocks(network - delivered) + " behind the others: " + Progress(applied),
+            r.waits_for_apply ? "the apply worker" : r.servers.empty() ? "their blocks" : "blocks of " + Names(r.servers)};
   if (delivered > applied + static_cast<uint64_t>(guc_apply_lag_blocks_max))
     return {MemberState::kCatchingUp, Blocks(delivered - applied) + " agreed but not applied here", "the apply worker"};
   if (pg_atomic_read_u64(&shared->capture_from_xid) == 0) {
@@ -196,6 +244,7 @@ void StatusPublisher::Publish(const PublishedInputs& in, int64_t now_us) {
   pg_atomic_write_u64(&shared->journal_bytes, in.journal_bytes);
   pg_atomic_write_u64(&shared->journal_syncs, in.journal_syncs);
   pg_atomic_write_u64(&shared->refused_peers, in.refused_peers);
+  PublishCatchUp(in, now_us);
   Decision const decision = Decide(in, now_us);
   SetState(decision.state, decision.reason, decision.waiting_for);
   pg_atomic_write_u32(&shared->can_write, GetMemberState() == MemberState::kReady ? 1 : 0);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -45,12 +46,22 @@ class StatusPublisher {
   std::string Missing(const PublishedInputs& inputs, const std::vector<core::NodeId>& ids) const;
   std::string NameWithReason(const PublishedInputs& inputs, core::NodeId id) const;
   uint64_t NetworkHeight() const;
+  void PublishCatchUp(const PublishedInputs& inputs, int64_t now_us);
+  std::string Progress(uint64_t applied) const;
+  std::string Names(const std::vector<core::NodeId>& ids) const;
   void FillNodes(const PublishedInputs& inputs);
   void Log(const Decision& decision);
   void LogView(const core::ReplicaStatus& replica);
 
   const Member& member_;
   std::map<core::NodeId, Claim> claims_;
+  struct Sample {
+    int64_t at_us = 0;
+    uint64_t applied = 0;
+  };
+  std::deque<Sample> samples_;  // of some seconds, while it is behind
+  int64_t behind_since_us_ = 0;
+  CatchUp catch_up_ = {};
   std::string logged_;
   uint64_t logged_view_ = 0;
   bool logged_entered_ = true;

@@ -1,5 +1,5 @@
 /*
- * status.cpp: how this member and the others are: rows for dadbs.status and dadbs.nodes, and waiting until it is ready.
+ * status.cpp: how this member and the others are: rows for dadbs.status, dadbs.nodes and dadbs.catch_up, and waiting until it is ready.
  *
  * Everything is read from shared memory, where the consensus worker, the apply worker and the launcher publish it; a
  * copy is taken under the lock and turned into rows after it.
@@ -25,6 +25,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(dadbs_member_status);
 PG_FUNCTION_INFO_V1(dadbs_node_status);
+PG_FUNCTION_INFO_V1(dadbs_catch_up_status);
 PG_FUNCTION_INFO_V1(dadbs_wait_for_ready);
 }
 
@@ -129,6 +130,39 @@ Datum NodeStatuses(FunctionCallInfo fcinfo) {
   return static_cast<Datum>(0);
 }
 
+// ---- catch_up
+
+Datum SecondsAsInterval(uint64 seconds) {
+  return Call([&] {
+    auto* const interval = static_cast<Interval*>(palloc0(sizeof(Interval)));
+    interval->time = static_cast<int64>(seconds) * USECS_PER_SEC;
+    return PointerGetDatum(interval);
+  });
+}
+
+Datum CatchUpStatus(FunctionCallInfo fcinfo) {
+  ReturnSetInfo* const set = BeginSet(fcinfo);
+  if (shared == nullptr || !IsMember(GetMemberState())) return static_cast<Datum>(0);
+  LWLockAcquire(shared->lock, LW_SHARED);
+  CatchUp const c = shared->catch_up;
+  LWLockRelease(shared->lock);
+  uint64 const applied = AppliedHeight(), fetched = Read(&shared->delivered_height);
+  bool const behind = c.target > applied;
+  uint64 const left = Lag(applied, c.target);
+  Row row;
+  row.Text(!behind ? "up to date" : c.waits_for_apply || fetched >= c.target ? "applying" : "fetching and applying");
+  row.Int64(Signed(applied)).Int64(Signed(fetched)).Int64(Signed(behind ? c.target : fetched)).Int64(Signed(left));
+  if (behind && c.milliblocks_per_second > 0)
+    row.Int64(Signed((c.milliblocks_per_second + 999) / 1000)).Raw(SecondsAsInterval((left * 1000 + c.milliblocks_per_second - 1) / c.milliblocks_per_second));
+  else
+    row.Null().Null();
+  row.Time(behind ? c.since : 0).TextOrNull(behind ? c.servers : "").TextOrNull(c.servers_left);
+  row.Int64(Signed(Read(&shared->wrong_answers))).Int64(Signed(Read(&shared->missed_answers)));
+  row.Int64(Signed(Read(&shared->blocks_served))).Int64(Signed(Read(&shared->block_bytes_served)));
+  row.Put(set);
+  return static_cast<Datum>(0);
+}
+
 // ---- wait_for_ready
 
 std::string Describe(const Snapshot& s) {
@@ -203,6 +237,10 @@ extern "C" Datum dadbs_member_status(PG_FUNCTION_ARGS) {
 
 extern "C" Datum dadbs_node_status(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum { return NodeStatuses(fcinfo); });
+}
+
+extern "C" Datum dadbs_catch_up_status(PG_FUNCTION_ARGS) {
+  return Enter([&]() -> Datum { return CatchUpStatus(fcinfo); });
 }
 
 // (timeout)

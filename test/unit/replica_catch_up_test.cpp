@@ -1,0 +1,326 @@
+/*
+ * replica_catch_up_test.cpp: how blocks are fetched, one rule at a time: from several at once, verified, bounded, away from
+ * who does not serve; and what a member does that hears of the others' votes only.
+ */
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "replica_fixture.h"
+
+namespace dadbs::core {
+namespace {
+
+using test::Harness;
+using test::Letter;
+using test::Rejected;
+using test::WriteSet;
+
+ReplicaLimits SmallRequests() {
+  ReplicaLimits limits;
+  limits.fetch_blocks_max = 4;
+  return limits;
+}
+
+// Member 4 gets what `twist` makes of each block that `liar` sends it; null: nothing.
+void TwistBlocks(Harness& h, size_t liar, std::function<std::shared_ptr<BlockMessage>(const BlockMessage&)> twist) {
+  h.lost = [&h, liar, twist](const Letter& l) {
+    const auto* block = std::get_if<BlockMessage>(&l.message);
+    if (!block || l.from != Harness::Id(liar) || l.to != NodeId{4}) return false;
+    if (auto twisted = twist(*block)) h.Give(3, l.from, *twisted);
+    return true;
+  };
+}
+
+bool Left(Harness& h, size_t server, bool wrongly) {
+  const auto& left = h.at(3).left;
+  return std::any_of(left.begin(), left.end(), [&](const ServerLeftEffect& e) {
+    return e.peer == Harness::Id(server) && e.is_wrong == wrongly;
+  });
+}
+
+TEST(CatchUp, SeveralMembersAreAskedForDifferentBlocksAtOnce) {
+  Harness h(4, SmallRequests());
+  h.LeaveBehind(3);
+  std::map<NodeId, std::set<uint64_t>> asked;
+  size_t out = 0, out_max = 0;
+  h.lost = [&](const Letter& l) {
+    if (const auto* r = std::get_if<BlockRequest>(&l.message)) {
+      for (uint64_t i = 0; i < r->count; i++) {
+        for (const auto& [id, heights] : asked) EXPECT_FALSE(heights.contains(r->from.value + i)) << "asked twice";
+        asked[l.to].insert(r->from.value + i);
+      }
+      out_max = std::max(out_max, ++out);
+    }
+    const auto* block = std::get_if<BlockMessage>(&l.message);
+    if (block && block->remaining == 0) out--;
+    return false;
+  };
+  h.Start(3);
+  h.Run();
+  h.Wait(600'000);
+  EXPECT_EQ(asked.size(), 3u);
+  EXPECT_GT(out_max, 1u);
+  EXPECT_LE(out_max, ReplicaLimits{}.fetch_asks_max);
+  EXPECT_EQ(h.at(3).replica->status().committed, h.at(0).replica->status().committed);
+  EXPECT_TRUE(h.at(3).left.empty());
+}
+
+TEST(CatchUp, WhoServesFalseCertificatesIsLeft) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  int given = 0;
+  TwistBlocks(h, 1, [&](const BlockMessage& block) {
+    auto twisted = std::make_shared<BlockMessage>(block);
+    auto certificate = std::make_shared<Certificate>(*block.certificate);
+    certificate->votes.pop_back();
+    twisted->certificate = certificate;
+    given++;
+    return twisted;
+  });
+  h.Start(3);
+  h.Run();
+  h.Wait(2'000'000);
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+  EXPECT_TRUE(Rejected(h.at(3), "a block: "));
+  EXPECT_TRUE(Left(h, 1, true));
+  EXPECT_LE(given, 8);  // what it was asked for before the first was looked at
+  EXPECT_FALSE(Left(h, 0, true) || Left(h, 2, true));
+}
+
+TEST(CatchUp, WhoServesAnotherHistoryIsLeft) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  TwistBlocks(h, 2, [&](const BlockMessage& block) {
+    auto twisted = std::make_shared<BlockMessage>(block);
+    auto other = std::make_shared<Block>(*block.block);
+    other->header.previous_hash.bytes[0] ^= 1;
+    twisted->block = other;
+    return twisted;
+  });
+  h.Start(3);
+  h.Run();
+  h.Wait(2'000'000);
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+  EXPECT_TRUE(Left(h, 2, true));
+}
+
+TEST(CatchUp, WhoServesOtherTransactionsIsLeft) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  TwistBlocks(h, 0, [&](const BlockMessage& block) {
+    auto twisted = std::make_shared<BlockMessage>(block);
+    for (auto& batch : twisted->batches) {
+      auto other = std::make_shared<Batch>(*batch);
+      other->write_sets.front() = WriteSet("mine instead");
+      batch = other;
+    }
+    return twisted;
+  });
+  // Nobody has old bodies in memory: they come with the blocks or not at all.
+  const auto twist = h.lost;
+  h.lost = [&](const Letter& l) { return std::holds_alternative<BatchRequest>(l.message) || twist(l); };
+  h.Start(3);
+  h.Run();
+  h.Wait(2'000'000);
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+  EXPECT_TRUE(Left(h, 0, true));
+}
+
+TEST(CatchUp, WhoServesNothingIsLeftForAWhile) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  int requests = 0;
+  h.lost = [&](const Letter& l) {
+    requests += l.to == Harness::Id(1) && std::holds_alternative<BlockRequest>(l.message);
+    return l.from == Harness::Id(1) && std::holds_alternative<BlockMessage>(l.message);
+  };
+  h.Start(3);
+  h.Run();
+  h.Wait(1'500'000);
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+  EXPECT_TRUE(Left(h, 1, false));
+  EXPECT_FALSE(Left(h, 1, true));
+  EXPECT_LE(requests, 4);
+}
+
+// Whom else could it ask?
+TEST(CatchUp, TheOnlyOneThereIsAskedAgain) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  int lost = 0;
+  h.lost = [&](const Letter& l) {
+    if (l.to == NodeId{4} && l.from != NodeId{1}) return true;
+    return l.to == NodeId{4} && std::holds_alternative<BlockMessage>(l.message) && lost++ < 12;
+  };
+  h.Start(3);
+  h.Run();
+  h.Wait(8'000'000);
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+  EXPECT_TRUE(Left(h, 0, false));
+}
+
+TEST(CatchUp, ASlowServerOfTheNextBlockIsOvertaken) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  std::deque<Letter> slow;
+  h.lost = [&](const Letter& l) {
+    const bool is_slow = l.to == NodeId{4} && l.from == Harness::Id(1) && std::holds_alternative<BlockMessage>(l.message);
+    if (is_slow) slow.push_back(l);
+    return is_slow;
+  };
+  h.Start(3);
+  for (int i = 0; i < 24; i++) {  // one block each 0.15 s: always in time
+    h.Run();
+    h.Tick(150'000);
+    if (slow.empty()) continue;
+    h.Give(3, slow.front().from, slow.front().message);
+    slow.pop_front();
+  }
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+}
+
+TEST(CatchUp, NothingIsAskedForWhileApplyIsBehind) {
+  ReplicaLimits limits = SmallRequests();
+  limits.apply_lag_blocks_max = 6;
+  Harness h(4, limits);
+  const Height height = h.LeaveBehind(3);
+  const Height before = h.at(3).delivered.back().block->header.height;
+  h.applies = false;
+  h.Start(3);
+  h.Run();
+  h.Wait(3'000'000);
+  const Height stopped = h.at(3).replica->status().committed;
+  EXPECT_LT(stopped, height);
+  EXPECT_LE(stopped.value, before.value + limits.apply_lag_blocks_max + limits.fetch_asks_max * limits.fetch_blocks_max);
+  EXPECT_TRUE(h.at(3).replica->status().waits_for_apply);
+  h.applies = true;
+  h.Take(3, h.at(3).replica->OnApplied(h.at(3).delivered.back().block->header.height, h.now));
+  h.Run();
+  h.Wait(1'000'000);
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+}
+
+TEST(CatchUp, WhoClaimsWhatNobodyHasIsAskedLessAndLess) {
+  Harness h(4);
+  h.Open();
+  int requests = 0;
+  h.lost = [&](const Letter& l) {
+    requests += std::holds_alternative<BlockRequest>(l.message);
+    return false;
+  };
+  for (int i = 0; i < 100; i++) {
+    h.Give(3, NodeId{2}, StatusMessage{Height{1'000'000}, Height{1}, View{0}, 1, 1, 0});
+    h.Wait(100'000);
+  }
+  EXPECT_LE(requests, 12);
+  EXPECT_STREQ(h.at(3).replica->status().phase, "idle");
+  h.Submit(3, "goes on");
+  h.Run();
+  EXPECT_EQ(h.at(3).replica->status().delivered, h.at(0).replica->status().delivered);
+}
+
+TEST(CatchUp, FromAnEmptyChain) {
+  Harness h(4, SmallRequests());
+  for (size_t i = 0; i < 3; i++) h.Start(i);
+  h.Run();
+  for (int k = 0; k < 30; k++) {
+    h.Submit(0, "w" + std::to_string(k));
+    h.Run();
+  }
+  h.Start(3);
+  h.Run();
+  h.Wait(1'000'000);
+  EXPECT_EQ(h.at(3).delivered.front().block->header.height, Height{1});
+  EXPECT_EQ(h.at(3).replica->status().committed, h.at(0).replica->status().committed);
+  EXPECT_TRUE(h.at(3).replica->CanSubmit());
+}
+
+// It has forgotten what it signed, and which of its numbers are used.
+TEST(CatchUp, FromAnEmptyChainWithAnOldKeyFences) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  h.at(3).journal.resize(1);
+  h.at(3).durable = 1;
+  h.at(3).delivered.clear();
+  h.at(3).applied = Height{};
+  h.Start(3);
+  h.Run();
+  h.Wait(1'000'000);
+  EXPECT_TRUE(h.at(3).replica->status().fenced);
+  EXPECT_FALSE(h.at(3).replica->CanSubmit());
+  EXPECT_LT(h.at(3).replica->status().committed, height);
+}
+
+// ---- without a link to the primary, without a certificate, without room --------------------------------------------
+
+TEST(CatchUp, WithoutALinkToThePrimaryOthersAreAskedForItsBlocks) {
+  Harness h(4);
+  h.Open();
+  h.lost = [](const Letter& l) {
+    return (l.from == NodeId{1} && l.to == NodeId{4}) || (l.from == NodeId{4} && l.to == NodeId{1});
+  };
+  h.Take(3, h.at(3).replica->OnDisconnected(NodeId{1}, h.now));
+  h.Take(0, h.at(0).replica->OnDisconnected(NodeId{4}, h.now));
+  h.Wait(500'000);  // heartbeats are over for now
+  for (int i = 0; i < 5; i++) {
+    h.Submit(3, "w");
+    h.Wait(400'000);
+    EXPECT_EQ(h.at(3).replica->status().view_changes, 0u);
+    EXPECT_EQ(h.at(3).replica->status().submitted_waiting, 0u);
+    EXPECT_EQ(h.at(3).replica->status().delivered, h.at(1).replica->status().delivered);
+  }
+}
+
+TEST(CatchUp, WhatWasVotedForIsKeptThoughItsOriginSignsMore) {
+  ReplicaLimits limits;
+  limits.pending_bytes_per_origin_max = 2'000;
+  Harness h(4, limits);
+  h.Open();
+  const auto [proposal, batch] = h.HeldBack();
+  h.Give(2, NodeId{1}, batch);
+  h.Give(2, NodeId{1}, proposal);
+  h.Sync(2);
+  ASSERT_EQ(h.Sent<VoteMessage>(NodeId{3}, NodeId{2}).size(), 1u);
+  h.lost = [](const Letter& l) { return l.from == NodeId{1} || l.to == NodeId{1} || std::holds_alternative<BatchRequest>(l.message); };
+  h.Crash(0);
+  h.Submit(1, "a reason");
+  h.Wait(900'000);
+  ASSERT_GT(h.at(2).replica->status().view, View{0});
+  // The origin is faulty: other batches under the same numbers, until there is no room.
+  for (int i = 0; i < 100; i++) {
+    auto other = std::make_shared<Batch>(*batch.batch);
+    other->write_sets.front() = WriteSet("other" + std::to_string(i));
+    other->header.body_bytes = other->write_sets.front().size();
+    std::vector<Digest> hashes(1);
+    ASSERT_TRUE(TransactionHash(other->write_sets.front(), &hashes[0]));
+    other->header.transaction_root = TransactionTreeRoot(hashes);
+    other->header.signature = h.at(0).signer->Sign(other->header.SigningBytes({h.genesis.chain_id(), Epoch{1}}));
+    h.Give(2, NodeId{2}, BatchMessage{other});
+  }
+  h.letters.clear();
+  h.Give(2, NodeId{2}, BatchRequest{{batch.batch->header.digest()}});
+  EXPECT_EQ(h.Sent<BatchMessage>(NodeId{3}, NodeId{2}).size(), 1u);
+}
+
+TEST(CatchUp, TheCertificateOfTheHeadIsAskedForWhereTheJournalLacksIt) {
+  Harness h(4);
+  h.Open();
+  h.Submit(0, "w");
+  h.Run();
+  h.Crash(3);
+  RecoveredState state;
+  for (size_t k = 0; k < h.at(3).journal.size(); k++) ASSERT_EQ(state.Apply(h.at(3).journal[k], k + 1), "");
+  h.at(3).journal = {SegmentStateRecord{state.chain, state.view, state.incarnation, h.genesis.Encode(), NodeId{4}}};
+  h.at(3).durable = 1;
+  h.Crash(0);  // the primary: the others need member 4's VIEW-CHANGE
+  h.Start(3);
+  h.Submit(1, "v");
+  h.Wait(3'000'000);
+  EXPECT_GT(h.at(3).replica->status().view, View{0});
+  EXPECT_TRUE(h.at(3).replica->status().view_entered);
+  EXPECT_EQ(h.at(1).replica->status().submitted_waiting, 0u);
+}
+
+}  // namespace
+}  // namespace dadbs::core
