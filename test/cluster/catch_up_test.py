@@ -8,7 +8,7 @@ import time
 from harness import Suite, check, equal, eventually
 from load import Load, prepare
 
-BLOCKS = 600  # the replica's memory has 256
+BLOCKS = 450  # the replica's memory has 256
 
 
 def begin(c):
