@@ -192,6 +192,43 @@ def h06_escapes(c):
 
 
 @suite.test
+def h06_ways_around(c):
+    """What does not touch a guarded table itself: what its conditions call in turn, its partitions, schemas that change places."""
+    no = "BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'check_violation'; END"
+    c.run(4, "CREATE SCHEMA impostor", "CREATE FUNCTION impostor.usable(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'")
+    c.run(1, "CREATE SCHEMA tools", "CREATE FUNCTION tools.usable(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'",
+          "CREATE FUNCTION innermost(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT n > 0'",
+          "CREATE FUNCTION condition(n int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.innermost(n); END'",
+          "CREATE FUNCTION deep(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT n > 0'",
+          "CREATE FUNCTION deeper(n int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.deep(n); END'",
+          "CREATE DOMAIN checked AS int CHECK (deeper(VALUE))", "CREATE TABLE when_it (id int PRIMARY KEY)", "CREATE TABLE asks (id int PRIMARY KEY)",
+          "CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)", "CREATE TABLE parts1 PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+          f"SELECT dadbs.deploy_contract('never', $${no}$$)",
+          "SELECT dadbs.deploy_contract('asking', $$DECLARE x checked; BEGIN x := NEW.id; IF NOT tools.usable(NEW.id) THEN RAISE EXCEPTION 'no' "
+          "USING ERRCODE = 'check_violation'; END IF; RETURN NULL; END$$)",
+          "CREATE TRIGGER never AFTER INSERT ON when_it FOR EACH ROW WHEN (condition(NEW.id)) EXECUTE FUNCTION dadbs.contract('never')",
+          "CREATE TRIGGER asking AFTER INSERT ON asks FOR EACH ROW EXECUTE FUNCTION dadbs.contract('asking')",
+          "CREATE TRIGGER never AFTER INSERT ON parts FOR EACH ROW EXECUTE FUNCTION dadbs.contract('never')")
+    c.settle()
+    passed = []
+    for statement in ("CREATE OR REPLACE FUNCTION innermost(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'",
+                      "CREATE OR REPLACE FUNCTION deep(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'",
+                      "ALTER SCHEMA tools RENAME TO old", "BEGIN; ALTER SCHEMA tools RENAME TO old; ALTER SCHEMA impostor RENAME TO tools; COMMIT",
+                      "CREATE SCHEMA s GRANT ALL ON public.when_it TO author",
+                      "CREATE TABLE parts2 PARTITION OF parts FOR VALUES FROM (10) TO (20)",
+                      "BEGIN; CREATE TABLE parts2 PARTITION OF parts FOR VALUES FROM (10) TO (20); ALTER TABLE parts2 DISABLE TRIGGER never; COMMIT",
+                      "CREATE SCHEMA s CREATE TABLE parts2 PARTITION OF parts FOR VALUES FROM (10) TO (20)"):
+        for lie in ((), LIAR):
+            got = sqlstate(lambda: c.run(4, *lie, statement))
+            if got != REFUSED:
+                passed.append(f"{lie} {statement}: {got}")
+    equal("\n".join(passed), "", "what passed")
+    for table in ("when_it", "asks", "parts"):
+        equal(sqlstate(lambda: c.run(4, *LIAR, f"INSERT INTO {table} VALUES (5)")), "23514", f"the contract of {table}")
+    alike(c)
+
+
+@suite.test
 def agreed(c):
     """Three members: then it is executed everywhere, once, at the position of the third; an error is the proposal's own."""
     statement = "SELECT dadbs.deploy_contract('amount_limit', $$" + LIMIT.format("") + "$$)"
@@ -261,13 +298,18 @@ def h06_protected(c):
           "CREATE TABLE orders (id int PRIMARY KEY, n int)", "INSERT INTO owner VALUES (1)", "INSERT INTO ledger VALUES (1, 1, 0)",
           "SELECT dadbs.deploy_contract('book', 'BEGIN UPDATE ledger SET n = n + NEW.n WHERE id = 1; INSERT INTO ledger VALUES (NEW.id + 100, NULL, NEW.n); "
           "RETURN NULL; END')",
-          "SELECT dadbs.protect_table('ledger')", "CREATE TRIGGER book AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION dadbs.contract('book')")
+          "BEGIN", "SELECT dadbs.protect_table('ledger')",
+          "CREATE TRIGGER book AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION dadbs.contract('book')", "COMMIT",
+          "CREATE TABLE mine (id int PRIMARY KEY, n int)")
     c.settle()
     for lie in ((), LIAR):
         for statement in ("INSERT INTO ledger VALUES (2, 1, 0)", "UPDATE ledger SET n = 1000000", "DELETE FROM ledger", "DELETE FROM owner", "TRUNCATE ledger",
                           "TRUNCATE owner CASCADE", "DROP TRIGGER dadbs_protected ON ledger", "ALTER TABLE ledger DISABLE TRIGGER dadbs_protected",
                           "CREATE OR REPLACE TRIGGER dadbs_protected BEFORE INSERT OR UPDATE OR DELETE ON ledger FOR EACH ROW "
                           "EXECUTE FUNCTION dadbs.protected_table('book', 'evil')", "SELECT dadbs.deploy_contract('book', 'BEGIN RETURN NULL; END')", "SELECT dadbs.drop_contract('book')",
+                          "CREATE TRIGGER book AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION dadbs.contract('book')",
+                          "BEGIN; CREATE TABLE mine2 (id int PRIMARY KEY, n int); CREATE CONSTRAINT TRIGGER a AFTER INSERT ON mine2 DEFERRABLE INITIALLY "
+                          "DEFERRED FOR EACH ROW EXECUTE FUNCTION dadbs.contract('book'); COMMIT",
                           "COPY ledger FROM PROGRAM 'echo 7,1,7' (FORMAT csv)"):
             got = sqlstate(lambda: c.run(4, *lie, statement))
             # A cascade that a liar does not run leaves orphans behind; a contract that triggers run cannot be dropped by anybody.

@@ -9,8 +9,10 @@
  *              functions and views names: PL/pgSQL looks names up when it runs, so a new function of that name, with types
  *              that fit better or in a schema that is looked at first, would take the place of the one that is meant
  *   operators  all, since expressions use them without a name (BETWEEN, IN, CASE)
- *   schemas    that hold such tables or stand in the contracts' search_path
- * and whatever these stand on by pg_depend: functions and types in CHECKs, domains, policies, conditions of triggers, views.
+ *   schemas    that hold such tables, stand in the contracts' search_path or are named: another in its place has other functions
+ *   writers    contracts that a protection lists: triggers that run them, since these say what they write
+ * and whatever these stand on by pg_depend: functions and types in CHECKs, domains, policies, conditions of triggers, views;
+ * what the text of such functions names counts like what a contract names.
  *
  * A name is looked for as a word of the text, comments and strings included: too often rather than never. What a transaction
  * attaches itself guards nothing until it is committed, so that it can be set up in one transaction; it is known by the xmin of
@@ -48,6 +50,7 @@ extern "C" {
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
@@ -65,8 +68,10 @@ namespace {
 struct Guards {
   List* tables;     // OIDs
   List* contracts;  // names
+  List* writers;    // those of them that may write a protected table
   List* texts;      // of these contracts, and of what they name
   List* paths;      // their search_paths
+  ObjectAddresses* reached;  // whose texts are among them
   bool any;
 };
 
@@ -104,7 +109,7 @@ bool NamesIt(const char* text, const char* name) {
   if (name == nullptr || name[0] == '\0') return false;
   const char* const needle = Quoted(name);
   size_t const length = strlen(needle);
-  bool const cut = strlen(name) >= NAMEDATALEN - 1;  // a longer word means it too
+  bool const cut = strlen(name) >= NAMEDATALEN - MAX_MULTIBYTE_CHAR_LEN;  // a longer word means it too, cut between characters
   for (const char* at = text; *at != '\0'; at++) {
     if (Folded(*at) == 'u' && at[1] == '&' && (at[2] == '"' || at[2] == '\'')) return true;  // escapes: anything
     if (!StartsHere(at, needle)) continue;
@@ -133,12 +138,6 @@ bool IsInPath(const char* schema) {
 
 // ---- collecting
 
-char* TextColumn(HeapTuple tuple, AttrNumber column, TupleDesc columns) {
-  bool is_null;
-  Datum const value = heap_getattr(tuple, column, columns, &is_null);
-  return is_null ? nullptr : TextDatumGetCString(value);
-}
-
 List* AddName(List* names, const char* name) {
   ListCell* cell;
   foreach (cell, names)
@@ -157,7 +156,10 @@ void AddTrigger(HeapTuple tuple, TupleDesc columns, Oid contract_marker) {
   if (is_null) return;
   const char* at = VARDATA_ANY(DatumGetByteaPP(arguments));
   int const count = form->tgfoid == contract_marker ? Min(form->tgnargs, 1) : form->tgnargs;
-  for (int i = 0; i < count; i++, at += strlen(at) + 1) guards->contracts = AddName(guards->contracts, at);
+  for (int i = 0; i < count; i++, at += strlen(at) + 1) {
+    guards->contracts = AddName(guards->contracts, at);
+    if (form->tgfoid != contract_marker) guards->writers = AddName(guards->writers, at);
+  }
 }
 
 void AddTriggersOf(Oid marker, Oid contract_marker) {
@@ -198,38 +200,81 @@ void AddTextsOfContracts() {
   }
 }
 
-struct Candidate {
-  const char* name;
-  Oid view;          // or
-  const char* text;  // of a function
-};
-
-List* UserFunctions() {
+// What it refers to, or what refers to it. Of the latter perhaps its parts only: what goes with it.
+List* Linked(const ObjectAddress& object, bool users, bool only_parts) {
   List* found = NIL;
-  Relation const catalog = table_open(ProcedureRelationId, AccessShareLock);
-  SysScanDesc const scan = systable_beginscan(catalog, InvalidOid, false, nullptr, 0, nullptr);
+  Relation const depend = table_open(DependRelationId, AccessShareLock);
+  ScanKeyData keys[2];
+  ScanKeyInit(&keys[0], users ? Anum_pg_depend_refclassid : Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object.classId));
+  ScanKeyInit(&keys[1], users ? Anum_pg_depend_refobjid : Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object.objectId));
+  SysScanDesc const scan = systable_beginscan(depend, users ? DependReferenceIndexId : DependDependerIndexId, true, nullptr, 2, keys);
   for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));) {
-    auto* const form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
-    if (form->oid < FirstNormalObjectId || !IsSharedSchema(form->pronamespace)) continue;
-    auto* const candidate = static_cast<Candidate*>(palloc0(sizeof(Candidate)));
-    candidate->name = pstrdup(NameStr(form->proname));
-    candidate->text = TextColumn(tuple, Anum_pg_proc_prosrc, RelationGetDescr(catalog));
-    found = lappend(found, candidate);
+    auto* const form = reinterpret_cast<Form_pg_depend>(GETSTRUCT(tuple));
+    if (only_parts && form->deptype != DEPENDENCY_AUTO && form->deptype != DEPENDENCY_INTERNAL) continue;
+    auto* const other = static_cast<ObjectAddress*>(palloc(sizeof(ObjectAddress)));
+    if (users)
+      ObjectAddressSet(*other, form->classid, form->objid);
+    else
+      ObjectAddressSet(*other, form->refclassid, form->refobjid);
+    found = lappend(found, other);
   }
   systable_endscan(scan);
-  table_close(catalog, AccessShareLock);
+  table_close(depend, AccessShareLock);
   return found;
 }
 
-List* UserViews(List* found) {
-  Relation const catalog = table_open(RelationRelationId, AccessShareLock);
+bool IsTable(const ObjectAddress& object) {
+  char const kind = object.classId == RelationRelationId ? get_rel_relkind(object.objectId) : '\0';
+  return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
+}
+
+void AddTextOf(const ObjectAddress& object) {
+  char* source = nullptr;
+  if (object.classId == RelationRelationId && get_rel_relkind(object.objectId) == RELKIND_VIEW)
+    source = TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(object.objectId)));
+  if (object.classId == ProcedureRelationId && IsSharedSchema(get_func_namespace(object.objectId)))
+    ddl::TakeColumn(ProcedureRelationId, ProcedureOidIndexId, Anum_pg_proc_oid, object.objectId, Anum_pg_proc_prosrc,
+                    [&](Datum value) { source = TextDatumGetCString(value); });
+  if (source != nullptr) guards->texts = lappend(guards->texts, source);
+}
+
+// The texts of an object, of its parts, and of what these refer to, other tables left out.
+void AddTextsFrom(const ObjectAddress& first) {
+  auto* const start = static_cast<ObjectAddress*>(palloc(sizeof(ObjectAddress)));
+  *start = first;
+  List* open = list_make1(start);
+  while (open != NIL) {
+    ObjectAddress const object = *static_cast<ObjectAddress*>(llast(open));
+    open = list_delete_last(open);
+    if (object.objectId < FirstNormalObjectId || object_address_present(&object, guards->reached)) continue;
+    add_exact_object_address(&object, guards->reached);
+    AddTextOf(object);
+    open = list_concat(open, Linked(object, true, true));
+    ListCell* cell;
+    foreach (cell, Linked(object, false, false)) {
+      auto* const referred = static_cast<ObjectAddress*>(lfirst(cell));
+      if (!IsTable(*referred)) open = lappend(open, referred);
+    }
+  }
+}
+
+struct Candidate {
+  const char* name;
+  ObjectAddress object;
+};
+
+// Of a catalog whose first column is the OID.
+List* AddCandidates(List* found, Oid catalog_id, AttrNumber name_column, AttrNumber schema_column) {
+  Relation const catalog = table_open(catalog_id, AccessShareLock);
+  TupleDesc const columns = RelationGetDescr(catalog);
   SysScanDesc const scan = systable_beginscan(catalog, InvalidOid, false, nullptr, 0, nullptr);
   for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));) {
-    auto* const form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
-    if (form->relkind != RELKIND_VIEW || !IsSharedSchema(form->relnamespace)) continue;
-    auto* const candidate = static_cast<Candidate*>(palloc0(sizeof(Candidate)));
-    candidate->name = pstrdup(NameStr(form->relname));
-    candidate->view = form->oid;
+    bool is_null;
+    Oid const oid = DatumGetObjectId(heap_getattr(tuple, 1, columns, &is_null));
+    if (oid < FirstNormalObjectId || !IsSharedSchema(DatumGetObjectId(heap_getattr(tuple, schema_column, columns, &is_null)))) continue;
+    auto* const candidate = static_cast<Candidate*>(palloc(sizeof(Candidate)));
+    candidate->name = pstrdup(NameStr(*DatumGetName(heap_getattr(tuple, name_column, columns, &is_null))));
+    ObjectAddressSet(candidate->object, catalog_id, oid);
     found = lappend(found, candidate);
   }
   systable_endscan(scan);
@@ -239,25 +284,37 @@ List* UserViews(List* found) {
 
 // What the texts name has texts of its own.
 void AddTextsOfNamed() {
-  List* candidates = UserViews(UserFunctions());
+  List* candidates = AddCandidates(NIL, ProcedureRelationId, Anum_pg_proc_proname, Anum_pg_proc_pronamespace);
+  candidates = AddCandidates(candidates, RelationRelationId, Anum_pg_class_relname, Anum_pg_class_relnamespace);
+  candidates = AddCandidates(candidates, TypeRelationId, Anum_pg_type_typname, Anum_pg_type_typnamespace);
   for (bool more = guards->texts != NIL; more;) {
     more = false;
     ListCell* cell;
     foreach (cell, candidates) {
       auto* const candidate = static_cast<Candidate*>(lfirst(cell));
       if (!IsNamed(candidate->name)) continue;
-      const char* const more_text = OidIsValid(candidate->view)
-                                   ? TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(candidate->view)))
-                                   : candidate->text;
-      if (more_text != nullptr) guards->texts = lappend(guards->texts, const_cast<char*>(more_text));
+      AddTextsFrom(candidate->object);
       candidates = foreach_delete_current(candidates, cell);
       more = true;
     }
   }
 }
 
+// What runs without being named: CHECKs, domains, policies, conditions of triggers, operators.
+void AddTextsOfExpressions() {
+  ListCell* cell;
+  foreach (cell, guards->tables) {
+    ObjectAddress table;
+    ObjectAddressSet(table, RelationRelationId, lfirst_oid(cell));
+    AddTextsFrom(table);
+  }
+  foreach (cell, AddCandidates(NIL, OperatorRelationId, Anum_pg_operator_oprname, Anum_pg_operator_oprnamespace))
+    AddTextsFrom(static_cast<Candidate*>(lfirst(cell))->object);
+}
+
 void Collect() {
   guards = static_cast<Guards*>(palloc0(sizeof(Guards)));
+  guards->reached = new_object_addresses();
   Oid const marker = ContractMarker();
   AddTriggersOf(marker, marker);
   AddTriggersOf(ProtectionMarker(), marker);
@@ -266,6 +323,7 @@ void Collect() {
     return;
   }
   AddTextsOfContracts();
+  AddTextsOfExpressions();
   AddTextsOfNamed();
 }
 
@@ -329,12 +387,24 @@ bool HoldsGuardedTable(Oid schema) {
 
 bool IsGuardedSchema(Oid schema) {
   const char* const name = get_namespace_name(schema);
-  return name != nullptr && (strcmp(name, kContractsSchema) == 0 || HoldsGuardedTable(schema) || IsInPath(name));
+  return name != nullptr && (strcmp(name, kContractsSchema) == 0 || HoldsGuardedTable(schema) || IsInPath(name) || IsNamed(name));
 }
 
 void CheckSchema(Oid schema) {
   if (IsGuardedSchema(schema))
     Raise(psprintf("the definition of schema \"%s\"", get_namespace_name(schema)), "It holds tables with contracts, or contracts look there.");
+}
+
+// By a trigger of his own, on a table of his own, one member would write a protected table by its contract.
+void CheckRunsNoWriter(Oid trigger) {
+  if (RelationOf(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, trigger, Anum_pg_trigger_tgfoid) != ContractMarker()) return;
+  ddl::TakeColumn(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, trigger, Anum_pg_trigger_tgargs, [](Datum arguments) {
+    const char* const contract = VARDATA_ANY(DatumGetByteaPP(arguments));
+    ListCell* cell;
+    foreach (cell, guards->writers)
+      if (strcmp(static_cast<char*>(lfirst(cell)), contract) == 0)
+        Raise(psprintf("a trigger that runs contract \"%s\"", contract), "The contract may write a protected table.");
+  });
 }
 
 // Functions and types that are named, or are contracts.
@@ -358,30 +428,12 @@ void CheckItself(const ObjectAddress& object) {
   if (name != nullptr && IsNamed(name)) Raise(psprintf("the definition of \"%s\"", name), "A contract that triggers run, or what it uses, names it.");
 }
 
-List* Users(const ObjectAddress& object) {
-  List* users = NIL;
-  Relation const depend = table_open(DependRelationId, AccessShareLock);
-  ScanKeyData keys[2];
-  ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object.classId));
-  ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object.objectId));
-  SysScanDesc const scan = systable_beginscan(depend, DependReferenceIndexId, true, nullptr, 2, keys);
-  for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));) {
-    auto* const form = reinterpret_cast<Form_pg_depend>(GETSTRUCT(tuple));
-    auto* const user = static_cast<ObjectAddress*>(palloc(sizeof(ObjectAddress)));
-    ObjectAddressSet(*user, form->classid, form->objid);
-    users = lappend(users, user);
-  }
-  systable_endscan(scan);
-  table_close(depend, AccessShareLock);
-  return users;
-}
-
 void Check(const ObjectAddress& object, ObjectAddresses* seen);
 
 void CheckUsers(const ObjectAddress& object, ObjectAddresses* seen) {
   bool const relation = object.classId == RelationRelationId;
   ListCell* cell;
-  foreach (cell, Users(object)) {
+  foreach (cell, Linked(object, true, false)) {
     auto* const user = static_cast<ObjectAddress*>(lfirst(cell));
     if (!relation || user->classId == RewriteRelationId) Check(*user, seen);
   }
@@ -415,6 +467,7 @@ void Check(const ObjectAddress& given, ObjectAddresses* seen) {
     return;
   }
   CheckItself(object);
+  if (object.classId == TriggerRelationId) CheckRunsNoWriter(object.objectId);
   ObjectAddress whole;
   if (OidIsValid(table))
     ObjectAddressSet(whole, RelationRelationId, table);
@@ -483,9 +536,15 @@ void CheckRename(const RenameStmt* rename) {
   }
 }
 
-// Tables that exist and whose definition it names. What it makes new is judged when it is there.
+// Tables that exist and whose definition it names. What it makes new is judged when it is there; a partition is a part of its
+// table, whose triggers it could do without.
 void CheckNamed(Node* statement) {
-  if (IsA(statement, CreateStmt) || IsA(statement, ViewStmt)) return;
+  if (IsA(statement, CreateStmt)) {
+    ListCell* parent;
+    foreach (parent, reinterpret_cast<CreateStmt*>(statement)->inhRelations) CheckName(lfirst_node(RangeVar, parent));
+    return;
+  }
+  if (IsA(statement, ViewStmt)) return;
   List* const names = ddl::NamedRelations(statement);
   ListCell* cell;
   foreach (cell, names) {
@@ -498,6 +557,11 @@ void CheckNamed(Node* statement) {
 
 void CheckStatement(Node* statement) {
   if (ddl::IsRoleStatement(statement)) return;
+  if (IsA(statement, CreateSchemaStmt)) {
+    ListCell* cell;
+    foreach (cell, reinterpret_cast<CreateSchemaStmt*>(statement)->schemaElts) CheckStatement(static_cast<Node*>(lfirst(cell)));
+    return;
+  }
   if (IsA(statement, GrantStmt)) return CheckGrant(reinterpret_cast<GrantStmt*>(statement));
   if (IsA(statement, RenameStmt)) CheckRename(reinterpret_cast<RenameStmt*>(statement));
   CheckNamed(statement);
