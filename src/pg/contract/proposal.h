@@ -6,6 +6,10 @@
 
 #include "internal.h"
 
+extern "C" {
+#include "utils/array.h"
+}
+
 namespace dadbs::pg::ddl {
 struct RelName;
 }
@@ -55,6 +59,7 @@ bool NamesIt(const char* text, const char* name);
 
 // ---- protection.cpp
 List* ContractsNaming(const char* table);
+List* Names(ArrayType* array);  // of a name[]: C strings; raises if one is null
 char* ProtectionText(const char* table, List* contracts);
 
 }  // namespace dadbs::pg::contract

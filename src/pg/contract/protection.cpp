@@ -29,7 +29,6 @@ extern "C" {
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -55,19 +54,6 @@ int CompareNames(const ListCell* a, const ListCell* b) {
   return strcmp(static_cast<char*>(lfirst(a)), static_cast<char*>(lfirst(b)));
 }
 
-List* Names(ArrayType* array) {
-  Datum* elements;
-  bool* nulls;
-  int count;
-  deconstruct_array(array, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &elements, &nulls, &count);
-  List* names = NIL;
-  for (int i = 0; i < count; i++) {
-    if (nulls[i]) ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("contracts must not contain nulls")));
-    names = lappend(names, pstrdup(NameStr(*DatumGetName(elements[i]))));
-  }
-  return names;
-}
-
 void Tell(const char* table, List* contracts) {
   StringInfoData names;
   initStringInfo(&names);
@@ -81,6 +67,19 @@ void Tell(const char* table, List* contracts) {
 }
 
 }  // namespace
+
+List* Names(ArrayType* array) {
+  Datum* elements;
+  bool* nulls;
+  int count;
+  deconstruct_array(array, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &elements, &nulls, &count);
+  List* names = NIL;
+  for (int i = 0; i < count; i++) {
+    if (nulls[i]) ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("contracts must not contain nulls")));
+    names = lappend(names, pstrdup(NameStr(*DatumGetName(elements[i]))));
+  }
+  return names;
+}
 
 List* ContractsNaming(const char* table) {
   List* names = NIL;

@@ -15,16 +15,16 @@ extern "C" {
 #include "catalog/heap.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
-#include "nodes/makefuncs.h"
+#include "catalog/pg_type.h"
 #include "nodes/value.h"
 #include "parser/parser.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
-#include "utils/varlena.h"
 }
 
 namespace dadbs::pg::contract {
@@ -103,13 +103,9 @@ void ReadDrop(const FuncCall* call, Step* step) {
   step->kind = Step::kContract;
 }
 
-// '{a,b}', each a name.
+// '{a,b}', as name[] is read.
 List* ReadNames(char* text) {
-  size_t const length = strlen(text);
-  if (length < 2 || text[0] != '{' || text[length - 1] != '}') RaiseNotProposed("a list of contracts that is no array");
-  List* names = NIL;
-  if (!SplitIdentifierString(pnstrdup(text + 1, length - 2), ',', &names)) RaiseNotProposed("a list of contracts that is no array of names");
-  return names;
+  return Names(DatumGetArrayTypeP(OidInputFunctionCall(F_ARRAY_IN, text, NAMEOID, -1)));
 }
 
 void ReadProtect(const FuncCall* call, Step* step) {
@@ -118,9 +114,9 @@ void ReadProtect(const FuncCall* call, Step* step) {
   ReadArguments(call, names, a);
   Require(a[0], "relation");
   List* const parts = stringToQualifiedNameList(a[0]);
-  const RangeVar* const table = makeRangeVarFromNameList(parts);
-  List* const contracts = a[1] == nullptr ? ContractsNaming(table->relname) : ReadNames(a[1]);
-  step->text = ProtectionText(NameListToQuotedString(parts), contracts);
+  // Which contracts name it could change between the votes.
+  if (a[1] == nullptr) RaiseNotProposed("dadbs.protect_table() without the contracts that may write");
+  step->text = ProtectionText(NameListToQuotedString(parts), ReadNames(a[1]));
   step->kind = Step::kDefinition;
 }
 
@@ -196,7 +192,14 @@ int TablesToTruncate(const Proposal& proposal, const char* text, ddl::RelName***
   List* ids = NIL;
   ListCell *cell, *child;
   foreach (cell, truncate->relations) {
-    Oid const relation = RangeVarGetRelid(lfirst_node(RangeVar, cell), AccessExclusiveLock, false);
+    auto* const name = lfirst_node(RangeVar, cell);
+    Oid const relation = RangeVarGetRelid(name, AccessExclusiveLock, false);
+    if (!name->inh) {
+      if (get_rel_relkind(relation) == RELKIND_PARTITIONED_TABLE)
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("cannot truncate only a partitioned table")));
+      AddTable(&ids, relation, proposal);
+      continue;
+    }
     foreach (child, find_all_inheritors(relation, AccessExclusiveLock, nullptr)) AddTable(&ids, lfirst_oid(child), proposal);
   }
   if (truncate->behavior == DROP_CASCADE)

@@ -68,6 +68,24 @@ SELECT dadbs.protected_table();
 SELECT dadbs.propose('DROP TRIGGER dadbs_protected ON approval_log; SELECT dadbs.protect_table(''approval_t'', ''{}'')') - :first AS id;
 INSERT INTO approval_log VALUES (5);
 DELETE FROM approval_t;
+-- Which contracts may write does not depend on when it is approved; the names are those of a name[]
+SELECT dadbs.propose('SELECT dadbs.protect_table(''approval_log'')');
+SELECT dadbs.propose('SELECT dadbs.protect_table(''approval_log'', ''{a,NULL}'')');
+SELECT dadbs.propose('SELECT dadbs.protect_table(''approval_log'', ''a'')');
+SELECT dadbs.deploy_contract('Approval "D"', 'BEGIN RETURN NULL; END');
+SELECT dadbs.propose('SELECT dadbs.protect_table(''approval_log'', ''{"Approval \"D\"", approval_c}'')') - :first AS id;
+SELECT tgargs FROM pg_trigger WHERE tgrelid = 'approval_log'::regclass AND tgname = 'dadbs_protected';
+SELECT dadbs.propose('DROP TRIGGER dadbs_protected ON approval_log') - :first AS id;
+SELECT dadbs.drop_contract('Approval "D"');
+-- ONLY
+CREATE TABLE approval_p (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE approval_p1 PARTITION OF approval_p FOR VALUES FROM (0) TO (10);
+INSERT INTO approval_p VALUES (1);
+SELECT dadbs.propose('TRUNCATE ONLY approval_p') - :first AS id;
+SELECT state, message, (SELECT count(*) FROM approval_p) FROM dadbs.proposals ORDER BY id DESC LIMIT 1;
+SELECT dadbs.propose('TRUNCATE ONLY approval_p1') - :first AS id;
+SELECT state, message, (SELECT count(*) FROM approval_p) FROM dadbs.proposals ORDER BY id DESC LIMIT 1;
+DROP TABLE approval_p;
 -- Not for everybody
 CREATE ROLE approval_nobody;
 SET ROLE approval_nobody;
