@@ -71,6 +71,24 @@ def copy_in(c):
 
 
 @suite.test
+def history_of_loads(c):
+    """What is alike from row to row is not stored a thousand times over; what lz4 can't make smaller is kept as it is."""
+    c.run(1, "CREATE TABLE told (id int PRIMARY KEY, v text, b bytea)")
+    c.run(1, f"INSERT INTO told SELECT i, 'row ' || i FROM generate_series(1, {ROWS}) i")
+    c.run(2, "INSERT INTO told SELECT 0, NULL, string_agg(sha256(int4send(i)), '') FROM generate_series(1, 5000) i")
+    c.settle()
+    has_lz4 = c.value(1, "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'")
+    for i in c.members():
+        stored = c.run(i, "SELECT pg_column_compression(body), pg_column_size(body) < octet_length(body) / 2 FROM dadbs_internal.batch "
+                          "ORDER BY height DESC LIMIT 2")
+        equal(stored, [(None, False), ("lz4", True) if has_lz4 else (None, False)], f"how member {i} stores the two loads")
+        equal(c.value(i, "SELECT md5(b) FROM told WHERE id = 0"), c.value(2, "SELECT md5(b) FROM told WHERE id = 0"), f"bytes on member {i}")
+    height = c.value(3, "SELECT min(height) FROM (SELECT height FROM dadbs_internal.batch ORDER BY height DESC LIMIT 2) x")
+    equal(c.run(3, f"SELECT new_row ->> 'v' FROM dadbs.changes WHERE height = {height} AND new_row ->> 'id' IN ('1', '2999') "
+                   "ORDER BY (new_row ->> 'id')::int"), [("row 1",), ("row 2999",)], "changes as the history tells them")
+
+
+@suite.test
 def loads_that_clash(c):
     """A duplicate deep in a load, that no key covers: one of the two loads is refused whole, everywhere."""
     c.run(1, "CREATE TABLE clash (id int PRIMARY KEY, a int, b text)", "CREATE UNIQUE INDEX clash_partial ON clash (a) WHERE b = 'x'")
