@@ -360,14 +360,15 @@ Bytes WriteSetBuilder::Finish(const WriteSetHeader& header) {
   h.Str(header.application_name);
   h.U32((header.flags & kForceReplay) | flags_);
   Writer w;
-  w.Reserve(2 + 4 + h.size() + 4 + body_.size());
   w.U8(kWriteSetFormat);
   w.U8(static_cast<uint8_t>(kind_));
   w.Blob(h.bytes());
   w.U32(count_);
-  w.Raw(body_.bytes());
+  // The changes move up within their memory, which has grown by doubling: a load's would be there twice.
+  Bytes whole = body_.Take();
   body_ = Writer();
-  return w.Take();
+  whole.insert(whole.begin(), w.bytes().begin(), w.bytes().end());
+  return whole;
 }
 
 bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why) {
