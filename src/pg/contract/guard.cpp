@@ -56,6 +56,7 @@ extern "C" {
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -69,7 +70,8 @@ struct Guards {
   List* tables;     // OIDs
   List* contracts;  // names
   List* writers;    // those of them that may write a protected table
-  List* texts;      // of these contracts, and of what they name
+  HTAB* words;      // of the texts of these contracts, and of what they name
+  bool all_words;   // one of them may name anything
   List* paths;      // their search_paths
   ObjectAddresses* reached;  // whose texts are among them
   bool any;
@@ -122,11 +124,44 @@ bool NamesIt(const char* text, const char* name) {
 
 namespace {
 
+// Words as they are kept: small letters, of long ones as much as no name is cut to.
+constexpr int kWordBytes = NAMEDATALEN - MAX_MULTIBYTE_CHAR_LEN;
+
+bool FindWord(const char* word, size_t length, HASHACTION action) {
+  char key[kWordBytes] = {};
+  size_t const kept = Min(length, sizeof(key) - 1);
+  for (size_t i = 0; i < kept; i++) key[i] = Folded(word[i]);
+  bool found;
+  (void)hash_search(guards->words, key, action, &found);
+  return found;
+}
+
+// take(word, length) of each word; false: it has had enough.
+template <class F>
+void EachWord(const char* text, F&& take) {
+  for (const char* at = text; *at != '\0';) {
+    const char* const begin = at;
+    while (IsWordCharacter(*at)) at++;
+    if (at > begin && !take(begin, static_cast<size_t>(at - begin))) return;
+    if (at == begin) at++;
+  }
+}
+
+void AddText(const char* text) {
+  EachWord(text, [](const char* word, size_t length) {
+    (void)FindWord(word, length, HASH_ENTER);
+    bool const quoted = word[length] == '&' && (word[length + 1] == '"' || word[length + 1] == '\'');
+    if (quoted && Folded(word[length - 1]) == 'u') guards->all_words = true;  // U&"...": escapes
+    return true;
+  });
+}
+
+// A name of several words, in quotes, is named where all of them are, wherever that is: one look at each text is enough for all names.
 bool IsNamed(const char* name) {
-  ListCell* cell;
-  foreach (cell, guards->texts)
-    if (NamesIt(static_cast<char*>(lfirst(cell)), name)) return true;
-  return false;
+  bool named = true;
+  if (!guards->all_words)
+    EachWord(name, [&](const char* word, size_t length) { return named = FindWord(word, length, HASH_FIND); });
+  return named;
 }
 
 bool IsInPath(const char* schema) {
@@ -193,7 +228,7 @@ void AddTextsOfContracts() {
     if (!HeapTupleIsValid(tuple)) continue;
     bool is_null;
     Datum const source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &is_null);
-    if (!is_null) guards->texts = lappend(guards->texts, TextDatumGetCString(source));
+    if (!is_null) AddText(TextDatumGetCString(source));
     Datum const settings = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proconfig, &is_null);
     if (!is_null) guards->paths = lappend(guards->paths, OidOutputFunctionCall(F_ARRAY_OUT, settings));
     ReleaseSysCache(tuple);
@@ -235,7 +270,7 @@ void AddTextOf(const ObjectAddress& object) {
   if (object.classId == ProcedureRelationId && IsSharedSchema(get_func_namespace(object.objectId)))
     ddl::TakeColumn(ProcedureRelationId, ProcedureOidIndexId, Anum_pg_proc_oid, object.objectId, Anum_pg_proc_prosrc,
                     [&](Datum value) { source = TextDatumGetCString(value); });
-  if (source != nullptr) guards->texts = lappend(guards->texts, source);
+  if (source != nullptr) AddText(source);
 }
 
 // The texts of an object, of its parts, and of what these refer to, other tables left out.
@@ -287,7 +322,7 @@ void AddTextsOfNamed() {
   List* candidates = AddCandidates(NIL, ProcedureRelationId, Anum_pg_proc_proname, Anum_pg_proc_pronamespace);
   candidates = AddCandidates(candidates, RelationRelationId, Anum_pg_class_relname, Anum_pg_class_relnamespace);
   candidates = AddCandidates(candidates, TypeRelationId, Anum_pg_type_typname, Anum_pg_type_typnamespace);
-  for (bool more = guards->texts != NIL; more;) {
+  for (bool more = true; more;) {
     more = false;
     ListCell* cell;
     foreach (cell, candidates) {
@@ -315,6 +350,10 @@ void AddTextsOfExpressions() {
 void Collect() {
   guards = static_cast<Guards*>(palloc0(sizeof(Guards)));
   guards->reached = new_object_addresses();
+  HASHCTL layout = {};
+  layout.keysize = layout.entrysize = kWordBytes;
+  layout.hcxt = CurrentMemoryContext;
+  guards->words = hash_create("dadbs guarded words", 1024, &layout, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
   Oid const marker = ContractMarker();
   AddTriggersOf(marker, marker);
   AddTriggersOf(ProtectionMarker(), marker);
