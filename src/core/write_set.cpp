@@ -9,6 +9,7 @@
 #include "dadbs/core/write_set.h"
 
 #include "dadbs/core/check.h"
+#include "dadbs/core/crypto.h"
 #include "dadbs/core/merkle.h"
 
 namespace dadbs::core {
@@ -154,6 +155,32 @@ void ReadProposal(Reader& r, ProposalChange* out) {
   if (!good || out->id == 0 || out->id > INT64_MAX || out->lifetime > INT64_MAX) r.Fail();
 }
 
+void ReadSignature(Reader& r, CallChange* out) {
+  out->is_signed = ReadBool(r);
+  if (!out->is_signed) return;
+  r.Fixed(out->key);
+  out->nonce = ReadText(r, kCallNonceBytesMax);
+  if (out->nonce.empty()) r.Fail();
+  r.Fixed(out->signature);
+}
+
+void ReadCall(Reader& r, CallChange* out) {
+  out->name = ReadName(r);
+  out->role = ReadText(r, kNameBytesMax);
+  const size_t count = r.U16();
+  if (count > kCallArgumentsMax) r.Fail();
+  for (size_t i = 0; r.ok() && i < count; i++) {
+    CallArgument argument;
+    argument.type = ReadText(r, kSettingBytesMax);
+    const uint8_t tag = r.U8();
+    argument.is_null = tag == 'n';
+    if (argument.type.empty() || (tag != 'n' && tag != 't')) r.Fail();
+    if (!argument.is_null) argument.value = ReadText(r, kWriteSetBytesMax);
+    out->arguments.push_back(argument);
+  }
+  ReadSignature(r, out);
+}
+
 // ---- the frame ---------------------------------------------------------------------------------------------------
 
 bool DecodeHeader(ByteView bytes, WriteSetHeader* out) {
@@ -203,7 +230,7 @@ class Frame {
     if (size > kWriteSetBytesMax) return "larger than a write set may be";
     if (r_.U8() != kWriteSetFormat) return "unknown format";
     const uint8_t kind = r_.U8();
-    if (kind != static_cast<uint8_t>(WriteSetKind::kRows) && kind != static_cast<uint8_t>(WriteSetKind::kLoneDdl))
+    if (kind < static_cast<uint8_t>(WriteSetKind::kRows) || kind > static_cast<uint8_t>(WriteSetKind::kCalls))
       return "unknown kind";
     kind_ = static_cast<WriteSetKind>(kind);
     header_bytes_ = r_.Blob();
@@ -284,6 +311,27 @@ void WriteChange(Writer& w, const ProposalChange& c) {
   w.U64(c.lifetime);
 }
 
+void WriteWhat(Writer& w, const CallChange& c) {
+  WriteCount16(w, c.arguments.size());
+  for (const CallArgument& argument : c.arguments) {
+    w.Str(argument.type);
+    w.U8(argument.is_null ? 'n' : 't');
+    if (!argument.is_null) w.Str(argument.value);
+  }
+}
+
+void WriteChange(Writer& w, const CallChange& c) {
+  w.U8('C');
+  w.Str(c.name);
+  w.Str(c.role);
+  WriteWhat(w, c);
+  w.U8(c.is_signed ? 1 : 0);
+  if (!c.is_signed) return;
+  w.Fixed(c.key);
+  w.Str(c.nonce);
+  w.Fixed(c.signature);
+}
+
 uint32_t FlagsOf(uint8_t op) {
   if (op == 'Q' || op == 'S' || op == 'K' || op == 'P') return kHasDdl;
   if (op == 'T') return kHasTruncate;
@@ -299,6 +347,16 @@ void EncodeTuple(Writer& w, const Tuple& t) {
     w.U8(static_cast<uint8_t>(value.tag));
     if (value.tag == 'b' || value.tag == 't') w.Blob(value.bytes);
   }
+}
+
+Bytes CallMessage(const Digest& chain_id, const CallChange& call) {
+  Writer w;
+  w.U8(static_cast<uint8_t>(Domain::kSignCall));
+  w.Fixed(chain_id);
+  w.Str(call.name);
+  w.Str(call.nonce);
+  WriteWhat(w, call);
+  return w.Take();
 }
 
 Bytes EncodeChange(const Change& change) {
@@ -333,6 +391,9 @@ bool DecodeChange(ByteView bytes, Change* out) {
       break;
     case 'P':
       ReadProposal(r, &out->emplace<ProposalChange>());
+      break;
+    case 'C':
+      ReadCall(r, &out->emplace<CallChange>());
       break;
     default:
       return false;
@@ -385,6 +446,7 @@ bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why) {
   while (frame.Next(&change)) {
     if (!DecodeChange(change.bytes, &decoded)) return refuse("malformed change " + std::to_string(frame.seen()));
     flags |= FlagsOf(change.bytes[0]);
+    if (std::holds_alternative<CallChange>(decoded) != (frame.kind() == WriteSetKind::kCalls)) return refuse("calls among other changes");
     out->changes.push_back(change);
   }
   if (!frame.ok()) return refuse(frame.why());

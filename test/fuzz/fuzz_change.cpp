@@ -27,7 +27,9 @@ std::vector<Bytes> Seeds() {
                                Change(TruncateChange{true, true, {{"public", "t"}, {"public", "u"}}}),
                                Change(SequenceChange{{"public", "s"}, 42}),
                                Change(ContractChange{'D', "c", "sql", "a int", "void", "SELECT 1", "{}", "alice", "public"}),
-                               Change(ProposalChange{'P', 7, "DROP TABLE t", "why", "alice", "public", 1000})})
+                               Change(ProposalChange{'P', 7, "DROP TABLE t", "why", "alice", "public", 1000}),
+                               Change(CallChange{"c", "alice", {{"int4", false, "1"}, {"text", true, ""}}, false, {}, "", {}}),
+                               Change(CallChange{"c", "", {}, true, {}, "nonce", {}})})
     seeds.push_back(EncodeChange(change));
   return seeds;
 }

@@ -24,7 +24,10 @@ std::vector<Bytes> Seeds() {
   lone.Add(test::Filled<Salt>(1), EncodeChange(ddl));
   rows.Add(test::Filled<Salt>(2), EncodeChange(TruncateChange{true, false, {{"public", "t"}}}));
   rows.Add(test::Filled<Salt>(3), EncodeChange(SequenceChange{{"public", "s"}, 1}));
-  return {test::InsertWriteSet("value"), lone.Finish({}), rows.Finish({})};
+  WriteSetBuilder calls(WriteSetKind::kCalls);
+  for (uint8_t i = 4; i < 6; i++)
+    calls.Add(test::Filled<Salt>(i), EncodeChange(CallChange{"c", "alice", {{"int4", false, "1"}}, i == 5, {}, "nonce", {}}));
+  return {test::InsertWriteSet("value"), lone.Finish({}), rows.Finish({}), calls.Finish({})};
 }
 
 }  // namespace dadbs::core::fuzz

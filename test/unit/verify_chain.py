@@ -207,8 +207,8 @@ class WriteSet:
         r = Reader(data, what)
         require(len(data) <= 512 << 20, what + ": too large")
         lead = r.raw(2)
-        require(lead[0] == 1 and lead[1] in (1, 2), what + ": unknown format or kind")
-        self.is_lone_ddl = lead[1] == 2
+        require(lead[0] == 1 and lead[1] in (1, 2, 3), what + ": unknown format or kind")
+        self.is_lone_ddl, self.is_calls = lead[1] == 2, lead[1] == 3
         header = r.blob()
         count = r.u32()
         require(count > 0 and (not self.is_lone_ddl or count == 1), what + ": number of changes")
@@ -228,9 +228,10 @@ class WriteSet:
     def changes(self):
         changes = [read_change(change) for _, change in self.salted]
         ops = {change[0] for change in changes}
-        flags = (1 if ops & {"Q", "S"} else 0) | (2 if "T" in ops else 0)
+        flags = (1 if ops & {"Q", "S", "K"} else 0) | (2 if "T" in ops else 0)
         require(self.flags & 3 == flags, "flags that do not agree with the changes")
         require(not self.is_lone_ddl or ops == {"Q"}, "a lone statement that is none")
+        require(ops == {"C"} if self.is_calls else "C" not in ops, "calls among other changes")
         return changes
 
 
@@ -281,6 +282,23 @@ def read_change(data):
         change.append([r.name() for _ in range(r.u16())])
     elif op == "S":
         change = [op, r.name() + "." + r.name(), r.i64()]
+    elif op == "K":
+        change = [op, chr(r.u8()), r.name(), *(r.text(1 << 32) for _ in range(5)), r.text(), r.text(1 << 16)]
+        require(change[1] == "D" or (change[1] == "X" and not any(change[3:8] + change[9:])), "malformed contract")
+    elif op == "C":
+        change = [op, r.name(), r.text()]
+        count = r.u16()
+        require(count <= 99, "too many arguments")
+        for _ in range(count):
+            kind, tag = r.text(1 << 16), r.raw(1)
+            require(kind and tag in (b"n", b"t"), "malformed argument")
+            change.append((kind, r.text(1 << 32) if tag == b"t" else None))
+        is_signed = r.u8()
+        require(is_signed <= 1, "change: not a truth value")
+        if is_signed:
+            key, nonce = r.raw(32), r.text(64)
+            require(nonce, "a signed call without a nonce")
+            change.append((key, nonce, r.raw(64)))
     else:
         raise Unsound("unknown change")
     r.end()

@@ -36,6 +36,18 @@ DdlChange Ddl() {
   return c;
 }
 
+CallChange SignedCall() {
+  CallChange c{"release", "", {{"int4", false, "-1"}}, true, {}, "nonce 1", {}};
+  c.key.bytes.fill(0x11);
+  c.signature.bytes.fill(0x22);
+  return c;
+}
+
+std::vector<Change> EveryCall() {
+  return {CallChange{"transfer", "alice", {{"text", false, "a"}, {"numeric", true, ""}, {"text", false, ""}}, false, {}, "", {}},
+          CallChange{"tick", "", {}, false, {}, "", {}}, SignedCall()};
+}
+
 std::vector<Change> EveryChange() {
   return {
       Row('I', {}, {Text("1"), Null(), Binary(kBlob)}),   Row('I', {}, {}),  // a table without columns
@@ -180,7 +192,9 @@ TEST(WriteSet, EveryTruncationAndEveryExtensionIsRefused) {
   longer.push_back(0);
   EXPECT_FALSE(Parses(longer));
   EXPECT_FALSE(TransactionHash(longer, &hash));
-  for (const Change& change : EveryChange()) {
+  std::vector<Change> all = EveryChange();
+  for (const Change& call : EveryCall()) all.push_back(call);
+  for (const Change& change : all) {
     Bytes encoded = EncodeChange(change);
     Change read;
     for (size_t size = 0; size < encoded.size(); size++)
@@ -231,7 +245,7 @@ TEST(WriteSet, RandomBytesNeverCrash) {
     ASSERT_FALSE(ParseWriteSet(noise, &view));
     DecodeChange(noise, &change);
     if (!noise.empty()) {
-      noise[0] = static_cast<uint8_t>("IUDTQSK"[random() % 7]);
+      noise[0] = static_cast<uint8_t>("IUDTQSKC"[random() % 8]);
       DecodeChange(noise, &change);
     }
     Bytes damaged = valid;
@@ -268,6 +282,101 @@ TEST(WriteSet, LoneDdlIsExactlyOneStatement) {
   EXPECT_FALSE(Parses(Build({Ddl(), Ddl()}, WriteSetKind::kLoneDdl)));
   EXPECT_FALSE(Parses(Build({Row('I', {}, {Text("1")})}, WriteSetKind::kLoneDdl)));
   EXPECT_FALSE(Parses(Build({SequenceChange{{"public", "s"}, 1}}, WriteSetKind::kLoneDdl)));
+}
+
+TEST(WriteSet, CallsTravelAloneAndCallsOnly) {
+  const auto calls = EveryCall();
+  const Bytes bytes = Build(calls, WriteSetKind::kCalls);
+  WriteSetView view;
+  std::string why;
+  ASSERT_TRUE(ParseWriteSet(bytes, &view, &why)) << why;
+  EXPECT_EQ(view.header.flags, 0u);
+  ASSERT_EQ(view.changes.size(), calls.size());
+  Change read;
+  ASSERT_TRUE(DecodeChange(view.changes[0].bytes, &read));
+  const auto& call = std::get<CallChange>(read);
+  EXPECT_EQ(call.name, "transfer");
+  EXPECT_EQ(call.role, "alice");
+  ASSERT_EQ(call.arguments.size(), 3u);
+  EXPECT_EQ(call.arguments[0].type, "text");
+  EXPECT_EQ(call.arguments[0].value, "a");
+  EXPECT_TRUE(call.arguments[1].is_null);
+  EXPECT_FALSE(call.arguments[2].is_null);
+  EXPECT_FALSE(call.is_signed);
+  ASSERT_TRUE(DecodeChange(view.changes[2].bytes, &read));
+  const auto& by_key = std::get<CallChange>(read);
+  EXPECT_TRUE(by_key.is_signed);
+  EXPECT_EQ(by_key.key, SignedCall().key);
+  EXPECT_EQ(by_key.nonce, "nonce 1");
+  EXPECT_EQ(by_key.signature, SignedCall().signature);
+  for (size_t size = 0; size < bytes.size(); size++) ASSERT_FALSE(Parses(ByteView(bytes).first(size))) << size;
+
+  EXPECT_FALSE(Parses(Build(calls)));
+  EXPECT_FALSE(Parses(Build({calls[0]}, WriteSetKind::kLoneDdl)));
+  EXPECT_FALSE(Parses(Build({calls[0], Row('I', {}, {Text("1")})}, WriteSetKind::kCalls)));
+  EXPECT_FALSE(Parses(Build({Ddl()}, WriteSetKind::kCalls)));
+  EXPECT_FALSE(Parses(Build({Row('I', {}, {Text("1")}), calls[0]})));
+}
+
+TEST(WriteSet, CallsThatNobodyMakesAreRefused) {
+  const auto decodes = [](const CallChange& call) {
+    Change read;
+    return DecodeChange(EncodeChange(call), &read);
+  };
+  CallChange call = SignedCall();
+  EXPECT_TRUE(decodes(call));
+  call.nonce = "";
+  EXPECT_FALSE(decodes(call));
+  call = SignedCall();
+  const std::string long_nonce(kCallNonceBytesMax + 1, 'x');
+  call.nonce = long_nonce;
+  EXPECT_FALSE(decodes(call));
+  call = SignedCall();
+  call.name = "";
+  EXPECT_FALSE(decodes(call));
+  call = SignedCall();
+  call.arguments[0].type = "";
+  EXPECT_FALSE(decodes(call));
+  call = SignedCall();
+  call.arguments[0].value = std::string_view("a\0b", 3);
+  EXPECT_FALSE(decodes(call));
+  call = SignedCall();
+  call.arguments.assign(kCallArgumentsMax, {"int4", true, ""});
+  EXPECT_TRUE(decodes(call));
+  call.arguments.push_back({"int4", true, ""});
+  EXPECT_FALSE(decodes(call));
+  Change read;
+  Bytes bytes = EncodeChange(CallChange{"c", "", {}, false, {}, "", {}});
+  bytes.back() = 2;  // neither signed nor not
+  EXPECT_FALSE(DecodeChange(bytes, &read));
+  bytes = EncodeChange(CallChange{"c", "", {{"int4", true, ""}}, false, {}, "", {}});
+  bytes[bytes.size() - 2] = 'b';
+  EXPECT_FALSE(DecodeChange(bytes, &read));
+}
+
+// Chain, name, nonce and arguments are signed; nothing of one can be taken for another.
+TEST(WriteSet, ASignatureIsOverAllOfACall) {
+  Digest chain;
+  const CallChange call = SignedCall();
+  const Bytes message = CallMessage(chain, call);
+  Digest other_chain;
+  other_chain.bytes[0] = 1;
+  EXPECT_NE(CallMessage(other_chain, call), message);
+  CallChange other = call;
+  other.name = "releas";
+  EXPECT_NE(CallMessage(chain, other), message);
+  other = call;
+  other.nonce = "nonce 2";
+  EXPECT_NE(CallMessage(chain, other), message);
+  other = call;
+  other.arguments[0].value = "1";
+  EXPECT_NE(CallMessage(chain, other), message);
+  other = call;
+  other.arguments[0].is_null = true;
+  EXPECT_NE(CallMessage(chain, other), message);
+  other = call;
+  other.role = "bob";  // who hands it in does not matter
+  EXPECT_EQ(CallMessage(chain, other), message);
 }
 
 TEST(WriteSet, RefusesWhatNoHonestOriginMakes) {

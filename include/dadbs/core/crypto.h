@@ -42,6 +42,7 @@ enum class Domain : uint8_t {
   kSignMembership = 0x4b,
   kSignHello = 0x4c,
   kSignStatus = 0x4d,
+  kSignCall = 0x4e,      // a user's: the call of a contract
 };
 
 // SHA-256 over domain, then the parts, concatenated.

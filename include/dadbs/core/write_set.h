@@ -18,9 +18,12 @@
  *       (dropped: all but name and role are empty)
  *   'P' proposal: u8 op ('P' proposed, 'A' approved, 'R' rejected), u64 id, text, comment, role, search_path, u64 lifetime
  *       (approved, rejected: all but the id, and the comment of a rejection, are empty)
+ *   'C' call of a contract: name, role, u16 n, n x (type, u8 tag 'n' or 't', [text]), u8 signed (0, 1),
+ *       [32 bytes public key, nonce, 64 bytes signature]
  * Tuple: u16 columns, each u8 tag: 'n' null, 'u' unchanged TOAST (only in the new tuple of a 'U'), 'b' binary blob,
  * 't' text blob. A key tuple has at least one value. Texts and names hold no NUL; names of relations are not empty.
- * schema_base <= base, at least one change, flags as the changes say: everything else is malformed.
+ * schema_base <= base, at least one change, flags as the changes say, 'C' in write sets of calls and nothing else there:
+ * everything else is malformed.
  */
 #pragma once
 
@@ -36,10 +39,13 @@ inline constexpr size_t kWriteSetBytesMax = 512u << 20;
 inline constexpr size_t kNameBytesMax = 255;           // of a schema, relation, role, setting, application
 inline constexpr size_t kSettingBytesMax = 64u << 10;  // of a setting's value or a search_path
 inline constexpr size_t kColumnsMax = 1664;            // as Postgres's MaxTupleAttributeNumber
+inline constexpr size_t kCallArgumentsMax = 99;        // one less than Postgres's FUNC_MAX_ARGS: a procedure's result
+inline constexpr size_t kCallNonceBytesMax = 64;
 
 enum class WriteSetKind : uint8_t {
   kRows = 1,     // row changes and TRUNCATEs, perhaps DDL executed inside the block, in order
   kLoneDdl = 2,  // exactly one DdlChange: takes its turn first, executed by the apply worker of every member
+  kCalls = 3,    // CallChanges: executed together, or not at all, as a lone statement is
 };
 
 enum WriteSetFlags : uint32_t {
@@ -119,7 +125,23 @@ struct ProposalChange {
   uint64_t lifetime = 0;         // blocks
 };
 
-using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange, ProposalChange>;
+struct CallArgument {
+  std::string_view type;  // as format_type gives it, with its schema unless it is built in
+  bool is_null = false;
+  std::string_view value;  // as text
+};
+
+struct CallChange {
+  std::string_view name;
+  std::string_view role;  // the caller, as DdlChange's
+  std::vector<CallArgument> arguments;
+  bool is_signed = false;  // then: by whom, over CallMessage()
+  PublicKey key;
+  std::string_view nonce;
+  Signature signature;
+};
+
+using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange, ProposalChange, CallChange>;
 
 // Makes a write set. Changes are appended as canonical bytes; the header is set at the end, when the base is known:
 // Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay
@@ -141,6 +163,8 @@ class WriteSetBuilder {
 };
 
 void EncodeTuple(Writer& w, const Tuple& t);
+// What the signature of a signed call is over; the nonce counts, key and signature do not.
+Bytes CallMessage(const Digest& chain_id, const CallChange& call);
 Bytes EncodeChange(const Change& change);
 bool DecodeChange(ByteView bytes, Change* out);  // false: not canonical
 

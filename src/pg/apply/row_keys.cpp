@@ -242,6 +242,7 @@ class Deriver {
   void Derive(const core::DdlChange&) {}
   void Derive(const core::ContractChange&) {}
   void Derive(const core::ProposalChange&) {}
+  void Derive(const core::CallChange&) {}
 
  private:
   RelationPlan* PlanOf(const core::RelationName& name);
