@@ -5,7 +5,8 @@ CREATE SCHEMA dadbs_contract AUTHORIZATION dadbs_owner;
 COMMENT ON SCHEMA dadbs_contract IS 'the functions of contracts (dadbs); nothing here is for users';
 -- Shared: CREATE on it decides, on all members alike, who may deploy contracts.
 CREATE SCHEMA contracts AUTHORIZATION dadbs_owner;
-COMMENT ON SCHEMA contracts IS 'contracts of the group (dadbs): CREATE on it allows to deploy them';
+COMMENT ON SCHEMA contracts IS 'contracts of the group (dadbs): CREATE on it allows to deploy them; procedures that call them';
+GRANT USAGE ON SCHEMA contracts TO PUBLIC;
 
 -- Insert-only: each version of a contract, and its end.
 CREATE TABLE dadbs_internal.contract_version (
@@ -56,6 +57,55 @@ CREATE TABLE dadbs_internal.contract_effect (
     PRIMARY KEY (height, index, ordinal)
 );
 
+-- What ran: a row per call, and one for all runs of a contract that the transaction's rows have fired. Refused ones too.
+CREATE TABLE dadbs_internal.contract_run (
+    height      bigint NOT NULL,
+    index       integer NOT NULL,
+    ordinal     integer NOT NULL,
+    contract    name NOT NULL,
+    called      boolean NOT NULL,
+    runs        bigint NOT NULL,
+    statements  bigint NOT NULL,
+    result      text,               -- of a call
+    PRIMARY KEY (height, index, ordinal)
+);
+CREATE INDEX contract_run_contract ON dadbs_internal.contract_run (contract, height, index);
+
+-- Of signed calls that were committed: no key uses a nonce twice.
+CREATE TABLE dadbs_internal.call_nonce (
+    key     bytea NOT NULL,
+    nonce   bytea NOT NULL,
+    height  bigint NOT NULL,
+    index   integer NOT NULL,
+    PRIMARY KEY (key, nonce)
+);
+
+-- Calls: ordered first, then executed by every member. The procedures contracts.NAME do the same.
+CREATE FUNCTION dadbs.call_contract(name text) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_call_contract';
+CREATE FUNCTION dadbs.call_contract(name text, VARIADIC arguments "any") RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_call_contract';
+COMMENT ON FUNCTION dadbs.call_contract(text) IS 'calls a contract, on all members; returns its result as text';
+COMMENT ON FUNCTION dadbs.call_contract(text, VARIADIC "any") IS 'calls a contract, on all members; returns its result as text';
+CREATE FUNCTION dadbs.call_contracts(calls jsonb) RETURNS text[]
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_call_contracts';
+COMMENT ON FUNCTION dadbs.call_contracts(jsonb) IS
+    'calls several contracts in one transaction, on all members: [["name", argument, ...], ...]; returns their results';
+CREATE FUNCTION dadbs.call_contract_signed(name text, key bytea, nonce text, signature bytea) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_call_contract_signed';
+CREATE FUNCTION dadbs.call_contract_signed(name text, key bytea, nonce text, signature bytea, VARIADIC arguments "any") RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_call_contract_signed';
+COMMENT ON FUNCTION dadbs.call_contract_signed(text, bytea, text, bytea) IS
+    'calls a contract with an Ed25519 signature over dadbs.call_message(name, nonce), which every member checks';
+COMMENT ON FUNCTION dadbs.call_contract_signed(text, bytea, text, bytea, VARIADIC "any") IS
+    'calls a contract with an Ed25519 signature over dadbs.call_message(name, nonce, arguments), which every member checks';
+CREATE FUNCTION dadbs.call_message(name text, nonce text) RETURNS bytea
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_call_message';
+CREATE FUNCTION dadbs.call_message(name text, nonce text, VARIADIC arguments "any") RETURNS bytea
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_call_message';
+COMMENT ON FUNCTION dadbs.call_message(text, text) IS 'the bytes that the signature of a signed call is over';
+COMMENT ON FUNCTION dadbs.call_message(text, text, VARIADIC "any") IS 'the bytes that the signature of a signed call is over';
+
 CREATE FUNCTION dadbs_internal.decode_effect(change bytea, height bigint, index integer)
 RETURNS TABLE (ordinal integer, schema_name text, relation_name text, operation text, key jsonb, new_row jsonb,
     statement text, leaf_hash bytea)
@@ -86,6 +136,10 @@ CREATE FUNCTION dadbs.session_user_name() RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_session_user_name';
 COMMENT ON FUNCTION dadbs.session_user_name() IS 'in a contract: the user of the session, as its member claims';
 
+CREATE FUNCTION dadbs.caller_key() RETURNS bytea
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_caller_key';
+COMMENT ON FUNCTION dadbs.caller_key() IS 'in a contract: the Ed25519 key that has signed the call; null: it was not signed';
+
 CREATE VIEW dadbs.contract_versions AS
 SELECT v.name, v.version, v.dropped, v.language, v.arguments, v.returns, v.role AS owner, v.sql_user, m.name AS origin, v.height,
        v.index AS position, v.deployed_at, v.hash
@@ -107,3 +161,19 @@ AS $$
   WHERE v.name = $1::name AND NOT v.dropped AND v.version = coalesce($2, v.version) ORDER BY v.version DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION dadbs.contract_source(text, integer) IS 'the text of a contract: of this version, or of the last one';
+
+CREATE FUNCTION dadbs.contract_history(name text)
+RETURNS TABLE (height bigint, "position" integer, transaction_id text, origin text, sql_user text, version integer, called boolean,
+    runs bigint, statements bigint, verdict text, sqlstate text, message text, result text)
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT r.height, r.index, t.id, t.origin, t.sql_user,
+         (SELECT max(v.version) FROM dadbs_internal.contract_version v
+          WHERE v.name = r.contract AND (v.height, v.index) < (r.height, r.index)),
+         r.called, r.runs, r.statements, t.verdict, t.sqlstate, t.message, r.result
+  FROM dadbs_internal.contract_run r JOIN dadbs.transactions t ON t.height = r.height AND t.position = r.index
+  WHERE r.contract = $1::name
+  ORDER BY r.height, r.index, r.ordinal
+$$;
+COMMENT ON FUNCTION dadbs.contract_history(text) IS
+    'the transactions for which a contract ran, with its statements and their verdict; of one that raised, up to there';

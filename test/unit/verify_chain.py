@@ -228,7 +228,7 @@ class WriteSet:
     def changes(self):
         changes = [read_change(change) for _, change in self.salted]
         ops = {change[0] for change in changes}
-        flags = (1 if ops & {"Q", "S", "K"} else 0) | (2 if "T" in ops else 0)
+        flags = (1 if ops & {"Q", "S", "K", "P"} else 0) | (2 if "T" in ops else 0)
         require(self.flags & 3 == flags, "flags that do not agree with the changes")
         require(not self.is_lone_ddl or ops == {"Q"}, "a lone statement that is none")
         require(ops == {"C"} if self.is_calls else "C" not in ops, "calls among other changes")
@@ -285,6 +285,9 @@ def read_change(data):
     elif op == "K":
         change = [op, chr(r.u8()), r.name(), *(r.text(1 << 32) for _ in range(5)), r.text(), r.text(1 << 16)]
         require(change[1] == "D" or (change[1] == "X" and not any(change[3:8] + change[9:])), "malformed contract")
+    elif op == "P":
+        change = [op, chr(r.u8()), r.u64(), r.text(1 << 32), r.text(1 << 16), r.text(), r.text(1 << 16), r.u64()]
+        require(change[1] in "PAR" and change[2] > 0, "malformed proposal")
     elif op == "C":
         change = [op, r.name(), r.text()]
         count = r.u16()

@@ -2,7 +2,7 @@
  * capture_messages.h: the logical WAL messages by which backends speak to the capture worker (prefix kMessagePrefix).
  *
  *   'R' ready         non-transactional: `xid` waits in COMMIT; which relations it changed, and how often
- *   'L' lone change   non-transactional: canonical bytes of one DdlChange that takes its turn first
+ *   'L' lone changes  non-transactional: canonical bytes of one DdlChange, or of CallChanges, that take their turn first
  *   'C' change        transactional: canonical bytes of a 'Q', 'S' or 'K' change, a part of the write set in its order
  *
  * Anybody may call pg_logical_emit_message, so each message ends in an HMAC-SHA256 under shared->secret, which is new
@@ -15,6 +15,7 @@
 
 #include "dadbs/core/encoding.h"
 #include "dadbs/core/types.h"
+#include "dadbs/core/write_set.h"
 
 namespace dadbs::pg {
 
@@ -44,9 +45,10 @@ struct ReadyMessage {
 struct LoneMessage {
   uint32_t procno = 0;
   uint32_t hold = 0;
+  core::WriteSetKind kind = core::WriteSetKind::kLoneDdl;
   int64_t begun_at_us = 0;
   std::string user, application_name;
-  core::ByteView change;  // into the message
+  std::vector<core::ByteView> changes;  // into the message
 };
 
 struct ChangeMessage {

@@ -8,7 +8,11 @@
  */
 #pragma once
 
+#include <optional>
+#include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "dadbs/core/certifier.h"
 #include "dadbs/core/types.h"
@@ -43,6 +47,16 @@ struct ContractEvents {
   int count = 0;
 };
 
+// What ran for a transaction: a call, or all runs of one contract that its rows, or others' writes, fired.
+struct ContractRun {
+  std::string contract;
+  bool called = false;
+  int64_t runs = 0;
+  int64_t statements = 0;
+  std::optional<std::string> result;  // of a call; none: NULL
+};
+inline constexpr size_t kResultBytesMax = 65536;
+
 // -- registry.cpp
 
 // In the apply worker, as ExecuteDdlAtPosition: appends the keys that were written.
@@ -61,6 +75,15 @@ void CheckContractTrigger(Oid trigger, bool shared_table);
 void RunContracts(const ContractEvents& events, const AtPosition& at, core::KeyList* keys);
 // After an error, when the local transaction is rolled back.
 void ForgetContracts() noexcept;
+
+// -- call.cpp
+// In the apply worker: calls of one transaction, in order, each by its caller's right. As RunContracts.
+void RunCalls(std::span<const core::CallChange> calls, const AtPosition& at, core::KeyList* keys);
+
+// -- runs.cpp
+// What ran up to now: after an error, before the local transaction is rolled back. It stands in the history of a refused one.
+std::vector<ContractRun> TakeContractRuns();
+void WriteContractRuns(const AtPosition& at, std::span<const ContractRun> runs);
 
 // -- sandbox.cpp
 // From _PG_init, after the others. The hooks do nothing but while contracts run.

@@ -22,6 +22,11 @@ void InitHold();
 // caller has checked PROCESS_UTILITY_TOPLEVEL and !IsInTransactionBlock(true).
 void HoldLoneDdl(const core::DdlChange& change);
 
+// Orders calls of contracts, encoded 'C' changes that are executed together, and returns their position when they are executed and
+// visible here; throws the verdict otherwise. The caller's transaction, which has no id and holds no lock of a shared table, stays
+// as it is.
+core::Position HoldCalls(const std::vector<core::Bytes>& changes);
+
 // Puts a 'Q', 'S' or 'K' change at this place of the transaction's write set. Rolled back with its subtransaction. Implies
 // that the write set is replayed (no fast path).
 void EmitChange(const core::Change& change);

@@ -57,7 +57,7 @@ enum class SlotState : uint32 {
   kDone,         // outcome is in; the backend has not read it yet
 };
 
-enum class HoldKind : uint8 { kRows = 1, kLoneDdl = 2 };
+enum class HoldKind : uint8 { kRows = 1, kLoneDdl = 2, kCalls = 3 };
 
 enum class Outcome : uint8 {
   kNone = 0,
@@ -78,7 +78,7 @@ struct BackendSlot {
   HoldKind kind;
   bool no_fast_path;         // the write set must be replayed (DDL, TRUNCATE, replica role, ...): release at hand-over
   int pid;
-  FullTransactionId xid;     // top xid; Invalid for lone DDL
+  FullTransactionId xid;     // top xid; Invalid for lone DDL and calls
   TimestampTz held_since;
   TimestampTz state_since;
   uint64 rows_counted;       // by the backend, shared relations only

@@ -9,7 +9,7 @@
  * failed goes alone, where its failure becomes its verdict or, if it is this member's own, is retried. Consecutive
  * local transactions form a chain (chain.cpp), certified together, after the run before them is committed: visibility
  * follows positions. DDL goes alone: what it makes may not be used in the transaction that made it, and now() is its
- * block's. So does what drives contracts: what a function of an earlier position has left in this process's local transaction
+ * block's. So does what drives or calls contracts: what a function of an earlier position has left in this process's local transaction
  * must not reach them.
  *
  * The certification index holds what is committed or as good as. What was executed in a run is: executed once more from
@@ -80,7 +80,7 @@ size_t Applier::ApplyFrom(const Works& works, size_t at) {
   const std::shared_ptr<Work>& work = works[at];
   if (work->id.origin == self_ && !work->parsed) work->waiter = waiters_.Find(work->id.incarnation, work->id.number);
   Parse(work.get());
-  if (work->suspect || work->has_ddl()) {
+  if (work->suspect || work->has_ddl() || work->calls()) {
     Settle();
     Alone({nullptr, work});
     return at + 1;

@@ -80,6 +80,8 @@ class Applier {
   void Carry(const Item& item);
   void Record(Work* work, const core::KeyList& all);
   void Execute(Work* work);
+  void ExecuteCalls(Work* work);
+  void ExecuteChanges(Work* work);
   void Redo(const Items& items);
   void Alone(const Item& item);
   void Finish(const Item& item);

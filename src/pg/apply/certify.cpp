@@ -58,7 +58,7 @@ void Applier::Parse(Work* work) const {
 
 Applier::Decision Applier::Decide(Work* work) {
   if (work->verdict != core::Verdict::kUnknown) return Decision::kRefused;
-  if (!work->certified && !work->lone_ddl()) {  // lone DDL takes its turn first: nothing can have come before
+  if (!work->certified && !work->takes_turn_first()) {  // for what does, nothing can have come before
     TimestampTz const began = GetCurrentTimestamp();
     DeriveKeysOf(work);
     Decision const decision = Certify(work);

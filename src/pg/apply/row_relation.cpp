@@ -117,15 +117,15 @@ Oid TypeOfColumn(Relation relation, AttrNumber attno) {
 
 // ---- columns
 
-void BuildColumn(ColumnPlan* column, Form_pg_attribute attribute) {
-  column->attno = attribute->attnum;
-  column->type = attribute->atttypid;
-  column->typmod = attribute->atttypmod;
-  column->base = getBaseTypeAndTypmod(attribute->atttypid, &column->typmod);
+}  // namespace
+
+void PlanColumn(ColumnPlan* column, Oid type, int32 typmod) {
+  column->type = type;
+  column->typmod = typmod;
+  column->base = getBaseTypeAndTypmod(type, &column->typmod);
   column->has_constraints = get_typtype(column->type) == TYPTYPE_DOMAIN && DomainHasConstraints(column->type);
   column->is_reference = IsObjectReference(column->base);
   column->holds_references = !column->is_reference && HoldsObjectReference(column->base);
-  column->generated = attribute->attgenerated != '\0';
   Oid function;
   getTypeInputInfo(column->base, &function, &column->input_param);
   fmgr_info(function, &column->input);
@@ -137,6 +137,14 @@ void BuildColumn(ColumnPlan* column, Form_pg_attribute attribute) {
     getTypeBinaryInputInfo(column->base, &function, &column->receive_param);
     fmgr_info(function, &column->receive);
   }
+}
+
+namespace {
+
+void BuildColumn(ColumnPlan* column, Form_pg_attribute attribute) {
+  PlanColumn(column, attribute->atttypid, attribute->atttypmod);
+  column->attno = attribute->attnum;
+  column->generated = attribute->attgenerated != '\0';
 }
 
 void BuildColumns(RelationPlan* plan, Relation relation) {

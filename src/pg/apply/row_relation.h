@@ -134,6 +134,9 @@ struct RelationPlan {
 RelationPlan* FindPlan(const core::RelationName& name);
 void ForgetStalePlans();
 
+// How values of a type are read: all of a column but its number.
+void PlanColumn(ColumnPlan* column, Oid type, int32 typmod);
+
 // Hash of a name; the domains are in row_keys.cpp.
 core::KeyHash NameKey(char domain, std::string_view schema, std::string_view name);
 

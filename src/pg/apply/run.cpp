@@ -106,6 +106,7 @@ void Applier::Carry(const Item& item) {
   row.keys = keys;
   work->writing_row = true;
   WriteTransactionRow(row);
+  if (!execute) WriteContractRuns(work->at(), work->runs);
   work->writing_row = false;
   Call([&] {
     CommandCounterIncrement();
@@ -126,7 +127,32 @@ void Applier::Execute(Work* work) {
   TimestampTz const began = GetCurrentTimestamp();
   work->verdict = core::Verdict::kUnknown;
   work->written_keys.clear();
+  work->runs.clear();
   Call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
+  try {
+    work->calls() ? ExecuteCalls(work) : ExecuteChanges(work);
+  } catch (...) {
+    work->runs = TakeContractRuns();
+    for (ContractRun& run : work->runs) run.result.reset();
+    throw;
+  }
+  Call([] {
+    if (ActiveSnapshotSet()) PopActiveSnapshot();
+  });
+  AddStage(kStageApply, GetCurrentTimestamp() - began);
+}
+
+void Applier::ExecuteCalls(Work* work) {
+  std::vector<core::CallChange> calls;
+  for (const core::ChangeView& view : work->view.changes) {
+    core::Change change;
+    if (!core::DecodeChange(view.bytes, &change)) throw InvalidWriteSet(kErrInvalidWriteSet, "malformed change");
+    calls.push_back(std::get<core::CallChange>(change));
+  }
+  RunCalls(calls, work->at(), &work->written_keys);
+}
+
+void Applier::ExecuteChanges(Work* work) {
   RowApplier rows;
   try {
     rows.Begin();
@@ -164,10 +190,6 @@ void Applier::Execute(Work* work) {
     rows.Abort();
     throw;
   }
-  Call([] {
-    if (ActiveSnapshotSet()) PopActiveSnapshot();
-  });
-  AddStage(kStageApply, GetCurrentTimestamp() - began);
 }
 
 void Applier::CommitRun() {
@@ -209,7 +231,7 @@ void Applier::Finish(const Item& item) {
   if (work->verdict == core::Verdict::kInvalid) pg_atomic_fetch_add_u64(&shared->conflicts[kConflictInvalid], 1);
   if (!work->waiter) return;
   if (committed) pg_atomic_fetch_add_u64(&shared->replayed_local, 1);
-  AnswerWaiter(work->waiter, committed ? Answer{Outcome::kCommitted, 0, "", "", ""} : work->refusal);
+  AnswerWaiter(work->waiter, committed ? Answer{Outcome::kCommitted, 0, "", "", "", work->position} : work->refusal);
 }
 
 // Rolls the run back; returns what was good in it.

@@ -254,6 +254,8 @@ void AnswerWaiter(const LocalWaiter& waiter, const Answer& answer) {
     if (slot->hold != waiter.hold || !Waits(*slot)) return;
     slot->outcome = answer.outcome;
     slot->sqlstate = answer.sqlstate;
+    slot->height = answer.position.height.value;
+    slot->index = answer.position.index;
     strlcpy(slot->message, message.c_str(), sizeof(slot->message));
     strlcpy(slot->detail, detail.c_str(), sizeof(slot->detail));
     strlcpy(slot->hint, hint.c_str(), sizeof(slot->hint));

@@ -73,6 +73,7 @@ struct Answer {
   Outcome outcome = Outcome::kNone;
   int sqlstate = 0;
   std::string message, detail, hint;
+  core::Position position;  // kCommitted: where
 };
 // For whoever still waits in kHandedOver or kReleased; a late answer is dropped.
 void AnswerWaiter(const LocalWaiter& waiter, const Answer& answer);

@@ -40,13 +40,16 @@ struct Work {
   bool writing_row = false;     // what fails now is this member's history, not the transaction
   core::KeyList row_keys;       // compared with the base
   core::KeyList schema_keys;    // with the schema base
-  core::KeyList written_keys;   // by DDL as it ran
+  core::KeyList written_keys;   // by DDL and contracts as they ran
+  std::vector<ContractRun> runs;  // contracts that ran last time, up to what they raised
 
   // Kept once found, whatever happens to its execution: kUnknown until then.
   core::Verdict verdict = core::Verdict::kUnknown;
   Answer refusal;
 
   bool lone_ddl() const { return parsed && view.kind == core::WriteSetKind::kLoneDdl; }
+  bool calls() const { return parsed && view.kind == core::WriteSetKind::kCalls; }
+  bool takes_turn_first() const { return lone_ddl() || calls(); }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
   bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !drives_contracts; }
   AtPosition at() const { return {position, id, block_time_us, view.header.user}; }

@@ -68,7 +68,7 @@ void HoldLoneDdl(const core::DdlChange& change) {
   lone.begun_at_us = UnixMicros(GetCurrentStatementStartTimestamp());
   lone.user = SessionUserName();
   lone.application_name = application_name != nullptr ? application_name : "";
-  lone.change = bytes;
+  lone.changes = {bytes};
 
   RequireWritable();
   EnsureExitCallback();

@@ -133,7 +133,7 @@ bool FixBase(const Claim& claim, uint64 captured, core::WriteSetHeader* header) 
     slot->state = SlotState::kHandedOver;
     slot->rows_captured = captured;
     slot->base = pg_atomic_read_u64(&shared->applied);
-    if (claim.kind == HoldKind::kLoneDdl) slot->schema_base = slot->base;
+    if (claim.kind != HoldKind::kRows) slot->schema_base = slot->base;
     slot->schema_base = Min(slot->schema_base, slot->base);
     slot->state_since = now;
     header->base = core::Prefix{slot->base};
@@ -226,16 +226,17 @@ class Capture {
   }
 
   void CaptureStatement(const LoneMessage& lone) {
-    Claim const claim{static_cast<int>(lone.procno), lone.hold, HoldKind::kLoneDdl};
+    HoldKind const kind = lone.kind == core::WriteSetKind::kCalls ? HoldKind::kCalls : HoldKind::kLoneDdl;
+    Claim const claim{static_cast<int>(lone.procno), lone.hold, kind};
     if (!Waits(claim, InvalidTransactionId)) return;
     core::WriteSetHeader header;
     header.begun_at_us = lone.begun_at_us;
     header.user = lone.user;
     header.application_name = lone.application_name;
-    core::WriteSetBuilder builder(core::WriteSetKind::kLoneDdl);
+    core::WriteSetBuilder builder(lone.kind);
     salts_.Reseed();
-    builder.Add(salts_.Next(), lone.change);
-    HandOver(claim, 1, &header, [&](const core::WriteSetHeader& h) { return builder.Finish(h); });
+    for (core::ByteView change : lone.changes) builder.Add(salts_.Next(), change);
+    HandOver(claim, lone.changes.size(), &header, [&](const core::WriteSetHeader& h) { return builder.Finish(h); });
   }
 
   RowEncoder encoder_;

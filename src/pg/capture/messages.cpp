@@ -96,10 +96,12 @@ Bytes EncodeLone(const LoneMessage& m, ByteView secret) {
   w.U8('L');
   w.U32(m.procno);
   w.U32(m.hold);
+  w.U8(static_cast<uint8_t>(m.kind));
   w.I64(m.begun_at_us);
   w.Str(m.user);
   w.Str(m.application_name);
-  w.Blob(m.change);
+  w.U32(static_cast<uint32_t>(m.changes.size()));
+  for (ByteView change : m.changes) w.Blob(change);
   return Seal(&w, secret);
 }
 
@@ -154,11 +156,13 @@ std::optional<LoneMessage> DecodeLone(ByteView message) {
   LoneMessage m;
   m.procno = r.U32();
   m.hold = r.U32();
+  m.kind = static_cast<core::WriteSetKind>(r.U8());
   m.begun_at_us = r.I64();
   m.user = r.Str();
   m.application_name = r.Str();
-  m.change = r.Blob();
-  if (!r.Done()) return std::nullopt;
+  uint32_t const count = r.U32();
+  for (uint32_t i = 0; r.ok() && i < count; i++) m.changes.push_back(r.Blob());
+  if (!r.Done() || m.changes.empty()) return std::nullopt;
   return m;
 }
 

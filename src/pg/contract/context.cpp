@@ -18,6 +18,7 @@ PG_FUNCTION_INFO_V1(dadbs_block_height);
 PG_FUNCTION_INFO_V1(dadbs_contract_transaction_id);
 PG_FUNCTION_INFO_V1(dadbs_origin_node);
 PG_FUNCTION_INFO_V1(dadbs_session_user_name);
+PG_FUNCTION_INFO_V1(dadbs_caller_key);
 }
 
 namespace dadbs::pg {
@@ -56,4 +57,14 @@ extern "C" Datum dadbs_origin_node(PG_FUNCTION_ARGS) {
 
 extern "C" Datum dadbs_session_user_name(PG_FUNCTION_ARGS) {
   return Enter([]() -> Datum { return TextOf(std::string(Position().user)); });
+}
+
+extern "C" Datum dadbs_caller_key(PG_FUNCTION_ARGS) {
+  const dadbs::core::PublicKey* key = nullptr;
+  Enter([&] {
+    (void)Position();
+    key = contract::running.caller;
+  });
+  if (key == nullptr) PG_RETURN_NULL();
+  PG_RETURN_BYTEA_P(MakeBytea(key->view()));
 }

@@ -6,6 +6,11 @@
  *   deploy.cpp    the SQL functions of that
  *   triggers.cpp  which triggers may run contracts
  *   run.cpp       running contracts on the rows of a transaction
+ *   call.cpp      running contracts that were called
+ *   call_session.cpp  the SQL functions that call, in the session
+ *   alone.cpp     whether a call stands alone in its statement and transaction
+ *   procedure.cpp the procedure contracts.NAME of one that is called
+ *   runs.cpp      what ran, and what calls returned
  *   sandbox.cpp   what they may do: queries, functions, budgets
  *   types.cpp     values of which types they may hold
  *   plans.cpp     plans that depend on the catalogs alone
@@ -24,6 +29,7 @@
 #include "dadbs/pg/errors.h"
 
 extern "C" {
+#include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 }
@@ -57,10 +63,45 @@ struct Running {
   int depth = 0;
   uint64 statements = 0, rows = 0;
   const char* name = nullptr;      // of the innermost contract
+  size_t run = 0;                  // of the innermost contract, in runs.cpp
+  const core::PublicKey* caller = nullptr;  // who has signed the call; null: nobody
 };
 extern Running running;
 // Counted alike on all members: beyond the limit it raises 54000, which is a verdict.
 void CountStatement();
+Oid OwnerOf(Oid function);
+// The settings and the snapshot in which contracts run. Returns what LeaveContracts wants.
+int EnterContracts();
+void LeaveContracts(int level);
+// Afterwards: writes what they wrote and what ran, and forgets it.
+void Finish(const AtPosition& at, core::KeyList* keys);
+
+// -- runs.cpp
+// A call, or one more run of a trigger's contract.
+size_t BeginRun(const char* name, bool called);
+void CountStatementOf(size_t run);
+void SetResult(size_t run, const char* text);
+void ForgetRuns() noexcept;
+
+// -- alone.cpp
+// In a function that calls: raises 25001 if it is not all that the client's statement and transaction do.
+void RequireOwnStatement(FunctionCallInfo fcinfo);
+
+// -- procedure.cpp
+struct Signature {
+  Oid function, result;
+  int count;
+  Oid types[FUNC_MAX_ARGS];
+  char* arguments;  // types, for messages
+};
+// Raises if there is none, or a trigger's.
+Signature FindCallable(const char* name);
+char* TravellingType(Oid type);  // as it travels
+Oid FindProcedure(const char* name);
+// After a version was made: the procedure is the same if its interface is.
+void KeepProcedure(const char* name, Oid function, Oid owner);
+void DropProcedure(const char* name);
+void CheckMayExecute(Oid procedure, Oid role, const char* name);
 
 // -- sandbox.cpp
 [[noreturn]] void RaiseForbidden(const char* what, const char* hint);

@@ -6,7 +6,7 @@
  * the tree is what these parts are to say: a function of that name, that body, that language, arguments without modes and
  * defaults. It is made by dadbs_owner, who alone may create in dadbs_contract, and given to the author's role, with whose
  * rights it runs. Who may deploy is the chain's affair: CREATE on the schema "contracts", which is shared; who may replace or
- * drop: the owner.
+ * drop: the owner. A contract that is called has a procedure as well (procedure.cpp).
  *
  * dadbs_internal.contract_version is insert-only: a version, or the end of a contract, is one row. In a session rows have no
  * position; they go with the internal abort.
@@ -263,6 +263,10 @@ void Create(const Deployment& d, Oid author) {
   if (!OidIsValid(function)) elog(ERROR, "the function of contract \"%s\" was not made", d.name);
   CheckTypes(function);
   if (author != owner) GiveTo(function, author);
+  if (IsTriggers(d))
+    DropProcedure(d.name);
+  else
+    KeepProcedure(d.name, function, author);
 }
 
 void DropFunction(Oid function) {
@@ -324,7 +328,10 @@ int Execute(const Deployment& d, const AtPosition* at) {
   else
     CheckKindStays(d);
   if (OidIsValid(existing)) DropFunction(existing);
-  if (!d.drop) Create(d, author);
+  if (d.drop)
+    DropProcedure(d.name);
+  else
+    Create(d, author);
   Record(d, last.version + 1, at);
   ddl::LeaveEnvironment(level);
   return last.version + 1;

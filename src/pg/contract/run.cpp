@@ -130,14 +130,6 @@ void Fetch(Relation relation, const ItemPointerData& where, TupleTableSlot* slot
     elog(ERROR, "could not find a row of \"%s\" for its contracts", RelationGetRelationName(relation));
 }
 
-Oid OwnerOf(Oid function) {
-  HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-  if (!HeapTupleIsValid(tuple)) elog(ERROR, "function %u of a contract is gone", function);
-  Oid const owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
-  ReleaseSysCache(tuple);
-  return owner;
-}
-
 // Postgres's own trigger manager, for a contract: `data` names the marker's trigger, whose first argument is the contract.
 // What is found out about it is kept in `function`, and in the memory given.
 void RunTrigger(TriggerData data, FmgrInfo* function, MemoryContext memory) {
@@ -162,11 +154,14 @@ void RunTrigger(TriggerData data, FmgrInfo* function, MemoryContext memory) {
   GetUserIdAndSecContext(&user, &context);
   SetUserIdAndSecContext(OwnerOf(function->fn_oid), context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
   const char* const outer = running.name;
+  size_t const outer_run = running.run;
   running.name = name;
+  running.run = BeginRun(name, false);
   running.depth++;
   (void)FunctionCallInvoke(call);
   running.depth--;
   running.name = outer;
+  running.run = outer_run;
   SetUserIdAndSecContext(user, context);
 }
 
@@ -210,10 +205,7 @@ void CheckConstraintsAtOnce() {
 }
 
 void RunAll(const ContractEvents& events) {
-  int const level = NewGUCNestLevel();
-  (void)set_config_option("row_security", "on", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-  CheckConstraintsAtOnce();
-  PushActiveSnapshot(GetTransactionSnapshot());
+  int const level = EnterContracts();
   Oid const marker = ContractMarker();
   Runner runner = {CreateExecutorState(), nullptr};
   for (int i = 0; i < events.count; i++) {
@@ -222,13 +214,41 @@ void RunAll(const ContractEvents& events) {
   }
   CloseAll(&runner);
   FreeExecutorState(runner.estate);
-  PopActiveSnapshot();
-  AtEOXact_GUC(false, level);
+  LeaveContracts(level);
 }
 
 }  // namespace
 
+Oid OwnerOf(Oid function) {
+  HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+  if (!HeapTupleIsValid(tuple)) elog(ERROR, "function %u of a contract is gone", function);
+  Oid const owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+  ReleaseSysCache(tuple);
+  return owner;
+}
+
+int EnterContracts() {
+  int const level = NewGUCNestLevel();
+  (void)set_config_option("row_security", "on", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+  CheckConstraintsAtOnce();
+  PushActiveSnapshot(GetTransactionSnapshot());
+  return level;
+}
+
+void LeaveContracts(int level) {
+  PopActiveSnapshot();
+  AtEOXact_GUC(false, level);
+}
+
+void Finish(const AtPosition& at, core::KeyList* keys) {
+  WriteEffects(at, keys);
+  std::vector<ContractRun> const runs = TakeContractRuns();
+  WriteContractRuns(at, runs);
+  ForgetContracts();
+}
+
 void CountStatement() {
+  CountStatementOf(running.run);
   if (++running.statements <= kStatementsMax) return;
   ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                   errmsg("contracts executed more than " UINT64_FORMAT " statements in one transaction", kStatementsMax),
@@ -243,6 +263,7 @@ void ForgetContracts() noexcept {
   contract::running = {};
   contract::EndSandbox();
   contract::ForgetEffects();
+  contract::ForgetRuns();
 }
 
 void RunContracts(const ContractEvents& events, const AtPosition& at, core::KeyList* keys) {
@@ -258,8 +279,7 @@ void RunContracts(const ContractEvents& events, const AtPosition& at, core::KeyL
     throw;
   }
   contract::running.at = nullptr;
-  contract::WriteEffects(at, keys);
-  ForgetContracts();
+  contract::Finish(at, keys);
 }
 
 }  // namespace dadbs::pg

@@ -61,7 +61,7 @@ bool planned_outside = true;  // since contracts ran last
 
 // For contracts, in the schema dadbs.
 bool IsForContracts(const char* name) {
-  for (const char* ours : {"block_time", "block_height", "transaction_id", "origin_node", "session_user_name"})
+  for (const char* ours : {"block_time", "block_height", "transaction_id", "origin_node", "session_user_name", "caller_key"})
     if (strcmp(name, ours) == 0) return true;
   return false;
 }

@@ -21,6 +21,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -34,6 +35,13 @@ namespace {
 needs_fmgr_hook_type previous_needs_hook = nullptr;
 fmgr_hook_type previous_fmgr_hook = nullptr;
 
+// The procedure of a contract: our own C function, which hands the call over.
+bool IsContractProcedure(Form_pg_proc form) {
+  if (form->prolang != ClanguageId) return false;
+  const char* const schema = get_namespace_name(form->pronamespace);
+  return schema != nullptr && strcmp(schema, kContractsSchema) == 0;
+}
+
 // Came over the chain: in a shared schema, owned by a role of the group.
 bool CameOverTheChain(Oid function) {
   HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
@@ -41,8 +49,9 @@ bool CameOverTheChain(Oid function) {
   auto* form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
   Oid const schema = form->pronamespace;
   Oid const owner = form->proowner;
+  bool const ours = IsContractProcedure(form);
   ReleaseSysCache(tuple);
-  if (!IsSharedSchema(schema)) return false;
+  if (ours || !IsSharedSchema(schema)) return false;
   char* name = GetUserNameFromId(owner, true);
   return name != nullptr && IsGroupRole(name);
 }

@@ -254,9 +254,19 @@ List* Follow(List* names, const ObjectAddress& object, ObjectAddresses* seen) {
 
 // -- recording
 
+// What stands there is made with the contracts: nobody else's procedure takes the place of one.
+void CheckNotOfContracts(const ObjectAddress& object) {
+  Oid const schema = object.classId == NamespaceRelationId ? object.objectId : SchemaOf(object);
+  const char* const name = OidIsValid(schema) ? get_namespace_name(schema) : nullptr;
+  if (name == nullptr || strcmp(name, kContractsSchema) != 0) return;
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("objects of the schema \"%s\" cannot be created, changed or dropped", name),
+                  errhint("Use dadbs.deploy_contract() and dadbs.drop_contract(); privileges are granted and revoked as usual.")));
+}
+
 void RecordDrop(const ObjectAddress& object, int flags) {
   // Internal ones are steps of an ALTER (a rewritten table's old shell); the statement names the relation.
   if (flags & PERFORM_DELETION_INTERNAL) return;
+  CheckNotOfContracts(object);
   Oid const relation = OwningRelation(object);
   if (OidIsValid(relation)) current->dropped = AddRelName(current->dropped, MakeRelName(relation));
   if (object.classId == TypeRelationId || object.classId == ProcedureRelationId || object.classId == OperatorRelationId)
@@ -459,6 +469,7 @@ void CheckEffects(Recorder* recorder) {
   foreach (cell, recorder->objects) {
     ObjectAddress const object = Resolved(*static_cast<ObjectAddress*>(lfirst(cell)));
     if (!Exists(object)) continue;
+    CheckNotOfContracts(object);
     GuardObject(object, false);
     CheckPlace(object);
     CheckReferences(object);

@@ -152,6 +152,17 @@ class Decoder {
     Row().Int32(ordinal).Null().Null().Text("PROPOSAL").Null().Null().Text(text).Bytes(leaf.view()).Put(set_);
   }
 
+  void Emit(int32 ordinal, const core::CallChange& c, const core::Digest& leaf) {
+    std::string what = std::string(c.name) + "(";
+    for (size_t i = 0; i < c.arguments.size(); i++) {
+      const core::CallArgument& a = c.arguments[i];
+      std::string const value(a.value);
+      char* const quoted = a.is_null ? nullptr : Call([&] { return quote_literal_cstr(value.c_str()); });
+      what += (i > 0 ? ", " : "") + std::string(quoted != nullptr ? quoted : "NULL");
+    }
+    Row().Int32(ordinal).Null().Null().Text("CALL").Null().Null().Text(what + ")").Bytes(leaf.view()).Put(set_);
+  }
+
   const RelationVersion& Version(const core::RelationName& name) {
     auto const key = std::make_pair(std::string(name.schema), std::string(name.name));
     auto [it, fresh] = versions_.try_emplace(key);

@@ -111,7 +111,7 @@ Datum HeldTransactions(FunctionCallInfo fcinfo) {
     SlotCopy const c = CopySlot(SlotOf(i));
     if (c.state == SlotState::kIdle) continue;
     Row row;
-    row.Int32(c.pid).Text(c.kind == HoldKind::kLoneDdl ? "ddl" : "rows").Text(StateName(c.state));
+    row.Int32(c.pid).Text(c.kind == HoldKind::kRows ? "rows" : c.kind == HoldKind::kLoneDdl ? "ddl" : "call").Text(StateName(c.state));
     if (c.id.number != 0) row.Text(core::ToString(c.id)); else row.Null();
     row.Time(c.held_since).Time(c.state_since).TextOrNull(WaitsFor(c, consensus)).Bool(c.doomed);
     row.Int64(static_cast<int64>(c.rows));
