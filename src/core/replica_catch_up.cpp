@@ -97,7 +97,8 @@ bool Replica::State::NoteAnswer(NodeId from, const BlockMessage& message) {
     if (ask->peer != from || height < ask->next || height >= ask->end) continue;
     server.patience = 1;
     ask->next = height + 1;
-    ask->deadline = clock + ResendInterval(2);
+    for (BlockAsk& other : asks)  // it answers one after the other
+      if (other.peer == from) other.deadline = clock + ResendInterval(2);
     if (message.remaining == 0 || ask->next == ask->end) asks.erase(ask);
     return true;
   }

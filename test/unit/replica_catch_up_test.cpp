@@ -161,16 +161,18 @@ TEST(CatchUp, TheOnlyOneThereIsAskedAgain) {
 }
 
 TEST(CatchUp, ASlowServerOfTheNextBlockIsOvertaken) {
-  Harness h(4, SmallRequests());
+  ReplicaLimits limits;
+  limits.fetch_blocks_max = 16;
+  Harness h(4, limits);
   const Height height = h.LeaveBehind(3);
   std::deque<Letter> slow;
   h.lost = [&](const Letter& l) {
-    const bool is_slow = l.to == NodeId{4} && l.from == Harness::Id(1) && std::holds_alternative<BlockMessage>(l.message);
+    const bool is_slow = l.to == NodeId{4} && l.from == NodeId{1} && std::holds_alternative<BlockMessage>(l.message);
     if (is_slow) slow.push_back(l);
     return is_slow;
   };
   h.Start(3);
-  for (int i = 0; i < 24; i++) {  // one block each 0.15 s: always in time
+  for (int i = 0; i < 8; i++) {  // one block each 0.15 s: always in time
     h.Run();
     h.Tick(150'000);
     if (slow.empty()) continue;
