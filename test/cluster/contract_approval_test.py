@@ -210,8 +210,17 @@ def h06_ways_around(c):
           "CREATE TRIGGER asking AFTER INSERT ON asks FOR EACH ROW EXECUTE FUNCTION dadbs.contract('asking')",
           "CREATE TRIGGER never AFTER INSERT ON parts FOR EACH ROW EXECUTE FUNCTION dadbs.contract('never')")
     c.settle()
+    c.run(1, "CREATE ROLE manager", "CREATE ROLE staff", "GRANT staff TO author", "GRANT manager TO staff", "CREATE TABLE hires (id int PRIMARY KEY)",
+          "CREATE TABLE banned (id int PRIMARY KEY)", "INSERT INTO banned VALUES (5)", "ALTER TABLE banned ENABLE ROW LEVEL SECURITY",
+          "CREATE POLICY managers ON banned TO manager USING (true)", "GRANT SELECT ON banned TO author")
+    c.settle()
+    c.run(1, "SELECT dadbs.deploy_contract('hire', $$BEGIN PERFORM 1 FROM banned b WHERE b.id = NEW.id; IF FOUND THEN RAISE EXCEPTION 'no' "
+          "USING ERRCODE = 'check_violation'; END IF; RETURN NULL; END$$)", user="author")
+    c.run(1, "CREATE TRIGGER hire AFTER INSERT ON hires FOR EACH ROW EXECUTE FUNCTION dadbs.contract('hire')")
+    c.settle()
     passed = []
-    for statement in ("CREATE OR REPLACE FUNCTION innermost(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'",
+    for statement in ("REVOKE staff FROM author", "REVOKE manager FROM staff", "GRANT manager TO author", "ALTER ROLE author NOINHERIT", "ALTER ROLE staff NOINHERIT",
+                      "CREATE OR REPLACE FUNCTION innermost(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false'",
                       "CREATE OR REPLACE FUNCTION deep(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'",
                       "ALTER SCHEMA tools RENAME TO old", "BEGIN; ALTER SCHEMA tools RENAME TO old; ALTER SCHEMA impostor RENAME TO tools; COMMIT",
                       "CREATE SCHEMA s GRANT ALL ON public.when_it TO author",
@@ -223,8 +232,10 @@ def h06_ways_around(c):
             if got != REFUSED:
                 passed.append(f"{lie} {statement}: {got}")
     equal("\n".join(passed), "", "what passed")
-    for table in ("when_it", "asks", "parts"):
+    for table in ("when_it", "asks", "parts", "hires"):
         equal(sqlstate(lambda: c.run(4, *LIAR, f"INSERT INTO {table} VALUES (5)")), "23514", f"the contract of {table}")
+    equal(agree(c, "REVOKE manager FROM staff"), ("executed", None), "agreed")
+    equal(sqlstate(lambda: c.run(4, "INSERT INTO hires VALUES (5)")), None, "a contract that sees no ban")
     alike(c)
 
 

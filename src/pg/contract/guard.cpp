@@ -10,6 +10,7 @@
  *              that fit better or in a schema that is looked at first, would take the place of the one that is meant
  *   operators  all, since expressions use them without a name (BETWEEN, IN, CASE)
  *   schemas    that hold such tables, stand in the contracts' search_path or are named: another in its place has other functions
+ *   roles      what the owner of such a contract is a member of, as row security asks for it
  *   writers    contracts that a protection lists: triggers that run them, since these say what they write
  * and whatever these stand on by pg_depend: functions and types in CHECKs, domains, policies, conditions of triggers, views;
  * what the text of such functions names counts like what a contract names.
@@ -54,6 +55,7 @@ extern "C" {
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -594,8 +596,34 @@ void CheckNamed(Node* statement) {
   }
 }
 
+// Row security shows a contract what its owner's roles may see: he must not get or lose one, nor what it is worth.
+void CheckOwnersRole(const RoleSpec* role) {
+  char* const local = role->roletype == ROLESPEC_CSTRING ? ddl::LocalRoleName(role->rolename, true) : nullptr;
+  Oid const id = local != nullptr ? get_role_oid(local, true) : InvalidOid;
+  ListCell* cell;
+  foreach (cell, guards->contracts) {
+    const char* const name = static_cast<char*>(lfirst(cell));
+    Oid const function = FindContract(name);
+    Oid owner = InvalidOid;
+    ddl::TakeColumn(ProcedureRelationId, ProcedureOidIndexId, Anum_pg_proc_oid, function, Anum_pg_proc_proowner,
+                    [&](Datum value) { owner = DatumGetObjectId(value); });
+    if (owner == get_role_oid(ddl::kOwnerRole, true)) continue;  // a member of all of them, directly
+    if (OidIsValid(id) && OidIsValid(owner) && is_member_of_role_nosuper(owner, id))
+      Raise(psprintf("a change of what role \"%s\" inherits", role->rolename), psprintf("Contract \"%s\" runs with its rights.", name));
+  }
+}
+
+void CheckRoles(Node* statement) {
+  ListCell* cell;
+  if (IsA(statement, GrantRoleStmt))
+    foreach (cell, reinterpret_cast<GrantRoleStmt*>(statement)->grantee_roles) CheckOwnersRole(lfirst_node(RoleSpec, cell));
+  if (!IsA(statement, AlterRoleStmt)) return;
+  foreach (cell, reinterpret_cast<AlterRoleStmt*>(statement)->options)
+    if (strcmp(lfirst_node(DefElem, cell)->defname, "inherit") == 0) CheckOwnersRole(reinterpret_cast<AlterRoleStmt*>(statement)->role);
+}
+
 void CheckStatement(Node* statement) {
-  if (ddl::IsRoleStatement(statement)) return;
+  if (ddl::IsRoleStatement(statement)) return CheckRoles(statement);
   if (IsA(statement, CreateSchemaStmt)) {
     ListCell* cell;
     foreach (cell, reinterpret_cast<CreateSchemaStmt*>(statement)->schemaElts) CheckStatement(static_cast<Node*>(lfirst(cell)));

@@ -156,7 +156,8 @@ void ReadStep(const char* text, const RawStmt* raw, Step* step) {
     step->kind = Step::kTruncate;
     return;
   }
-  if (ddl::KindOf(raw->stmt) != ddl::Kind::kDefinition || ddl::IsRoleStatement(raw->stmt)) RaiseNotProposed(CreateCommandName(raw->stmt));
+  bool const of_roles = ddl::IsRoleStatement(raw->stmt) && !IsA(raw->stmt, GrantRoleStmt);
+  if (ddl::KindOf(raw->stmt) != ddl::Kind::kDefinition || of_roles) RaiseNotProposed(CreateCommandName(raw->stmt));
   step->kind = Step::kDefinition;
 }
 

@@ -229,6 +229,7 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   Node* node = ParseOne(statement.text);
   CheckTaken(node, false);
   if (IsRoleStatement(node)) {
+    GuardEarly(node);
     ExecuteRoleStatement(node, statement);
     LeaveEnvironment(level);
     return;
