@@ -81,6 +81,7 @@ struct Recorder {
   List* objects;  // of ObjectAddress*: created or altered, each once
   List* dropped;  // of RelName*
   bool any;
+  bool keeps_contracts;
 };
 
 namespace {
@@ -282,7 +283,15 @@ void CheckDrop(const ObjectAddress& object) {
   GuardObject(object, true);
 }
 
+// A superuser's own ALTER or DROP of what deploy_contract has made: his member would come to other verdicts than the others.
+void CheckKeepsContracts(const ObjectAddress& object) {
+  if (object.classId != ProcedureRelationId || get_func_namespace(object.objectId) != get_namespace_oid(kContractSchema, true)) return;
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("the function of contract \"%s\" cannot be changed", get_func_name(object.objectId)),
+                  errhint("Use dadbs.deploy_contract() or dadbs.drop_contract().")));
+}
+
 void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
+  if (current->keeps_contracts) CheckKeepsContracts(object);
   MemoryContext const old = MemoryContextSwitchTo(current->context);
   current->any = true;
   if (access == OAT_DROP) {
@@ -436,10 +445,11 @@ List* DependentRelations(List* names, const ObjectAddress& object) {
   return names;
 }
 
-Recorder* StartRecording() {
+Recorder* StartRecording(bool keeps_contracts) {
   auto* recorder = static_cast<Recorder*>(palloc0(sizeof(Recorder)));
   recorder->context = CurrentMemoryContext;
   recorder->previous = current;
+  recorder->keeps_contracts = keeps_contracts;
   current = recorder;
   return recorder;
 }

@@ -94,7 +94,8 @@ void RunLocal(const UtilityCall& c, const Targets& targets) {
     return;
   }
   CheckLocalNames(node);
-  Recorder* const recorder = StartRecording();
+  bool const extension = IsA(node, DropStmt) && reinterpret_cast<DropStmt*>(node)->removeType == OBJECT_EXTENSION;
+  Recorder* const recorder = StartRecording(!extension);
   PG_TRY();
   { PassLocal(c); }
   PG_FINALLY();

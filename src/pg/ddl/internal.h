@@ -132,7 +132,8 @@ struct RelName {
 void InitEffects();
 // Records what object_access_hook sees between these two. Nests by saving.
 struct Recorder;
-Recorder* StartRecording();
+// `keeps_contracts`: a session's own statement, which must not change the functions of contracts.
+Recorder* StartRecording(bool keeps_contracts = false);
 void StopRecording(Recorder* recorder);   // also on errors
 bool AnythingRecorded(const Recorder* recorder);
 // Relations whose definition was written: recorded ones and those named (looked up before), if anything was.

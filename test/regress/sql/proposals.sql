@@ -102,6 +102,11 @@ SET ROLE approval_author;
 SELECT dadbs.deploy_contract('approval_authors', 'BEGIN RETURN NULL; END');
 RESET ROLE;
 DROP ROLE approval_author;
+-- Its function is nobody's to change on one member
+ALTER FUNCTION dadbs_contract.approval_authors() RENAME TO z;
+ALTER FUNCTION dadbs_contract.approval_authors() OWNER TO postgres;
+ALTER FUNCTION dadbs_contract.approval_authors() SET SCHEMA public;
+DROP FUNCTION dadbs_contract.approval_authors();
 SELECT dadbs.drop_contract('approval_authors');
 DROP ROLE approval_author;
 DROP TABLE approval_t, approval_log;
