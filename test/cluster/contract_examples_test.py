@@ -22,6 +22,7 @@ def does(c, member, statement):
 
 def refused(c, state, member, statement):
     equal(sqlstate(lambda: c.run(member, statement)), state, f"{statement} on member {member}")
+    c.settle()  # else what another member writes next may meet what was refused here
 
 
 def everywhere(c, query, rows):
