@@ -86,6 +86,21 @@ def from_the_first_block(c):
 
 
 @suite.test
+def a_cancel_does_not_end_the_worker_that_serves(c):
+    """Nor does it leave half of an answer behind: all workers would be started again, or nobody be served any more."""
+    cancel = "SELECT min(pid), bool_and(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'dadbs blocks'"
+    before = {i: c.run(i, cancel)[0][0] for i in (1, 2, 3)}
+    check(all(before.values()), f"there is no such worker: {before}")
+    c.stop_member(4)
+    write_blocks(c, (1, 2, 3), BLOCKS)
+    c.start_member(4)
+    while not is_ready(c, 4):
+        for i in (1, 2, 3):
+            c.run(i, cancel)
+    equal({i: c.run(i, cancel)[0][0] for i in (1, 2, 3)}, before, "the workers")
+
+
+@suite.test
 def killed_in_the_middle(c):
     """The others go on writing; the member is killed again and again while it catches up."""
     prepare(c)

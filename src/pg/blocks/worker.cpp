@@ -173,8 +173,14 @@ Blocks Read(uint64_t from, uint64_t end) {
 
 // ---- the queue -----------------------------------------------------------------------------------------------------
 
+// Whatever ends it in the middle ends this process: what the queue holds of a frame cannot be taken back.
 void Put(const void* data, size_t bytes) {
-  shm_mq_result const result = Call([&] { return shm_mq_send(queue, bytes, data, false, true); });
+  shm_mq_result result = SHM_MQ_DETACHED;
+  try {
+    result = Call([&] { return shm_mq_send(queue, bytes, data, false, true); });
+  } catch (const PgError& e) {
+    throw PgError(kErrState, e.message());
+  }
   if (result != SHM_MQ_SUCCESS) throw PgError(kErrState, "the consensus worker is gone");
 }
 
@@ -300,6 +306,7 @@ void AttachQueue() {
 void Prepare() {
   Call([] {
     pqsignal(SIGTERM, AskToEnd);
+    pqsignal(SIGINT, SIG_IGN);  // a step is short; half of a frame, or one worker less, is not worth it
     before_shmem_exit(LeaveQueue, 0);
     BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&shared->database), InvalidOid, 0);
     SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
