@@ -38,7 +38,8 @@ bool Replica::State::IsBehind() const {
 }
 
 bool Replica::State::IsApplyBehind() const {
-  return unapplied.size() > limits.apply_lag_blocks_max || unapplied_bytes > limits.unapplied_bytes_max;
+  const uint64_t lag = delivered.value - std::min(applied, delivered).value;  // counts what a restart has found in the journal
+  return std::max<uint64_t>(lag, unapplied.size()) > limits.apply_lag_blocks_max || unapplied_bytes > limits.unapplied_bytes_max;
 }
 
 void Replica::State::NoteUnapplied(const Block& block) {
@@ -121,6 +122,7 @@ void Replica::State::ReceiveBlock(NodeId from, BlockMessage& message) {
     if (known->second.checked) {  // it waits for bodies
       known->second.message.batches = std::move(message.batches);
       TakeBodies(known->second);
+      known->second.message.batches.clear();
       std::vector<HeldBatch*> held;
       if (asked && !FindAll(known->second.batches, &held)) LeaveServer(from, "a block without its transactions", true);
       return;
@@ -250,7 +252,7 @@ std::optional<std::pair<uint64_t, uint64_t>> Replica::State::FirstGap() const {
   for (const auto& [id, peer] : peers)
     if (peer.connected) highest = std::max(highest, peer.claimed);
   uint64_t from = next_height().value;
-  const uint64_t limit = std::min(highest.value + 1, from + kBlocksPerRequestMax);
+  const uint64_t limit = std::min(highest.value, chain.height.value + kBlocksPerRequestMax) + 1;  // a claim may be any number
   const auto asked_to = [&](uint64_t height) -> uint64_t {  // 0: nobody was asked for it
     for (const BlockAsk& ask : asks)
       if (height >= ask.next && height < ask.end) return ask.end;
@@ -275,14 +277,15 @@ std::optional<std::pair<uint64_t, uint64_t>> Replica::State::FirstGap() const {
 }
 
 // Of those that claim to have it: who has given no reason to be left, and has the fewest requests. Where there is nobody
-// like that, whoever was left for the shortest time.
-PeerState* Replica::State::ChooseServer(Height needed, NodeId other_than, NodeId* chosen) {
+// like that, whoever was left for the shortest time. Nobody twice for the same.
+PeerState* Replica::State::ChooseServer(Height needed, NodeId* chosen) {
   PeerState* best = nullptr;
   std::tuple<bool, int64_t, size_t, size_t> best_rank;
   for (size_t i = 0; i < n; i++) {
     const NodeId id = genesis.members[(next_server + i) % n].id;
     auto peer = peers.find(id.value);
-    if (peer == peers.end() || id == other_than || !peer->second.connected || peer->second.claimed < needed) continue;
+    if (peer == peers.end() || !peer->second.connected || peer->second.claimed < needed) continue;
+    if (std::any_of(asks.begin(), asks.end(), [&](const BlockAsk& ask) { return ask.peer == id && Covers(ask, needed); })) continue;
     const auto out_now = static_cast<size_t>(
         std::count_if(asks.begin(), asks.end(), [&](const BlockAsk& ask) { return ask.peer == id; }));
     const bool left = clock < peer->second.ask_again_at;
@@ -296,13 +299,13 @@ PeerState* Replica::State::ChooseServer(Height needed, NodeId other_than, NodeId
   return best;
 }
 
-bool Replica::State::AskServer(uint64_t from, uint64_t end, NodeId other_than) {
+bool Replica::State::AskServer(uint64_t from, uint64_t end) {
   NodeId whom;
-  PeerState* server = ChooseServer(Height{from}, other_than, &whom);
+  PeerState* server = ChooseServer(Height{from}, &whom);
   if (!server) return false;
   // One that was left is asked only where nobody else is busy with anything.
   if (clock < server->ask_again_at && !asks.empty()) return false;
-  end = std::min(end, server->claimed.value + 1);
+  end = std::min(end - 1, server->claimed.value) + 1;
   asks.push_back({whom, from, end, clock, clock + ResendInterval(2 * server->patience)});
   next_server = static_cast<uint16_t>(whom.value % n);
   asks_made++;
@@ -310,17 +313,19 @@ bool Replica::State::AskServer(uint64_t from, uint64_t end, NodeId other_than) {
   return true;
 }
 
-// All that there is room for is asked for, and it is the next block that does not come.
+// All that there is room for is asked for, and it is the next block that does not come: from none of those who were asked
+// for it. Again for the block behind that, since an answer may be shorter than what was asked for.
 void Replica::State::DoubleHead() {
+  const auto is_slow = [&](const BlockAsk& ask) { return clock - ask.asked_at >= ResendInterval(2); };
+  const auto covers = [&](const BlockAsk& ask) { return Covers(ask, next_height()); };
+  uint64_t end = 0;
   for (BlockAsk& ask : asks) {
-    const bool is_head = ask.next <= next_height().value && next_height().value < ask.end;
-    if (!is_head || ask.is_doubled || clock - ask.asked_at < ResendInterval(2)) continue;
-    ask.is_doubled = true;
-    const uint64_t end = ask.end;
-    const NodeId slow = ask.peer;
-    AskServer(next_height().value, end, slow);  // asks may have moved
-    return;
+    if (!covers(ask)) continue;
+    if (!is_slow(ask)) return;
+    end = std::max(end, ask.end);
   }
+  if (end == 0 || !AskServer(next_height().value, end)) return;
+  for (size_t i = 0; i + 1 < asks.size(); i++) asks[i].is_doubled = asks[i].is_doubled || covers(asks[i]);
 }
 
 void Replica::State::AskForBlocks() {
@@ -328,14 +333,14 @@ void Replica::State::AskForBlocks() {
   if (fenced) return;
   AskForHead();
   if (!IsBehind() || IsApplyBehind()) return;
-  const auto has_room = [&] {
+  // The next block always has room: all else waits for it.
+  const auto has_room = [&](uint64_t from) {
     const uint64_t waiting = certified_bytes / limits.fetch_bytes_max;
-    return asks.empty() || asks.size() + waiting < limits.fetch_asks_max;
+    return asks.size() + (from == next_height().value ? 0 : waiting) < limits.fetch_asks_max;
   };
-  while (has_room()) {
-    const auto gap = FirstGap();
-    if (!gap) break;
-    if (!AskServer(gap->first, gap->second, kNobody)) break;
+  while (const auto gap = FirstGap()) {
+    if (!has_room(gap->first)) break;
+    if (!AskServer(gap->first, gap->second)) break;
   }
   if (asks.size() <= limits.fetch_asks_max) DoubleHead();
 }
@@ -344,7 +349,8 @@ void Replica::State::AskForBlocks() {
 void Replica::State::AskForHead() {
   if (head || chain.height == Height{} || clock < probe_at) return;
   NodeId whom;
-  if (!ChooseServer(chain.height, kNobody, &whom)) return;
+  if (!ChooseServer(chain.height, &whom)) return;
+  next_server = static_cast<uint16_t>(whom.value % n);
   probe_at = clock + ResendInterval(2);
   SendNow(whom, BlockRequest{chain.height, 1});
 }

@@ -434,8 +434,9 @@ struct Replica::State {
   void DropAsks(NodeId peer);
   void TrimAsks();
   std::optional<std::pair<uint64_t, uint64_t>> FirstGap() const;
-  PeerState* ChooseServer(Height needed, NodeId other_than, NodeId* chosen);
-  bool AskServer(uint64_t from, uint64_t end, NodeId other_than);
+  static bool Covers(const BlockAsk& ask, Height height) { return height.value >= ask.next && height.value < ask.end; }
+  PeerState* ChooseServer(Height needed, NodeId* chosen);
+  bool AskServer(uint64_t from, uint64_t end);
   void DoubleHead();
   void AskForBlocks();
   void AskForHead();

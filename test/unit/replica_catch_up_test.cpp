@@ -222,6 +222,127 @@ TEST(CatchUp, WhoClaimsWhatNobodyHasIsAskedLessAndLess) {
   EXPECT_EQ(h.at(3).replica->status().delivered, h.at(0).replica->status().delivered);
 }
 
+// One more than that is 0: nothing would be asked of anybody any more.
+TEST(CatchUp, AClaimOfTheHighestNumberOfAllStopsNothing) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  h.lost = [](const Letter& l) {
+    return l.from == Harness::Id(1) && l.to == NodeId{4} && std::holds_alternative<BlockMessage>(l.message);
+  };
+  h.Start(3);
+  h.Give(3, Harness::Id(1), StatusMessage{Height{UINT64_MAX}, Height{1}, View{0}, 1, 1, 0});
+  h.Run();
+  h.Wait(3'000'000);
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+}
+
+// Where nobody else was there when it became slow.
+TEST(CatchUp, ASlowServerIsOvertakenByWhoComesLater) {
+  ReplicaLimits limits;
+  limits.fetch_blocks_max = 32;
+  Harness h(4, limits);
+  const Height height = h.LeaveBehind(3);
+  std::deque<Letter> slow;
+  bool alone = true;
+  h.lost = [&](const Letter& l) {
+    if (l.to != NodeId{4}) return false;
+    if (l.from != Harness::Id(1)) return alone;
+    if (!std::holds_alternative<BlockMessage>(l.message)) return false;
+    slow.push_back(l);
+    return true;
+  };
+  h.Start(3);
+  for (int i = 0; i < 18; i++) {  // one block each 0.15 s: always in time
+    h.Run();
+    h.Tick(150'000);
+    alone = i < 6;
+    if (slow.empty()) continue;
+    h.Give(3, slow.front().from, slow.front().message);
+    slow.pop_front();
+  }
+  h.Run();
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+}
+
+// It gives one answer after the other: the second request waits for the first.
+TEST(CatchUp, WhoAnswersOneRequestAfterTheOtherIsNotLeft) {
+  Harness h(4, SmallRequests());
+  const Height height = h.LeaveBehind(3);
+  std::deque<Letter> slow;
+  h.lost = [&](const Letter& l) {
+    if (l.to != NodeId{4}) return false;
+    if (l.from != Harness::Id(0)) return true;
+    if (!std::holds_alternative<BlockMessage>(l.message)) return false;
+    slow.push_back(l);
+    return true;
+  };
+  h.Start(3);
+  for (int i = 0; i < 40; i++) {
+    h.Run();
+    h.Tick(300'000);
+    if (slow.empty()) continue;
+    h.Give(3, slow.front().from, slow.front().message);
+    slow.pop_front();
+  }
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+  EXPECT_TRUE(h.at(3).left.empty());
+}
+
+// What member 1 gives first is lost; member 2 gives what comes later, slowly, and there is no room for more of that.
+TEST(CatchUp, ThereIsAlwaysRoomForTheNextBlock) {
+  ReplicaLimits limits;
+  limits.fetch_blocks_max = 16;
+  limits.fetch_bytes_max = 8'000;
+  limits.fetch_asks_max = 2;
+  Harness h(4, limits);
+  const Height height = h.LeaveBehind(3);
+  const int64_t started = h.now;
+  const uint64_t begin = h.at(3).delivered.back().block->header.height.value + 1;
+  uint64_t next = begin + 16;
+  h.lost = [&](const Letter& l) {
+    if (l.to != NodeId{4} || h.now == started) return l.to == NodeId{4};
+    const bool is_lost = l.from == Harness::Id(1) || (l.from == Harness::Id(0) && h.now < started + 500'000);
+    return is_lost && std::holds_alternative<BlockMessage>(l.message);
+  };
+  const auto give = [&] {
+    const DeliverEffect& d = h.at(1).delivered.at(next++ - 1);
+    ASSERT_EQ(d.block->header.height.value, next - 1);
+    h.Give(3, Harness::Id(1), BlockMessage{d.block, d.certificate, d.batches, 1});
+  };
+  h.Start(3);
+  h.Give(3, Harness::Id(0), StatusMessage{Height{next - 1}, Height{next - 1}, View{0}, 1, 1, 0});
+  h.Give(3, Harness::Id(1), StatusMessage{height, height, View{0}, 1, 1, 0});
+  EXPECT_EQ(h.Sent<BlockRequest>(NodeId{4}, Harness::Id(0)).at(0).from, Height{begin});
+  EXPECT_EQ(h.Sent<BlockRequest>(NodeId{4}, Harness::Id(1)).at(0).from, Height{next});
+  h.Run();
+  for (int i = 0; i < 9; i++) give();
+  for (int i = 0; i < 5; i++) {
+    h.Wait(300'000);
+    if (next <= height.value) give();
+  }
+  EXPECT_GE(h.at(3).replica->status().committed, height);
+}
+
+TEST(CatchUp, NothingIsAskedForAfterARestartWhileApplyIsBehind) {
+  ReplicaLimits limits = SmallRequests();
+  limits.apply_lag_blocks_max = 3;
+  limits.fetch_asks_max = 1;
+  Harness h(4, limits);
+  const Height height = h.LeaveBehind(3);
+  const Height applied = h.at(3).applied;
+  h.applies = false;
+  for (int i = 0; i < 3; i++) {
+    h.Start(3);
+    h.Take(3, h.at(3).replica->OnApplied(applied, h.now));
+    h.Run();
+    h.Wait(2'000'000);
+    EXPECT_LE(h.at(3).replica->status().committed.value, applied.value + 3 + 4);
+    EXPECT_TRUE(h.at(3).replica->status().waits_for_apply);
+    h.Crash(3);
+  }
+  ASSERT_LT(applied.value + 7, height.value);
+}
+
 TEST(CatchUp, FromAnEmptyChain) {
   Harness h(4, SmallRequests());
   for (size_t i = 0; i < 3; i++) h.Start(i);
@@ -324,6 +445,27 @@ TEST(CatchUp, TheCertificateOfTheHeadIsAskedForWhereTheJournalLacksIt) {
   h.Submit(1, "v");
   h.Wait(3'000'000);
   EXPECT_GT(h.at(3).replica->status().view, View{0});
+  EXPECT_TRUE(h.at(3).replica->status().view_entered);
+  EXPECT_EQ(h.at(1).replica->status().submitted_waiting, 0u);
+}
+
+TEST(CatchUp, TheCertificateOfTheHeadIsAskedForElsewhereIfItDoesNotCome) {
+  Harness h(4);
+  h.Open();
+  h.Submit(0, "w");
+  h.Run();
+  h.Crash(3);
+  RecoveredState state;
+  for (size_t k = 0; k < h.at(3).journal.size(); k++) ASSERT_EQ(state.Apply(h.at(3).journal[k], k + 1), "");
+  h.at(3).journal = {SegmentStateRecord{state.chain, state.view, state.incarnation, h.genesis.Encode(), NodeId{4}}};
+  h.at(3).durable = 1;
+  h.Crash(0);
+  h.lost = [](const Letter& l) {
+    return l.from == NodeId{2} && l.to == NodeId{4} && std::holds_alternative<BlockMessage>(l.message);
+  };
+  h.Start(3);
+  h.Submit(1, "v");
+  h.Wait(3'000'000);
   EXPECT_TRUE(h.at(3).replica->status().view_entered);
   EXPECT_EQ(h.at(1).replica->status().submitted_waiting, 0u);
 }
