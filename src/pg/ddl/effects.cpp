@@ -81,7 +81,7 @@ struct Recorder {
   List* objects;  // of ObjectAddress*: created or altered, each once
   List* dropped;  // of RelName*
   bool any;
-  bool keeps_contracts;
+  RecordedAs as;
 };
 
 namespace {
@@ -267,7 +267,7 @@ void CheckNotOfContracts(const ObjectAddress& object) {
 void RecordDrop(const ObjectAddress& object, int flags) {
   // Internal ones are steps of an ALTER (a rewritten table's old shell); the statement names the relation.
   if (flags & PERFORM_DELETION_INTERNAL) return;
-  CheckNotOfContracts(object);
+  if (current->as != RecordedAs::kDropExtension) CheckNotOfContracts(object);
   Oid const relation = OwningRelation(object);
   if (OidIsValid(relation)) current->dropped = AddRelName(current->dropped, MakeRelName(relation));
   if (object.classId == TypeRelationId || object.classId == ProcedureRelationId || object.classId == OperatorRelationId)
@@ -291,7 +291,7 @@ void CheckKeepsContracts(const ObjectAddress& object) {
 }
 
 void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
-  if (current->keeps_contracts) CheckKeepsContracts(object);
+  if (current->as == RecordedAs::kLocal) CheckKeepsContracts(object);
   MemoryContext const old = MemoryContextSwitchTo(current->context);
   current->any = true;
   if (access == OAT_DROP) {
@@ -445,11 +445,11 @@ List* DependentRelations(List* names, const ObjectAddress& object) {
   return names;
 }
 
-Recorder* StartRecording(bool keeps_contracts) {
+Recorder* StartRecording(RecordedAs as) {
   auto* recorder = static_cast<Recorder*>(palloc0(sizeof(Recorder)));
   recorder->context = CurrentMemoryContext;
   recorder->previous = current;
-  recorder->keeps_contracts = keeps_contracts;
+  recorder->as = as;
   current = recorder;
   return recorder;
 }

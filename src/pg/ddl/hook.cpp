@@ -95,7 +95,7 @@ void RunLocal(const UtilityCall& c, const Targets& targets) {
   }
   CheckLocalNames(node);
   bool const extension = IsA(node, DropStmt) && reinterpret_cast<DropStmt*>(node)->removeType == OBJECT_EXTENSION;
-  Recorder* const recorder = StartRecording(!extension);
+  Recorder* const recorder = StartRecording(extension ? RecordedAs::kDropExtension : RecordedAs::kLocal);
   PG_TRY();
   { PassLocal(c); }
   PG_FINALLY();

@@ -132,8 +132,9 @@ struct RelName {
 void InitEffects();
 // Records what object_access_hook sees between these two. Nests by saving.
 struct Recorder;
-// `keeps_contracts`: a session's own statement, which must not change the functions of contracts.
-Recorder* StartRecording(bool keeps_contracts = false);
+// A member's own definition changes no contract; DROP EXTENSION takes them all, with the membership.
+enum class RecordedAs { kShared, kLocal, kDropExtension };
+Recorder* StartRecording(RecordedAs as = RecordedAs::kShared);
 void StopRecording(Recorder* recorder);   // also on errors
 bool AnythingRecorded(const Recorder* recorder);
 // Relations whose definition was written: recorded ones and those named (looked up before), if anything was.
