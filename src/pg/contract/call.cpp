@@ -89,6 +89,8 @@ Signature Find(const core::CallChange& call) {
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION), errmsg("contract %s does not exist", Described(call)),
                     errdetail("At its position in the chain, \"%s\" takes (%s).", name, signature.arguments)));
   CheckMayCall(name, call.role);
+  for (int i = 0; i < signature.count; i++) CheckTypeItself(signature.types[i]);
+  CheckTypeItself(signature.result);  // RETURN converts to it without a plan: 'name' to regclass
   return signature;
 }
 
