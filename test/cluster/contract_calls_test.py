@@ -228,6 +228,47 @@ def between_submission_and_position(c):
 
 
 @suite.test
+def arguments_hold_no_lock(c):
+    """A session that waits for its position cannot let go of a lock, and a position before it may need it: refused before the hand-over."""
+    c.run(1, "CREATE ROLE reader LOGIN", "CREATE TABLE seen (id int PRIMARY KEY)", "GRANT SELECT, UPDATE ON seen TO reader", "INSERT INTO seen VALUES (1)",
+          "CREATE FUNCTION looks() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN count(*) FROM seen; END'",
+          "CREATE FUNCTION locks() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN id FROM seen FOR UPDATE; END'")
+    deploy(c, "given", "SELECT a", "a int", "int", "sql")
+    c.run(1, "GRANT EXECUTE ON PROCEDURE contracts.given TO reader")
+    c.settle()
+    for argument in ("looks()", "locks()"):
+        for statement in ("SELECT dadbs.call_contract('given', {})", "SELECT * FROM dadbs.call_contract('given', {})", "CALL contracts.given({})"):
+            refused(c, "25001", statement.format(argument), member=2, user="reader")
+    advisory = "SELECT pg_advisory_lock(5)"  # is in nobody's way
+    equal(c.run(2, advisory, "SELECT dadbs.call_contract('given', 3)", user="reader"), [("3",)], "with an advisory lock")
+    alike(c)
+
+
+@suite.test
+def committed_with_a_result_of_another_type(c):
+    """A new version returns another type: the procedure that the session calls is gone by then, and the client is not told that the call failed."""
+    deploy(c, "quarter", "SELECT a", "a int", "int", "sql")
+    with paused(c, 2, "consensus"):
+        late = Background(lambda: c.run(2, "CALL contracts.quarter(7)"))
+        eventually(lambda: c.value(2, "SELECT count(*) FROM dadbs.stat_activity WHERE state LIKE 'ordering%'") == 1, 20, "a call that is handed over")
+        c.run(1, "SELECT dadbs.deploy_contract('quarter', 'SELECT a / 4.0', 'sql', 'a int', 'numeric')")
+    e = error_of(late.result)
+    equal((e.pgcode, e.diag.message_primary), (UNKNOWN, "the call is committed, but its result cannot be given"), "what the caller is told")
+    everywhere(c, "SELECT verdict, result FROM dadbs.contract_history('quarter')", [("committed", "1.7500000000000000")], "what was done")
+    alike(c)
+
+
+@suite.test
+def results_that_mean_something_on_one_member(c):
+    """RETURN makes of a text what the contract declares, without a plan that could be asked: 'pg_toast.pg_toast_16616' is there on one member only."""
+    for kind in ("regclass", "regclass[]", "oid"):
+        name = "shows_" + kind.rstrip("[]") + str(len(kind))
+        deploy(c, name, "BEGIN RETURN what; END", "what text", kind)
+        equal(sqlstate(lambda: call(c, 3, name, "'{}'" if kind.endswith("]") else "'1259'")), "0A000", kind)
+    alike(c)
+
+
+@suite.test
 def lying_values(c):
     """A member whose sessions write another text than the value: all members refuse it alike, and say why."""
     own = "UPDATE pg_type SET typoutput = '{}'::regproc WHERE typname = 'hue'"

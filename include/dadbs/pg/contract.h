@@ -56,6 +56,7 @@ struct ContractRun {
   std::optional<std::string> result;  // of a call; none: NULL
 };
 inline constexpr size_t kResultBytesMax = 65536;
+inline constexpr int kCallsMax = 1000;  // in one transaction
 
 // -- registry.cpp
 

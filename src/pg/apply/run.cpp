@@ -143,6 +143,8 @@ void Applier::Execute(Work* work) {
 }
 
 void Applier::ExecuteCalls(Work* work) {
+  if (work->view.changes.size() > static_cast<size_t>(kCallsMax))
+    throw PgError(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "more than " + std::to_string(kCallsMax) + " calls in one transaction");
   std::vector<core::CallChange> calls;
   for (const core::ChangeView& view : work->view.changes) {
     core::Change change;

@@ -323,6 +323,7 @@ void EnsureExitCallback() {
 }
 
 void EndHeldTransaction() noexcept {
+  ResumeCancels();
   if (committing) synchronous_commit = synchronous_commit_before;
   committing = false;
   needs_replay = counts_were_off = replica_role_was_set = false;

@@ -70,6 +70,7 @@ struct HoldRequest {
 void EnsureExitCallback();
 core::ByteView SharedSecret();
 void SendToCapture(const core::Bytes& message);  // into the WAL, flushed
+void ResumeCancels() noexcept;                 // of a call that was committed (lone_calls.cpp)
 void EndHeldTransaction() noexcept;            // what this process remembers of the transaction
 
 uint32 BeginHold(const HoldRequest& request);  // -> kCapturing; the number of the hold

@@ -6,7 +6,8 @@
  * a table, so nobody can be in its way (contract/alone.cpp sees to both). What it holds is a snapshot, for as long as it waits.
  *
  * The slot goes kCapturing -> kHandedOver -> kDone, never to kTurn. Cancel is as for any held transaction: 57014 before the
- * hand-over, 40003 after it.
+ * hand-over, 40003 after it. Once the call is committed a cancel comes too late, as after any COMMIT: it is held off until the
+ * session's transaction has ended, lest the client be told 57014.
  */
 #include "hold_internal.h"
 
@@ -23,6 +24,15 @@ extern "C" {
 
 namespace dadbs::pg {
 namespace {
+
+bool cancels_held = false;  // in this transaction
+
+void HoldCancels() {
+  QueryCancelPending = false;
+  if (cancels_held) return;
+  HOLD_CANCEL_INTERRUPTS();
+  cancels_held = true;
+}
 
 core::Position AwaitExecution() {
   for (;;) {
@@ -43,6 +53,11 @@ core::Position AwaitExecution() {
 
 }  // namespace
 
+void ResumeCancels() noexcept {
+  if (cancels_held && QueryCancelHoldoffCount > 0) RESUME_CANCEL_INTERRUPTS();  // an error has put it to 0
+  cancels_held = false;
+}
+
 core::Position HoldCalls(const std::vector<core::Bytes>& changes) {
   LoneMessage lone;
   lone.kind = core::WriteSetKind::kCalls;
@@ -62,7 +77,9 @@ core::Position HoldCalls(const std::vector<core::Bytes>& changes) {
       RequireWritable();
     }
     SendToCapture(EncodeLone(lone, SharedSecret()));
-    return AwaitExecution();
+    core::Position const position = AwaitExecution();
+    HoldCancels();
+    return position;
   } catch (...) {
     if (MySlot()->state != SlotState::kIdle) AbandonHold();
     throw;

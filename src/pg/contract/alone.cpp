@@ -10,6 +10,9 @@
  *
  * sent by the client itself, outside of a transaction block. That the function is called by the plan of the client's statement, and by
  * nothing inside a function that the plan calls, shows in the expression that it is told to stand for: it is the plan's own node.
+ *
+ * The arguments' own functions, and casts, may have read or written what the plan does not show. Before the hand-over the locks are
+ * looked at: while it waits for its position the session cannot let go of one, and the position may need it.
  */
 #include "internal.h"
 
@@ -18,6 +21,8 @@ extern "C" {
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/portal.h"
@@ -77,7 +82,35 @@ bool IsCall(const FunctionCallInfo fcinfo) {
          reinterpret_cast<CallStmt*>(statement)->funcexpr->funcid == fcinfo->flinfo->fn_oid;
 }
 
+bool OfPartition(SHM_QUEUE* locks) {
+  for (auto* lock = reinterpret_cast<PROCLOCK*>(SHMQueueNext(locks, locks, offsetof(PROCLOCK, procLink))); lock != nullptr;
+       lock = reinterpret_cast<PROCLOCK*>(SHMQueueNext(locks, &lock->procLink, offsetof(PROCLOCK, procLink)))) {
+    uint8 const type = lock->tag.myLock->tag.locktag_type;
+    if (lock->holdMask != 0 && type != LOCKTAG_ADVISORY && type != LOCKTAG_USERLOCK && type != LOCKTAG_VIRTUALTRANSACTION) return true;
+  }
+  return false;
+}
+
+// Locks that last until the transaction ends, of tables above all: the fast path's, then those in the shared table.
+bool HoldsLocks() {
+  LWLockAcquire(&MyProc->fpInfoLock, LW_SHARED);
+  bool held = MyProc->fpLockBits != 0;
+  LWLockRelease(&MyProc->fpInfoLock);
+  for (int i = 0; !held && i < NUM_LOCK_PARTITIONS; i++) {
+    LWLock* const partition = LockHashPartitionLockByIndex(i);
+    LWLockAcquire(partition, LW_SHARED);
+    held = OfPartition(&MyProc->myProcLocks[i]);
+    LWLockRelease(partition);
+  }
+  return held;
+}
+
 }  // namespace
+
+void RequireNothingHeld() {
+  if (TransactionIdIsValid(GetTopTransactionIdIfAny())) RaiseNotAlone("with arguments that have changed something");
+  if (HoldsLocks()) RaiseNotAlone("with arguments that have read a table");
+}
 
 void RequireOwnStatement(const FunctionCallInfo fcinfo) {
   if (IsTransactionBlock() || IsSubTransaction()) RaiseNotAlone("inside a transaction block");

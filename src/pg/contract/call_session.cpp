@@ -47,8 +47,6 @@ namespace dadbs::pg {
 namespace contract {
 namespace {
 
-constexpr int kCallsMax = 1000;  // in one transaction
-
 // ---- a call, palloc'd
 
 struct Value {
@@ -174,6 +172,28 @@ void ReadResults(core::Position position, int count, Datum* values, bool* nulls)
   if (found != count) elog(ERROR, "the results of calls at " UINT64_FORMAT "/%u are not here", position.height.value, position.index);
 }
 
+// The call is committed: whatever fails now must not read as if it were not. Nor does a cancel (HoldCalls).
+template <class F>
+auto Committed(F&& read) -> decltype(read()) {
+  MemoryContext const context = CurrentMemoryContext;
+  decltype(read()) result = {};
+  PG_TRY();
+  { result = read(); }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(context);
+    ErrorData* const error = CopyErrorData();
+    FlushErrorState();
+    error->detail = psprintf("It is: %s", error->message);
+    error->hint = pstrdup("Look for it in dadbs.contract_history(), and do not repeat the call.");
+    error->message = pstrdup("the call is committed, but its result cannot be given");
+    error->sqlerrcode = kErrUnknown;
+    ReThrowError(error);
+  }
+  PG_END_TRY();
+  return result;
+}
+
 // ---- the way
 
 void RequireSession() {
@@ -188,13 +208,14 @@ void RequireSession() {
 
 // Orders them; `values` and `nulls`: their results as text.
 void Order(PreparedCall* const* calls, int count, Datum* values, bool* nulls) {
+  RequireNothingHeld();
   core::Position position;
   Enter([&] {
     std::vector<core::Bytes> changes;
     for (int i = 0; i < count; i++) changes.push_back(core::EncodeChange(core::Change(ToChange(*calls[i]))));
     position = HoldCalls(changes);
   });
-  ReadResults(position, count, values, nulls);
+  (void)Committed([&] { return ReadResults(position, count, values, nulls), true; });
 }
 
 Datum OrderOne(FunctionCallInfo fcinfo, PreparedCall* call) {
@@ -313,8 +334,8 @@ extern "C" Datum dadbs_call_contracts(PG_FUNCTION_ARGS) {
   Jsonb* const calls = PG_GETARG_JSONB_P(0);
   int const count = JB_ROOT_IS_ARRAY(calls) && !JB_ROOT_IS_SCALAR(calls) ? static_cast<int>(JB_ROOT_COUNT(calls)) : 0;
   if (count == 0) contract::RaiseShape();
-  if (count > contract::kCallsMax)
-    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("more than %d calls in one transaction", contract::kCallsMax)));
+  if (count > kCallsMax)
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("more than %d calls in one transaction", kCallsMax)));
   auto** const prepared = static_cast<contract::PreparedCall**>(palloc(sizeof(contract::PreparedCall*) * count));
   for (int i = 0; i < count; i++) prepared[i] = contract::PrepareElement(getIthJsonbValueFromContainer(&calls->root, i));
   auto* const values = static_cast<Datum*>(palloc0(sizeof(Datum) * count));
@@ -381,5 +402,5 @@ extern "C" Datum dadbs_contract_procedure(PG_FUNCTION_ARGS) {
   bool is_null;
   contract::Order(&call, 1, &shown, &is_null);
   if (!has_result) return Datum(0);
-  return contract::ResultRow(fcinfo, call->result, shown, is_null);
+  return contract::Committed([&] { return contract::ResultRow(fcinfo, call->result, shown, is_null); });
 }

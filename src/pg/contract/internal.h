@@ -86,6 +86,8 @@ void ForgetRuns() noexcept;
 // -- alone.cpp
 // In a function that calls: raises 25001 if it is not all that the client's statement and transaction do.
 void RequireOwnStatement(FunctionCallInfo fcinfo);
+// Once the arguments are evaluated: raises 25001 if the transaction holds a lock, or has an id, that a position could wait for.
+void RequireNothingHeld();
 
 // -- procedure.cpp
 struct Signature {
