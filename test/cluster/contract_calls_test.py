@@ -179,6 +179,19 @@ def who_may_call(c):
 
 
 @suite.test
+def grants_of_one_member(c):
+    """EXECUTE for a predefined role is granted on one member only, where the caller owns the database: the position does not count it."""
+    c.run(1, "CREATE ROLE emil LOGIN")
+    deploy(c, "of_owner", "SELECT 1", "", "int", "sql")
+    owner = c.value(1, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+    c.run(1, "GRANT EXECUTE ON PROCEDURE contracts.of_owner TO pg_database_owner", "ALTER DATABASE shared OWNER TO emil")
+    refused(c, "42501", "SELECT dadbs.call_contract('of_owner')", member=1, user="emil")
+    everywhere(c, "SELECT verdict, sqlstate FROM dadbs.contract_history('of_owner')", [], "nothing ran")
+    c.run(1, f"ALTER DATABASE shared OWNER TO {owner}")
+    alike(c)
+
+
+@suite.test
 def against_ordinary_transactions(c):
     """Who wrote a row that a call wrote after its base loses; a call never does, whoever holds the row."""
     c.run(1, "INSERT INTO account VALUES ('hot', 1000), ('sink', 0)")

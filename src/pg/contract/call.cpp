@@ -76,7 +76,7 @@ void CheckMayCall(const char* name, std::string_view caller) {
   statement.role = CopyText(caller);
   Oid const procedure = FindProcedure(name);
   if (!OidIsValid(procedure)) ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("contract \"%s\" has no procedure", name)));
-  CheckMayExecute(procedure, ddl::ExecutingRole(statement), name);
+  CheckGroupMayExecute(procedure, ddl::ExecutingRole(statement), name);
 }
 
 Signature Find(const core::CallChange& call) {

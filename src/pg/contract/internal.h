@@ -103,7 +103,8 @@ Oid FindProcedure(const char* name);
 // After a version was made: the procedure is the same if its interface is.
 void KeepProcedure(const char* name, Oid function, Oid owner);
 void DropProcedure(const char* name);
-void CheckMayExecute(Oid procedure, Oid role, const char* name);
+void CheckMayExecute(Oid procedure, Oid role, const char* name);       // in the session
+void CheckGroupMayExecute(Oid procedure, Oid role, const char* name);  // at the position
 
 // -- sandbox.cpp
 [[noreturn]] void RaiseForbidden(const char* what, const char* hint);

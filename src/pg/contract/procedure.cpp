@@ -11,6 +11,8 @@
  */
 #include "internal.h"
 
+#include "../ddl/internal.h"
+
 extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -182,6 +184,12 @@ void GiveTo(Oid procedure, Oid owner) {
   CommandCounterIncrement();
 }
 
+[[noreturn]] void RaiseMayNot(const char* name) {
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for contract \"%s\"", name),
+                  errhint("GRANT EXECUTE ON PROCEDURE %s.%s TO the role.", kContractsSchema, quote_identifier(name))));
+  pg_unreachable();
+}
+
 }  // namespace
 
 Oid FindProcedure(const char* name) {
@@ -240,9 +248,25 @@ Signature FindCallable(const char* name) {
 }
 
 void CheckMayExecute(Oid procedure, Oid role, const char* name) {
-  if (pg_proc_aclcheck(procedure, role, ACL_EXECUTE) == ACLCHECK_OK) return;
-  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for contract \"%s\"", name),
-                  errhint("GRANT EXECUTE ON PROCEDURE %s.%s TO the role.", kContractsSchema, quote_identifier(name))));
+  if (pg_proc_aclcheck(procedure, role, ACL_EXECUTE) != ACLCHECK_OK) RaiseMayNot(name);
+}
+
+// Of the group alone: a grant to a role of this member, or to a predefined one, is this member's own.
+void CheckGroupMayExecute(Oid procedure, Oid role, const char* name) {
+  HeapTuple const tuple = Routine(procedure);
+  bool is_null;
+  Datum const array = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proacl, &is_null);
+  Oid const owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+  Acl* const acl = is_null ? acldefault(OBJECT_FUNCTION, owner) : DatumGetAclPCopy(array);
+  ReleaseSysCache(tuple);
+  bool may = false;
+  for (int i = 0; !may && i < ACL_NUM(acl); i++) {
+    const AclItem& item = ACL_DAT(acl)[i];
+    if ((ACLITEM_GET_PRIVS(item) & ACL_EXECUTE) == 0) continue;
+    const char* const grantee = item.ai_grantee == ACL_ID_PUBLIC ? nullptr : GetUserNameFromId(item.ai_grantee, true);
+    may = item.ai_grantee == ACL_ID_PUBLIC || (grantee != nullptr && ddl::IsGroupRole(grantee) && has_privs_of_role(role, item.ai_grantee));
+  }
+  if (!may) RaiseMayNot(name);
 }
 
 }  // namespace dadbs::pg::contract
