@@ -333,7 +333,8 @@ def h24_capture_restarts_under_an_open_transaction(c):
     with transaction(c, 2, "INSERT INTO h24 VALUES (1)") as t:
         end_worker(c, 2, "capture")
         eventually(lambda: c.value(2, "SELECT NOT can_write FROM dadbs.status"), SOON, "capture is gone")
-        check(commit_in_background(t).result(SOON) in (CONFLICT, "DA002"), "a transaction that is older than capture")
+        state = commit_in_background(t).result(SOON)
+        check(state in (CONFLICT, "DA002"), f"a transaction that is older than capture: {state}")
     c.wait_ready()
     idle = c.connect(2, autocommit=False)
     idle.cursor().execute("CREATE TEMP TABLE nobodys (a int)")

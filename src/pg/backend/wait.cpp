@@ -258,7 +258,9 @@ void RequireWritable() {
   std::string const reason = WaitingFor();
   if (state == MemberState::kHalted)
     throw PgError(kErrHalted, "this member is halted and takes no writes", reason, "Look at dadbs.status.");
-  if (!agrees && (state == MemberState::kReady || state == MemberState::kWaitingForQuorum))
+  // Ready, but not to be written: the workers are being stopped. Consensus publishes the loss of a quorum as a state
+  // before it takes can_write away.
+  if (!agrees && state == MemberState::kWaitingForQuorum)
     throw PgError(kErrNoQuorum, "cannot write: too few members can be reached to agree on a commit", reason,
                   "Nothing was changed. Look at dadbs.status and dadbs.nodes, and retry later.");
   const char* const what = state == MemberState::kReady ? "starting its workers again" : MemberStateName(state);
