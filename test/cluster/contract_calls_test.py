@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from clients import Background, commit_in_background, end_worker, everywhere, paused, refused, transaction
 from hazards import await_hold, pid_of
-from harness import CONFLICT, HELD, UNKNOWN, Suite, check, equal, eventually, sqlstate
+from harness import CONFLICT, HELD, UNKNOWN, Suite, check, equal, error_of, eventually, sqlstate
 from wire import Wire, rows, sqlstates
 
 suite = Suite("contract_calls", port=9400, confs=HELD)
@@ -48,14 +48,6 @@ def alike(c):
     c.settle()
     for query in (RUNS, EFFECTS, NONCES):
         equal(len({c.value(i, query) for i in c.members()}), 1, query)
-
-
-def error_of(action):
-    try:
-        action()
-    except psycopg2.Error as e:
-        return e
-    check(False, "no error")
 
 
 @suite.test

@@ -11,7 +11,7 @@ import time
 import psycopg2
 
 from clients import await_applied, end_worker, everywhere, refused
-from harness import CONFLICT, ROOT, Suite, Workers, check, equal, sqlstate
+from harness import CONFLICT, ROOT, Suite, Workers, check, equal, error_of, sqlstate
 
 # One member is enough to replace and drop contracts and their triggers here: contract_approval_test.py has the other case.
 suite = Suite("contracts", port=8000, begin=lambda c: c.start(["--approvals", "1"]))
@@ -40,14 +40,6 @@ def alike(c):
     for query in (EFFECTS, REGISTRY):
         values = {c.value(i, query) for i in c.members()}
         equal(len(values), 1, query)
-
-
-def error_of(action):
-    try:
-        action()
-    except psycopg2.Error as e:
-        return e
-    check(False, "no error")
 
 
 @suite.test

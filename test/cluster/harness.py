@@ -209,6 +209,15 @@ def sqlstate(action):
         return e.pgcode or "connection lost"
 
 
+def error_of(action):
+    """The error that action() must fail with."""
+    try:
+        action()
+    except psycopg2.Error as e:
+        return e
+    raise Failure("no error")
+
+
 def worker_pid(c, member, kind):
     """By the process table: a worker without a database is not in pg_stat_activity. None: there is none now."""
     with open(os.path.join(c.dir, f"m{member}", "postmaster.pid")) as f:

@@ -30,6 +30,10 @@ inline bool IsOwnWorker() {
 inline bool ShutdownAsked() { return ShutdownRequestPending != 0; }
 void HandleWorkerInterrupts();  // configuration, barriers, memory dumps; between two steps of a loop
 
+// A transaction of its own with a snapshot and SPI, to read by; an error ends the worker, and the transaction with it.
+void BeginReading();
+void EndReading();
+
 template <class F>
 void RunWorker(F&& body) {
   Enter([&] {

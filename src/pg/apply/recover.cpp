@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/worker.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -19,23 +20,6 @@ namespace dadbs::pg {
 namespace {
 
 constexpr long kRowsPerFetch = 1000;
-
-void BeginReading() {
-  Call([] {
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    SPI_connect();
-  });
-}
-
-void EndReading() {
-  Call([] {
-    SPI_finish();
-    PopActiveSnapshot();
-    CommitTransactionCommand();
-  });
-}
 
 void Query(const std::string& sql) {
   const char* const text = sql.c_str();

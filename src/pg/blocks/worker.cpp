@@ -81,23 +81,6 @@ void Sleep(long timeout_ms) {
 
 // ---- the history ---------------------------------------------------------------------------------------------------
 
-void BeginReading() {
-  Call([] {
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    SPI_connect();
-  });
-}
-
-void EndReading() {
-  Call([] {
-    SPI_finish();
-    PopActiveSnapshot();
-    CommitTransactionCommand();
-  });
-}
-
 void Query(const char* text, SPIPlanPtr* plan, uint64_t from, uint64_t end) {
   Call([&] {
     if (*plan == nullptr) {

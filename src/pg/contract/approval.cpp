@@ -192,20 +192,10 @@ void ExecuteOne(const Proposal& p, const Step& step, const AtPosition& at, core:
     case Step::kDefinition: return ExecuteDdlAtPosition(Definition(p, step.text), at.position, keys);
     case Step::kTruncate: return Truncate(p, step.text, keys);
     case Step::kContract: {
-      const Deployment& d = step.deployment;
-      core::ContractChange change;
-      change.op = d.drop ? 'X' : 'D';
-      change.name = d.name;
-      change.role = p.role;
-      if (!d.drop) {
-        change.language = d.language;
-        change.arguments = d.arguments;
-        change.returns = d.returns;
-        change.body = d.body;
-        change.options = d.options;
-        change.search_path = p.search_path;
-      }
-      return ExecuteContractChange(change, at, keys);
+      Deployment d = step.deployment;
+      d.role = p.role;
+      d.search_path = p.search_path;
+      return ExecuteContractChange(ContractChangeOf(d), at, keys);
     }
   }
 }

@@ -62,19 +62,7 @@ void CheckLength(const char* text, size_t bytes_max, const char* what) {
 int Run(const contract::Deployment& d) {
   int const version = contract::Execute(d, nullptr);
   Enter([&] {
-    core::ContractChange change;
-    change.op = d.drop ? 'X' : 'D';
-    change.name = d.name;
-    change.role = d.role;
-    if (!d.drop) {
-      change.language = d.language;
-      change.arguments = d.arguments;
-      change.returns = d.returns;
-      change.body = d.body;
-      change.options = d.options;
-      change.search_path = d.search_path;
-    }
-    EmitChange(core::Change(change));
+    EmitChange(core::Change(contract::ContractChangeOf(d)));
   });
   return version;
 }

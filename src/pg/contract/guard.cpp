@@ -23,6 +23,7 @@
  * cascades are seen. State: what is guarded, while one definition is executed, in its memory.
  */
 #include "internal.h"
+#include "triggers_of.h"
 
 #include "../ddl/internal.h"
 #include "dadbs/pg/approval.h"
@@ -201,25 +202,7 @@ void AddTrigger(HeapTuple tuple, TupleDesc columns, Oid contract_marker) {
 
 void AddTriggersOf(Oid marker, Oid contract_marker) {
   if (!OidIsValid(marker)) return;
-  Relation const depend = table_open(DependRelationId, AccessShareLock);
-  Relation const catalog = table_open(TriggerRelationId, AccessShareLock);
-  ScanKeyData keys[2];
-  ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(ProcedureRelationId));
-  ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(marker));
-  SysScanDesc const scan = systable_beginscan(depend, DependReferenceIndexId, true, nullptr, 2, keys);
-  for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));) {
-    auto* const form = reinterpret_cast<Form_pg_depend>(GETSTRUCT(tuple));
-    if (form->classid != TriggerRelationId) continue;
-    ScanKeyData key;
-    ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(form->objid));
-    SysScanDesc const inner = systable_beginscan(catalog, TriggerOidIndexId, true, nullptr, 1, &key);
-    if (HeapTuple const trigger = systable_getnext(inner); HeapTupleIsValid(trigger))
-      AddTrigger(trigger, RelationGetDescr(catalog), contract_marker);
-    systable_endscan(inner);
-  }
-  systable_endscan(scan);
-  table_close(catalog, AccessShareLock);
-  table_close(depend, AccessShareLock);
+  EachTriggerOf(marker, [=](HeapTuple trigger, TupleDesc shape) { AddTrigger(trigger, shape, contract_marker); });
 }
 
 void AddTextsOfContracts() {

@@ -47,6 +47,11 @@ struct Deployment {
 // Makes or drops it in the current transaction. `at`: null inside a session's. Returns the version.
 int Execute(const Deployment& deployment, const AtPosition* at);
 
+// The write set's form of it.
+core::ContractChange ContractChangeOf(const Deployment& deployment);
+// Makes the role the owner of a function or procedure, whoever the current user is.
+void GiveTo(Oid routine, Oid role);
+
 // The function of a contract; invalid: there is none.
 Oid FindContract(const char* name);
 // Tables with a trigger that runs the contract: OIDs.

@@ -168,22 +168,6 @@ Oid Make(const char* name, const Interface& interface, Oid owner) {
   return made.objectId;
 }
 
-void GiveTo(Oid procedure, Oid owner) {
-  HeapTuple const tuple = Routine(procedure);
-  bool const same = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner == owner;
-  ReleaseSysCache(tuple);
-  if (same) return;
-  Oid user;
-  int context;
-  GetUserIdAndSecContext(&user, &context);
-  SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
-  Relation const catalog = table_open(ProcedureRelationId, RowExclusiveLock);
-  AlterObjectOwner_internal(catalog, procedure, owner);
-  table_close(catalog, NoLock);
-  SetUserIdAndSecContext(user, context);
-  CommandCounterIncrement();
-}
-
 [[noreturn]] void RaiseMayNot(const char* name) {
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for contract \"%s\"", name),
                   errhint("GRANT EXECUTE ON PROCEDURE %s.%s TO the role.", kContractsSchema, quote_identifier(name))));

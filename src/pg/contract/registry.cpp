@@ -16,6 +16,7 @@
  * base: it is done anew at the position, and under load it would never get through.
  */
 #include "internal.h"
+#include "triggers_of.h"
 
 #include "../ddl/internal.h"
 #include "dadbs/core/crypto.h"
@@ -235,17 +236,21 @@ void RunCreate(Node* node, const char* text) {
   CommandCounterIncrement();
 }
 
-void GiveTo(Oid function, Oid role) {
+}  // namespace
+
+void GiveTo(Oid routine, Oid role) {
   Oid user;
   int context;
   GetUserIdAndSecContext(&user, &context);
   SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
   Relation const catalog = table_open(ProcedureRelationId, RowExclusiveLock);
-  AlterObjectOwner_internal(catalog, function, role);
+  AlterObjectOwner_internal(catalog, routine, role);
   table_close(catalog, NoLock);
   SetUserIdAndSecContext(user, context);
   CommandCounterIncrement();
 }
+
+namespace {
 
 // By dadbs_owner, restricted: the validator looks at the body, it runs nothing.
 void Create(const Deployment& d, Oid author) {
@@ -337,6 +342,21 @@ int Execute(const Deployment& d, const AtPosition* at) {
   return last.version + 1;
 }
 
+core::ContractChange ContractChangeOf(const Deployment& d) {
+  core::ContractChange change;
+  change.op = d.drop ? 'X' : 'D';
+  change.name = d.name;
+  change.role = d.role;
+  if (d.drop) return change;
+  change.language = d.language;
+  change.arguments = d.arguments;
+  change.returns = d.returns;
+  change.body = d.body;
+  change.options = d.options;
+  change.search_path = d.search_path;
+  return change;
+}
+
 Oid FindContract(const char* name) {
   Oid const schema = get_namespace_oid(kContractSchema, true);
   if (!OidIsValid(schema)) return InvalidOid;
@@ -350,46 +370,18 @@ Oid FindContract(const char* name) {
   return function;
 }
 
-namespace {
-
-// The name of the contract is the marker's first argument.
-bool RunsContract(Oid trigger, const char* name, Oid* table) {
-  Relation const catalog = table_open(TriggerRelationId, AccessShareLock);
-  ScanKeyData key;
-  ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
-  SysScanDesc const scan = systable_beginscan(catalog, TriggerOidIndexId, true, nullptr, 1, &key);
-  HeapTuple const tuple = systable_getnext(scan);
-  bool found = false;
-  if (HeapTupleIsValid(tuple)) {
-    auto* const form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple));
-    bool is_null;
-    Datum const arguments = heap_getattr(tuple, Anum_pg_trigger_tgargs, RelationGetDescr(catalog), &is_null);
-    *table = form->tgrelid;
-    found = form->tgnargs > 0 && !is_null && strcmp(VARDATA_ANY(DatumGetByteaPP(arguments)), name) == 0;
-  }
-  systable_endscan(scan);
-  table_close(catalog, AccessShareLock);
-  return found;
-}
-
-}  // namespace
-
 List* TablesOf(const char* name) {
   List* tables = NIL;
   Oid const marker = ContractMarker();
   if (!OidIsValid(marker)) return NIL;
-  Relation const depend = table_open(DependRelationId, AccessShareLock);
-  ScanKeyData keys[2];
-  ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(ProcedureRelationId));
-  ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(marker));
-  SysScanDesc const scan = systable_beginscan(depend, DependReferenceIndexId, true, nullptr, 2, keys);
-  for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));) {
-    auto* const form = reinterpret_cast<Form_pg_depend>(GETSTRUCT(tuple));
-    Oid table;
-    if (form->classid == TriggerRelationId && RunsContract(form->objid, name, &table)) tables = list_append_unique_oid(tables, table);
-  }
-  systable_endscan(scan);
-  table_close(depend, AccessShareLock);
+  // The name of the contract is the marker's first argument.
+  EachTriggerOf(marker, [&](HeapTuple trigger, TupleDesc shape) {
+    auto* const form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(trigger));
+    bool is_null;
+    Datum const arguments = heap_getattr(trigger, Anum_pg_trigger_tgargs, shape, &is_null);
+    if (form->tgnargs > 0 && !is_null && strcmp(VARDATA_ANY(DatumGetByteaPP(arguments)), name) == 0)
+      tables = list_append_unique_oid(tables, form->tgrelid);
+  });
   return tables;
 }
 

@@ -14,9 +14,12 @@
 extern "C" {
 #include <signal.h>
 
+#include "access/xact.h"
+#include "executor/spi.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 }
 
@@ -78,6 +81,23 @@ void HandleWorkerInterrupts() {
     if (!ConfigReloadPending) return;
     ConfigReloadPending = false;
     ProcessConfigFile(PGC_SIGHUP);
+  });
+}
+
+void BeginReading() {
+  Call([] {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+  });
+}
+
+void EndReading() {
+  Call([] {
+    SPI_finish();
+    PopActiveSnapshot();
+    CommitTransactionCommand();
   });
 }
 
