@@ -3,10 +3,13 @@ import itertools
 import os
 import re
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from harness import ROOT, Suite, Workers, check, equal, eventually, sqlstate
 
 suite = Suite("contract_examples", port=8230)
-DENIED, STANDS, VIOLATED = "42501", "23001", "23514"
+DENIED, STANDS, VIOLATED, NO_SIGNATURE = "42501", "23001", "23514", "28000"
 
 
 def install(c, name):
@@ -111,6 +114,77 @@ def atomic_swap(c):
     refused(c, DENIED, 1, "UPDATE gold SET owner = 'm1'")
     everywhere(c, "SELECT g.owner, g.grams, g.locked_by, k.owner, k.amount, k.locked_by FROM gold g, cash k",
                [("m2", 50, None, "m1", 3000, None)])
+
+
+class Party:
+    """A holder of a key, who signs calls. Any member hands them in."""
+
+    def __init__(self):
+        self.secret = Ed25519PrivateKey.generate()
+        self.key = f"'\\x{self.secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()}'"
+
+    def sign(self, c, member, contract, nonce, *arguments):
+        return self.secret.sign(bytes(c.value(member, f"SELECT dadbs.call_message('{contract}', '{nonce}', {', '.join(map(str, arguments))})", user="escrow_client")))
+
+    def calls(self, c, member, contract, nonce, *arguments, signature=None):
+        signature = signature or self.sign(c, member, contract, nonce, *arguments)
+        return c.value(member, f"SELECT dadbs.call_contract_signed('{contract}', {self.key}, '{nonce}', '\\x{signature.hex()}', "
+                               f"{', '.join(map(str, arguments))})", user="escrow_client")
+
+
+@suite.test
+def escrow(c):
+    install(c, "escrow")
+    buyer, seller, arbiter, stranger = (Party() for _ in range(4))
+
+    # Calls stand on nothing that was read before: what one member has been told holds for the next call of any other.
+    def gets(result, party, member, *call, signature=None):
+        equal(party.calls(c, member, *call, signature=signature), result, f"{call} on member {member}")
+
+    def fails(state, party, member, *call, signature=None):
+        equal(sqlstate(lambda: party.calls(c, member, *call, signature=signature)), state, f"{call} on member {member}")
+    deposit = f"SELECT dadbs.call_contract('escrow_deposit', {buyer.key}, 500)"
+    refused(c, DENIED, 2, deposit)
+    refused(c, DENIED, 1, f"SELECT dadbs.call_contract('escrow_open', 1, {seller.key}, {arbiter.key}, 300, now() + interval '1 hour')")
+    does(c, 1, deposit)
+    for member, statement in ((1, f"UPDATE escrow_account SET balance = 9000 WHERE key = {buyer.key}"), (4, f"INSERT INTO escrow_account VALUES ({stranger.key}, 1)"),
+                              (3, "DELETE FROM escrow_account")):
+        refused(c, DENIED, member, statement)
+    parties, later = (seller.key, arbiter.key), "'2100-01-01 00:00+00'"
+    fails(VIOLATED, buyer, 2, "escrow_open", "a", 1, *parties, 501, later)
+    fails(VIOLATED, buyer, 2, "escrow_open", "b", 1, *parties, 300, "'2020-01-01 00:00+00'")
+    fails(VIOLATED, buyer, 2, "escrow_open", "c", 1, seller.key, seller.key, 300, later)
+    fails(VIOLATED, stranger, 2, "escrow_open", "d", 1, *parties, 300, later)
+    gets("200.00", buyer, 2, "escrow_open", "e", 1, *parties, 300, later)
+    # One of three, and again, and by nobody of them, and by a signature of another call: not released.
+    fails(DENIED, stranger, 3, "escrow_release", "a", 1)
+    gets("signed", seller, 3, "escrow_release", "a", 1)
+    gets("signed", seller, 4, "escrow_release", "b", 1)
+    fails(NO_SIGNATURE, arbiter, 4, "escrow_release", "b", 1, signature=seller.sign(c, 4, "escrow_release", "b", 1))
+    fails(NO_SIGNATURE, arbiter, 4, "escrow_release", "a", 1, signature=arbiter.sign(c, 4, "escrow_release", "a", 2))
+    fails(VIOLATED, buyer, 1, "escrow_refund", "f", 1)
+    for member, statement in ((3, f"INSERT INTO escrow_release_signature VALUES (1, {arbiter.key}, now())"), (4, "UPDATE escrow SET state = 'released'")):
+        refused(c, DENIED, member, statement)
+    refused(c, DENIED, 4, "SELECT dadbs.call_contract('escrow_release', 1)")
+    everywhere(c, "SELECT e.state, count(*) FROM escrow e JOIN escrow_release_signature s ON s.escrow = e.id GROUP BY 1", [("held", 1)])
+    gets("released", arbiter, 4, "escrow_release", "a", 1)
+    fails(NO_SIGNATURE, arbiter, 2, "escrow_release", "a", 1)  # handed in again
+    for again, nonce in ((arbiter, "b"), (buyer, "g")):
+        fails(STANDS, again, 2, "escrow_release", nonce, 1)
+    # And one that the seller alone wants: the buyer's again, when the time has come.
+    for seconds in (2, 4, 8, 16, 32):  # too late for the opening itself on a machine that is busy: then with more time
+        soon = "'" + c.value(1, f"SELECT (now() + interval '{seconds} seconds')::text") + "'"
+        state = sqlstate(lambda: buyer.calls(c, 3, "escrow_open", f"h{seconds}", 2, *parties, 100, soon))
+        if state is None:
+            break
+        equal(state, VIOLATED, "an opening that comes too late")
+    gets("signed", seller, 1, "escrow_release", "c", 2)
+    fails(DENIED, seller, 1, "escrow_refund", "d", 2)
+    refund = buyer.sign(c, 4, "escrow_refund", "i", 2)
+    eventually(lambda: sqlstate(lambda: buyer.calls(c, 4, "escrow_refund", "i", 2, signature=refund)) is None, 60, "the date passes and the money is returned")
+    fails(STANDS, arbiter, 1, "escrow_release", "d", 2)
+    everywhere(c, "SELECT id, amount, state FROM escrow ORDER BY id", [(1, 300, "released"), (2, 100, "refunded")])
+    everywhere(c, f"SELECT balance FROM escrow_account ORDER BY key = {seller.key}", [(200,), (300,)])
 
 
 def load_orders(c):
