@@ -46,6 +46,12 @@ COMMENT ON FUNCTION dadbs.contract() IS
     'function of triggers that run a contract, named by their first argument; nothing happens before the position';
 CREATE FUNCTION dadbs_internal.note_effect() RETURNS trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_note_effect';
+-- Put around arguments in the queries of contracts (nesting.cpp): they return what they get. Not immutable, so that neither they
+-- nor what is around them is evaluated while a query is planned.
+CREATE FUNCTION dadbs_internal.check_nesting(anyelement) RETURNS anyelement
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dadbs_check_nesting';
+CREATE FUNCTION dadbs_internal.check_pattern(anyelement) RETURNS anyelement
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dadbs_check_pattern';
 
 -- What contracts have written.
 CREATE TABLE dadbs_internal.contract_effect (

@@ -125,5 +125,96 @@ def cancelled_in_raise(c):
     everywhere(c, "SELECT id FROM slow", [(20000,)], "rows")
 
 
+DEEP = 200_000  # levels: more than any member's stack holds
+TOO_DEEP = "54000"
+
+
+@suite.test
+def nested_by_the_caller(c):
+    """Who calls a contract, or writes a row of its table, cannot stop the chain with a value that no stack holds."""
+    nest, patterns = f"repeat('[', {DEEP})", f"repeat('%a', {DEEP})"
+    c.run(1, "CREATE TYPE holder AS (doc jsonb)", "CREATE TYPE outer_holder AS (inner_one holder)", "CREATE DOMAIN doc AS jsonb",
+          "CREATE DOMAIN json_text AS text CHECK (VALUE::json IS NOT NULL)", "CREATE TABLE checked (v text CHECK (v::jsonb IS NOT NULL))",
+          "CREATE TABLE alike (v text, CHECK ('a' LIKE v))", "CREATE TABLE indexed (v text)", "CREATE INDEX ON indexed ((v::jsonb))",
+          "CREATE TABLE made (v text, j jsonb GENERATED ALWAYS AS (v::jsonb) STORED)",
+          "CREATE TABLE nest (id int PRIMARY KEY, v text)", "CREATE TABLE seen (id int PRIMARY KEY, v text)")
+    bodies = {  # body, what is passed, the SQLSTATE
+        "x := a::jsonb": (nest, TOO_DEEP),
+        "x := a::json": (nest, TOO_DEEP),
+        "x := a::json -> 0": (nest, TOO_DEEP),
+        "x := a::doc": (nest, TOO_DEEP),
+        "PERFORM a::jsonb @> '[1]'": (nest, TOO_DEEP),
+        "SELECT a::jsonb INTO j": (nest, TOO_DEEP),
+        "j := a": (nest, TOO_DEEP),
+        "j['k'] := a::jsonb": (nest, TOO_DEEP),
+        "PERFORM * FROM json_array_elements(a::json)": (nest, TOO_DEEP),
+        "PERFORM json_typeof(e) FROM (SELECT a::json AS e) t": (nest, TOO_DEEP),
+        "FOR i IN 1..5000 LOOP j := jsonb_build_array(j); END LOOP": ("'x'", TOO_DEEP),
+        "FOR i IN 1..5000 LOOP j := to_jsonb(ARRAY[j]); END LOOP": ("'x'", TOO_DEEP),
+        "FOR i IN 1..5000 LOOP h := row(to_jsonb(h)); END LOOP": ("'x'", TOO_DEEP),
+        "PERFORM 'aaa' LIKE a": (patterns, TOO_DEEP),
+        "PERFORM 'aaa' ILIKE '%' || a": (patterns, TOO_DEEP),
+        "SELECT a INTO j": (nest, FORBIDDEN_HERE),
+        "SELECT row(a) INTO h": (nest, FORBIDDEN_HERE),
+        "FOR j IN SELECT a LOOP x := 1; END LOOP": (nest, FORBIDDEN_HERE),
+        "FOREACH j IN ARRAY ARRAY[a] LOOP x := 1; END LOOP": (nest, FORBIDDEN_HERE),
+        "DECLARE k jsonb := a; BEGIN x := k; END": (nest, FORBIDDEN_HERE),
+        "OPEN k FOR SELECT a; FETCH k INTO j": (nest, FORBIDDEN_HERE),
+        "x := a::jsonb[]": (f"'{{\"' || {nest} || '\"}}'", FORBIDDEN_HERE),
+        "x := a::holder": (f"'(' || {nest} || ')'", FORBIDDEN_HERE),
+        "PERFORM jsonb_populate_record(null::outer_holder, jsonb_build_object('inner_one', '(' || a || ')'))": (nest, FORBIDDEN_HERE),
+        "PERFORM * FROM jsonb_to_record(jsonb_build_object('h', '(' || a || ')')) AS t(h holder)": (nest, FORBIDDEN_HERE),
+        "PERFORM jsonb_in(textout(a))": (nest, FORBIDDEN_HERE),
+        "x := a::json_text": (nest, FORBIDDEN_HERE),
+        "INSERT INTO checked VALUES (a)": (nest, FORBIDDEN_HERE),
+        "INSERT INTO alike VALUES (a)": (patterns, FORBIDDEN_HERE),
+        "INSERT INTO indexed VALUES (a)": (nest, FORBIDDEN_HERE),
+        "INSERT INTO made VALUES (a)": (nest, FORBIDDEN_HERE),
+        "PERFORM a::jsonpath": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
+        "PERFORM to_tsquery('simple', a)": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
+        "PERFORM 'x' ~ a": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
+        "PERFORM regexp_replace('x', a, '')": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
+        "PERFORM 'x' SIMILAR TO a": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
+        "PERFORM substring('x' from a)": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
+    }
+    wrong = []
+    for i, body in enumerate(bodies):
+        call_body = f"DECLARE x text; j jsonb := '{{}}'; h holder; k refcursor; BEGIN {body}; END"
+        try:
+            c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('nest{i}', $body${call_body}$body$, arguments => 'a text', returns => 'void')")
+        except psycopg2.Error as e:
+            wrong.append((body, f"deploy: {e}"))
+    c.settle()
+    for i, (body, (argument, expected)) in enumerate(bodies.items()):
+        state = sqlstate(lambda: c.run(1 + i % 4, "SET statement_timeout = '20s'", f"SELECT dadbs.call_contract('nest{i}', {argument})"))
+        if state != expected:
+            wrong.append((body, state, c.run(1, "SELECT state, reason FROM dadbs.status")))
+    equal("\n".join(map(str, wrong)), "", "what was told otherwise")
+    deploy(c, "nest", "DECLARE j jsonb; BEGIN j := NEW.v; INSERT INTO seen VALUES (NEW.id, j ->> 'a'); RETURN NULL; END")
+    attach(c, "nest", "nest")
+    equal(sqlstate(lambda: c.run(3, f"INSERT INTO nest VALUES (1, {nest})")), TOO_DEEP, "a row")
+    flat = "'{\"a\": ' || repeat('[', 990) || repeat(']', 990) || '}'"
+    equal(sqlstate(lambda: c.run(3, f"INSERT INTO nest VALUES (2, {flat})")), None, "what is nested less")
+    everywhere(c, "SELECT id, length(v) FROM seen", [(2, 1980)], "rows")
+    c.settle()
+    for i in c.members():
+        equal(c.run(i, "SELECT state, can_write FROM dadbs.status"), [("ready", True)], f"member {i}")
+
+
+@suite.test
+def patterns_and_json_in_order(c):
+    """What a contract may do with json and patterns gives what PostgreSQL gives."""
+    body = """DECLARE j jsonb := '{"a": {"b": [1, 2]}}'; r record; BEGIN
+      j := jsonb_set(j, '{a,b,0}', to_jsonb(a)); j['c'] := '5';
+      SELECT j -> 'a' AS part, 'Hello' LIKE a || '%' AS alike, 'Hello' ~ '^H.l+o$' AS found INTO r;
+      RETURN concat_ws(' ', j, r.part, r.alike, r.found, j @> '{"c": 5}', jsonb_path_query_first(j, '$.a.b[1]'), (a || '')::jsonb IS NULL,
+                       (SELECT string_agg(v::text, ',' ORDER BY k) FROM jsonb_each(j) AS e(k, v)), to_jsonb(r)); END"""
+    c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('orderly', $body${body}$body$, arguments => 'a text', returns => 'text')")
+    c.settle()
+    told = c.value(2, "SELECT dadbs.call_contract('orderly', '\"H\"')")
+    equal(told, '{"a": {"b": ["\\"H\\"", 2]}, "c": 5} {"b": ["\\"H\\"", 2]} f t t 2 f {"b": ["\\"H\\"", 2]},5 '
+                '{"part": {"b": ["\\"H\\"", 2]}, "alike": false, "found": true}', "what it says")
+
+
 if __name__ == "__main__":
     suite.main()

@@ -18,8 +18,11 @@
  *            meet it. But how much stack a call takes depends on the build and on what is cached in this process (a function that
  *            is compiled or planned first takes more): at the edge one member gets through and another does not, and a liar may
  *            look for the edge. No number of retries changes that, so it never becomes a verdict.
- *   verdict  54001 of reading a value (json nested too deeply) as long as no function ran: that is a function of its bytes and the
- *            build alone, measured from the same frame on all members (row_values.cpp)
+ *   own      a regular expression that is "too complex": its compiler says so, as 2201B, where it has used up the stack
+ *   verdict  54000: json in contracts that is nested more than 1,000 deep, json in a write set more than 10,000 deep. These are counted
+ *            (contract/nesting.cpp, row_values.cpp), and small enough for the stack that apply has
+ *   verdict  54001 of reading a value as long as no function ran: that is a function of its bytes and the build alone, measured
+ *            from the same frame on all members (row_values.cpp)
  *   own      other internal errors (XX000) outside of expressions; inside of them the applier has made them verdicts
  *            (ThrowVerdict), since the rows that they could damage are not read there
  *
@@ -44,6 +47,11 @@ bool IsStorage(std::string_view file) {
   return false;
 }
 
+// The limits that it has beside the stack's are the same for a session, which has less stack.
+bool IsTooComplexPattern(const PgError& e) {
+  return e.sqlstate() == ERRCODE_INVALID_REGULAR_EXPRESSION && e.message().ends_with("regular expression is too complex");
+}
+
 bool IsTooLargeValue(const PgError& e) {
   return e.sqlstate() == ERRCODE_INTERNAL_ERROR && e.message().starts_with("invalid memory alloc request size ");
 }
@@ -54,7 +62,7 @@ bool IsStorageFailure(const PgError& e) { return IsStorage(e.file); }
 
 bool IsOwnFailure(const PgError& e) {
   if (IsRaised(e) || IsTooLargeValue(e)) return false;
-  if (IsStorageFailure(e)) return true;
+  if (IsStorageFailure(e) || IsTooComplexPattern(e)) return true;
   switch (ERRCODE_TO_CATEGORY(e.sqlstate())) {
     case ERRCODE_INSUFFICIENT_RESOURCES:
     case ERRCODE_OPERATOR_INTERVENTION:

@@ -184,6 +184,7 @@ void WatchTargets(EState* estate) {
       RaiseForbidden("write what is not a shared table", "Contracts write shared tables only.");
     if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition)
       RaiseForbidden("write partitioned tables and partitions", nullptr);
+    CheckTableNesting(relation);
     Inject(info, estate);
   }
 }

@@ -13,6 +13,7 @@
  *   runs.cpp      what ran, and what calls returned
  *   sandbox.cpp   what they may do: queries, functions, budgets
  *   types.cpp     values of which types they may hold
+ *   nesting.cpp, conversions.cpp  how deeply such values may be nested
  *   plans.cpp     plans that depend on the catalogs alone
  *   effects.cpp   what they write
  *   guard.cpp     what one member must not define alone (approval.h)
@@ -35,6 +36,7 @@ extern "C" {
 }
 
 struct PLpgSQL_execstate;
+struct PLpgSQL_stmt;
 
 namespace dadbs::pg::contract {
 
@@ -121,6 +123,18 @@ void CheckTypeItself(Oid type);
 void CheckType(Node* node);  // of an expression
 void CheckColumnTypes(const RangeTblFunction* function);
 void CheckVariables(PLpgSQL_execstate* estate);
+
+// -- nesting.cpp
+Query* GuardNesting(Query* query);
+void CheckTableNesting(Relation table);  // that a contract writes
+
+// -- conversions.cpp
+void EnterFunction(PLpgSQL_execstate* estate);  // of PL/pgSQL, while contracts run
+void LeaveFunction(PLpgSQL_execstate* estate);
+void ForgetFunctions() noexcept;
+// Raise 0A000.
+void CheckFetch(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement);
+void CheckConversions(const Query* query, const char* text);
 
 // -- plans.cpp
 void InitPlans();

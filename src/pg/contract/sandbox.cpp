@@ -6,6 +6,7 @@
  *   functions  built-in ones that are immutable, or stable and not on the list below; those for contracts; the user's immutable
  *              ones. Sequences, the session's user, system columns, random samples, SKIP LOCKED, NOWAIT: never
  *   endless    WITH RECURSIVE and generate_series: a loop in PL/pgSQL is counted
+ *   nesting    of json and of patterns is counted (nesting.cpp, conversions.cpp)
  * When a query starts: what it writes is watched (effects.cpp), its nodes count the rows that pass. Before its triggers fire:
  * a statement that changed several rows of a table with contracts is refused, for they have no order.
  * When a utility statement comes: refused. When a function is called that is a trigger's and no contract's: refused.
@@ -187,10 +188,13 @@ bool CheckNode(Node* node, void* context) {
 }
 
 PlannedStmt* OnPlan(Query* query, const char* text, int cursor_options, ParamListInfo params) {
-  if (ContractsRunning())
+  if (ContractsRunning()) {
     (void)CheckNode(reinterpret_cast<Node*>(query), nullptr);
-  else
+    CheckConversions(query, text);
+    query = GuardNesting(query);
+  } else {
     planned_outside = true;
+  }
   return previous_planner ? previous_planner(query, text, cursor_options, params) : standard_planner(query, text, cursor_options, params);
 }
 
@@ -294,10 +298,16 @@ bool IsEmptyLoop(const PLpgSQL_stmt* statement) {
 }
 
 void OnFunction(PLpgSQL_execstate* estate, PLpgSQL_function*) {
-  if (ContractsRunning()) CheckVariables(estate);
+  if (!ContractsRunning()) return;
+  EnterFunction(estate);
+  CheckVariables(estate);
 }
 
-void OnStatement(PLpgSQL_execstate*, PLpgSQL_stmt* statement) {
+void OnFunctionEnd(PLpgSQL_execstate* estate, PLpgSQL_function*) {
+  if (ContractsRunning()) LeaveFunction(estate);
+}
+
+void OnStatement(PLpgSQL_execstate* estate, PLpgSQL_stmt* statement) {
   if (!ContractsRunning()) return;
   CountStatement();
   if (statement->cmd_type == PLPGSQL_STMT_BLOCK && reinterpret_cast<PLpgSQL_stmt_block*>(statement)->exceptions != nullptr)
@@ -305,9 +315,10 @@ void OnStatement(PLpgSQL_execstate*, PLpgSQL_stmt* statement) {
   if (statement->cmd_type == PLPGSQL_STMT_DYNEXECUTE || statement->cmd_type == PLPGSQL_STMT_DYNFORS)
     RaiseForbidden("use EXECUTE", "Write the statement out.");
   if (IsEmptyLoop(statement)) RaiseForbidden("use a loop without a body", nullptr);
+  CheckFetch(estate, statement);
 }
 
-PLpgSQL_plugin plugin = {nullptr, OnFunction, nullptr, OnStatement, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+PLpgSQL_plugin plugin = {nullptr, OnFunction, OnFunctionEnd, OnStatement, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
 
@@ -321,7 +332,10 @@ void BeginSandbox() {
   planned_outside = false;
 }
 
-void EndSandbox() noexcept { counted_nodes.clear(); }
+void EndSandbox() noexcept {
+  counted_nodes.clear();
+  ForgetFunctions();
+}
 
 }  // namespace contract
 
