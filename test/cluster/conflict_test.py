@@ -187,6 +187,31 @@ def disjoint_rows_all_commit(c):
 
 
 @suite.test
+def rows_that_make_a_table_grow(c):
+    """The lock under which a table or index gets new pages is held for a moment, not until COMMIT: nobody loses for it."""
+    c.run(1, "CREATE TABLE grows (id int PRIMARY KEY, v text)", "ALTER TABLE grows ALTER v SET STORAGE EXTERNAL")
+    c.settle()
+    outcomes, start = [], threading.Barrier(c.n)
+
+    def writer(i):
+        connection = c.connect(i)
+        with connection.cursor() as cursor:
+            start.wait()
+            for k in range(6):
+                insert = f"INSERT INTO grows SELECT {1000 * i + 10 * k} + g, repeat('v', 200000) FROM generate_series(0, 9) g"
+                outcomes.append(sqlstate(lambda: cursor.execute(insert)))
+        connection.close()
+    threads = [threading.Thread(target=writer, args=(i,)) for i in c.members()]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    equal(outcomes, [None] * 24, "outcomes of writers of different rows")
+    c.settle()
+    for i in c.members():
+        equal(c.run(i, "SELECT count(*), sum(length(v)) FROM grows"), [(240, 240 * 200000)], f"rows on member {i}")
+    c.run(2, "DROP TABLE grows")
+
+
+@suite.test
 def money_is_conserved(c):
     """Transfers among ten accounts by all members at once: losers retry, the sum stays."""
     c.run(1, "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL)",

@@ -12,6 +12,7 @@
  *   turn                    the same while it waits for its predecessor, that is with a higher position
  *   committing              waited for
  *   autovacuum              SIGINT
+ *   a lock of a moment      waited for: to make a table grow takes no transaction (relation extension, pages)
  *   prepared transaction    can't be told: dadbs.status says that it stands in the way. (One that holds locks of shared
  *                           tables is refused at PREPARE; this is what holds others, of catalogs say)
  *
@@ -83,6 +84,11 @@ bool IsAhead(const BlockedProcsData& data, const BlockedProcData& blocked, int p
   return false;
 }
 
+// Held while a table gets new pages, or an index takes in what was put aside: its holder waits for nobody meanwhile.
+bool IsMomentary(const LOCKTAG& tag) {
+  return tag.locktag_type == LOCKTAG_RELATION_EXTEND || tag.locktag_type == LOCKTAG_PAGE;
+}
+
 // As pg_blocking_pids(): those who hold what conflicts, and those who wait ahead for what conflicts.
 void AddBlockers(const BlockedProcsData& data, const BlockedProcData& blocked, std::vector<Blocker>* blockers) {
   const LockInstanceData* mine = nullptr;
@@ -90,7 +96,7 @@ void AddBlockers(const BlockedProcsData& data, const BlockedProcData& blocked, s
     const LockInstanceData* const lock = &data.locks[blocked.first_lock + i];
     if (lock->pid == blocked.pid) mine = lock;
   }
-  if (mine == nullptr || mine->waitLockMode == NoLock) return;
+  if (mine == nullptr || mine->waitLockMode == NoLock || IsMomentary(mine->locktag)) return;
   LOCKMASK const conflicts = GetLockTagsMethodTable(&mine->locktag)->conflictTab[mine->waitLockMode];
   for (int i = 0; i < blocked.num_locks; i++) {
     const LockInstanceData* const lock = &data.locks[blocked.first_lock + i];
