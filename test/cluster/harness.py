@@ -4,6 +4,7 @@ A test file makes a Suite, decorates functions with @suite.test and calls suite.
 Cluster that the suite shares; after each one the members are compared. The suite prints TAP-like lines and ends with
 "N passed, N failed". Servers and folders are removed whatever happens.
 """
+import contextlib
 import faulthandler
 import os
 import re
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import psycopg2.extensions
@@ -141,32 +143,77 @@ class Cluster:
         asked = next(i for i in self.members() if i != but)
         return int(self.value(asked, 'SELECT "primary" FROM dadbs.status')[1:])
 
+    @contextlib.contextmanager
+    def asking(self):
+        """ask(member, query): its rows, by one session for each member; a new one for each query would cost more than the query."""
+        with contextlib.ExitStack() as stack:
+            sessions = {i: stack.enter_context(contextlib.closing(self.connect(i))) for i in self.members()}
+
+            def ask(i, query):
+                with sessions[i].cursor() as cursor:
+                    cursor.execute(query)
+                    return cursor.fetchall()
+            yield ask
+
     def settle(self, seconds=30):
-        """Waits until all members have applied the same height, the highest that any of them knows."""
-        def heights():
-            seen = [self.value(i, "SELECT dadbs.applied_height()") for i in self.members()]
-            return len(set(seen)) == 1 and seen
-        eventually(lambda: heights() and heights() == heights(), seconds, "all members at the same height")
+        """Waits until all members have applied the same height, the highest that any of them knows, and for a moment no other one."""
+        with self.asking() as ask:
+            seen = []
+
+            def heights():
+                return {h for i in self.members() for h in ask(i, "SELECT dadbs.applied_height(), greatest(height, dadbs.applied_height()) FROM dadbs.status")[0]}
+
+            def settled():
+                seen[:] = [heights()]
+                if len(seen[0]) != 1:
+                    return False
+                time.sleep(0.01)
+                return heights() == seen[0]
+            try:
+                eventually(settled, seconds, "all members at the same height")
+            except Failure as e:
+                raise Failure(f"{e}: {seen}") from None
 
     def check_equal(self, whole=False):
         """Members equal by digest and by our own query; chains equal and sound; logs clean."""
-        self.settle()
-        digests = {i: bytes(self.value(i, "SELECT dadbs.database_digest()")).hex() for i in self.members()}
-        if len(set(digests.values())) != 1:
-            raise Failure("digests differ: " + self.describe_difference(digests))
-        rows = {i: self.own_digest(i) for i in self.members()}
-        check(len(set(map(str, rows.values()))) == 1, f"rows differ by our own query: {rows}")
-        hashes = {i: bytes(self.value(i, "SELECT coalesce(dadbs.latest_block_hash(), '')")).hex() for i in self.members()}
-        equal(len(set(hashes.values())), 1, f"latest block hashes {hashes}")
         # What an earlier check has seen is checked again only at the end of the suite.
         since = 1 if whole else self.checked + 1
-        for i in self.members():
-            equal(self.run(i, f"SELECT * FROM dadbs.verify_chain({since})"), [], f"verify_chain on member {i}")
-        history = [self.run(i, "SELECT height, index, origin, incarnation, number, verdict FROM dadbs_internal.transaction "
-                               f"WHERE height >= {since} ORDER BY 1, 2") for i in self.members()]
-        check(all(h == history[0] for h in history), "positions or verdicts differ")
-        self.checked = max([self.checked] + [h[0] for h in history[0]])
+        # A block of a session that is gone may still come: members are compared at one height.
+        deadline = time.monotonic() + 60
+        while True:
+            self.settle()
+            with self.asking() as ask:
+                with ThreadPoolExecutor(self.n) as threads:
+                    seen = list(threads.map(lambda i: self.describe(i, ask, since), self.members()))
+            heights = {h for member in seen for h in (member["from"], member["to"])}
+            if len(heights) == 1:
+                break
+            check(time.monotonic() < deadline, f"blocks come all the time, though nobody should write any more: {heights}")
+        first = seen[0]
+        digests = {i: member["digest"] for i, member in zip(self.members(), seen)}
+        if len(set(digests.values())) != 1:
+            raise Failure("digests differ: " + self.describe_difference(digests))
+        for i, member in zip(self.members(), seen):
+            different = sorted(set(member["rows"]) ^ set(first["rows"]))
+            check(not different, f"rows differ by our own query, on members 1 and {i}: {different[:10]}")
+            equal(member["hash"], first["hash"], f"latest block hash on members {i} and 1")
+            equal(member["problems"], [], f"verify_chain on member {i}")
+            different = sorted(set(member["history"]) ^ set(first["history"]))
+            check(member["history"] == first["history"], f"positions or verdicts differ, on members 1 and {i}: {different[:10]}")
+        self.checked = max([self.checked] + [h[0] for h in first["history"]])
         self.check_logs()
+
+    def describe(self, i, ask, since):
+        """What must be the same on all members, between two looks at the height."""
+        height = "SELECT dadbs.applied_height()"
+        return {"from": ask(i, height)[0][0],
+                "digest": bytes(ask(i, "SELECT dadbs.database_digest()")[0][0]).hex(),
+                "rows": self.own_digest(i, ask),
+                "hash": bytes(ask(i, "SELECT coalesce(dadbs.latest_block_hash(), '')")[0][0]).hex(),
+                "problems": ask(i, f"SELECT * FROM dadbs.verify_chain({since})"),
+                "history": ask(i, "SELECT height, index, origin, incarnation, number, verdict FROM dadbs_internal.transaction "
+                                  f"WHERE height >= {since} ORDER BY 1, 2"),
+                "to": ask(i, height)[0][0]}
 
     def describe_difference(self, digests):
         tables = [r[0] for r in self.run(1, "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind = 'r' AND dadbs.is_shared(c.oid)")]
@@ -181,17 +228,13 @@ class Cluster:
                 different.append(f"{t}: {e}")
         return "; ".join(different) or str(digests)
 
-    def own_digest(self, i):
+    def own_digest(self, i, ask):
         """Not our extension's digest: rows as text, sorted by Postgres, hashed by md5."""
-        tables = self.run(i, "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                             "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' "
-                             "AND n.nspname NOT IN ('information_schema', 'dadbs', 'dadbs_internal') AND dadbs.is_shared(c.oid) ORDER BY 1, 2")
-        out = []
-        for schema, name in tables:
-            out.append((schema, name, self.value(
-                i, f'SELECT count(*) || \' \' || coalesce(md5(string_agg(h, \'\' ORDER BY h)), \'\') '
-                   f'FROM (SELECT md5(t::text) h FROM "{schema}"."{name}" t) s')))
-        return out
+        tables = ask(i, "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                        "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' "
+                        "AND n.nspname NOT IN ('information_schema', 'dadbs', 'dadbs_internal') AND dadbs.is_shared(c.oid) ORDER BY 1, 2")
+        return [(schema, name, ask(i, "SELECT count(*) || ' ' || coalesce(md5(string_agg(h, '' ORDER BY h)), '') "
+                                      f'FROM (SELECT md5(t::text) h FROM "{schema}"."{name}" t) s')[0][0]) for schema, name in tables]
 
     def check_logs(self, allowed=None):
         for i in self.members():

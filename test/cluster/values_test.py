@@ -1,6 +1,7 @@
 """Values arrive exactly as they were: every built-in type's edges, arrays, NULLs, TOAST, in binary comparison."""
 import io
 
+from clients import Background
 from harness import Suite, check, equal, sqlstate
 
 suite = Suite("values", port=7780)
@@ -129,12 +130,31 @@ def value(kind, literal):
 
 def make_types(c):
     if c.value(1, "SELECT to_regtype('mood') IS NULL"):
-        for statement in TYPES:
-            c.run(1, statement)
+        c.run(1, *TYPES)
 
 
 def with_array(kind):
     return kind not in NO_ARRAY
+
+
+def rows(session, query):
+    with session.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()
+
+
+def rows_by_writer(session, query):
+    """{writer: its rows in order}, by the first column, which is left out."""
+    found = {}
+    for writer, *row in rows(session, query):
+        found.setdefault(writer, []).append(row)
+    return found
+
+
+def binary(session, query):
+    out = io.BytesIO()
+    session.cursor().copy_expert(query, out)
+    return out.getvalue()
 
 
 @suite.test
@@ -150,10 +170,10 @@ def every_built_in_type_is_here(c):
 def every_type_from_every_member(c):
     """Each value, alone and in arrays, inserted through each member, then updated through another: the same bytes everywhere."""
     make_types(c)
-    for k, kind in enumerate(VALUES):
-        c.run(1, f"CREATE TABLE v{k} (id int PRIMARY KEY, v {kind}" + (f", a {kind}[])" if with_array(kind) else ")"))
+    c.run(1, *(f"CREATE TABLE v{k} (id int PRIMARY KEY, v {kind}" + (f", a {kind}[])" if with_array(kind) else ")") for k, kind in enumerate(VALUES)))
     c.settle()
-    for member in c.members():
+
+    def insert(member):
         connection = c.connect(member)
         cursor = connection.cursor()
         for k, (kind, literals) in enumerate(VALUES.items()):
@@ -165,8 +185,8 @@ def every_type_from_every_member(c):
             rows.append(f"({1000 * member + 900}, NULL" + (", NULL)" if with_array(kind) else ")"))
             cursor.execute(f"INSERT INTO v{k} VALUES " + ", ".join(rows))
         connection.close()
-    c.settle()
-    for member in c.members():  # the NULL becomes another row's value; a value is written over itself
+
+    def update(member):  # the NULL becomes another row's value; a value is written over itself
         other = 1 + member % c.n
         connection = c.connect(member)
         cursor = connection.cursor()
@@ -174,18 +194,27 @@ def every_type_from_every_member(c):
             cursor.execute(f"UPDATE v{k} SET v = (SELECT v FROM v{k} WHERE id = {1000 * other}) WHERE id = {1000 * other + 900}; "
                            f"UPDATE v{k} SET v = v WHERE id = {1000 * other}")
         connection.close()
-    c.settle()
+    for work in (insert, update):
+        clients = [Background(work, member) for member in c.members()]
+        for client in clients:
+            client.result(300, "a client of every type")
+        c.settle()
+    sessions = {i: c.connect(i) for i in c.members()}
     for k, kind in enumerate(VALUES):
         columns = "v, a" if with_array(kind) else "v"
         sizes = ", ".join(f"pg_column_size({column}), {column}::text" for column in columns.split(", "))
-        texts = {(i, o): c.run(i, f"SELECT id % 1000, {sizes} FROM v{k} WHERE id / 1000 = {o} ORDER BY id") for i in c.members() for o in c.members()}
-        for (i, o), seen in texts.items():
-            equal(seen, texts[1, 1], f"{kind}: text and size on member {i}, written by {o}")
+        texts = {i: rows_by_writer(session, f"SELECT id / 1000, id % 1000, {sizes} FROM v{k} ORDER BY id") for i, session in sessions.items()}
+        equal(set(texts[1]), set(c.members()), f"{kind}: writers")
+        for i, of_writers in texts.items():
+            for o, seen in of_writers.items():
+                equal(seen, texts[1][1], f"{kind}: text and size on member {i}, written by {o}")
         if kind in USERS:
             continue  # the binary form of arrays and rows holds their types' OIDs
-        images = {(i, o): binary(c, i, f"COPY (SELECT {columns} FROM v{k} WHERE id / 1000 = {o} ORDER BY id) TO STDOUT (FORMAT binary)")
-                  for i in c.members() for o in c.members()}
-        check(len(set(images.values())) == 1, f"binary images of {kind} differ")
+        images = {(i, o): binary(session, f"COPY (SELECT {columns} FROM v{k} WHERE id / 1000 = {o} ORDER BY id) TO STDOUT (FORMAT binary)")
+                  for i, session in sessions.items() for o in c.members()}
+        check(len(set(images.values())) == 1, f"binary images of {kind} differ: bytes {({at: len(image) for at, image in images.items()})}")
+    for session in sessions.values():
+        session.close()
 
 
 @suite.test
@@ -193,34 +222,34 @@ def every_ordered_type_as_a_key(c):
     """Found again by their keys through other members, also where equal values look different (-0, 1.00)."""
     make_types(c)
     literals = {kind: [x for x in VALUES[kind] if not isinstance(x, Sql)] for kind in VALUES}
-    kinds = [kind for kind in VALUES if kind not in REFERENCES and literals[kind] and c.value(
-        1, "SELECT EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod, "
+    sessions = {i: c.connect(i) for i in c.members()}
+    kinds = [kind for kind in VALUES if kind not in REFERENCES and literals[kind] and rows(
+        sessions[1], "SELECT EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod, "
            f"(SELECT CASE WHEN typtype = 'd' THEN typbasetype ELSE oid END AS oid, typtype, typcategory FROM pg_type WHERE oid = '{kind}'::regtype) t "
            "WHERE m.amname = 'btree' AND opcdefault AND (opcintype = t.oid OR (opcintype = 'anyenum'::regtype AND t.typtype = 'e') "
            "OR (opcintype = 'anyrange'::regtype AND t.typtype = 'r') OR (opcintype = 'anymultirange'::regtype AND t.typtype = 'm') "
-           "OR (opcintype = 'record'::regtype AND t.typtype = 'c')))")]
+           "OR (opcintype = 'record'::regtype AND t.typtype = 'c')))")[0][0]]
     check(len(kinds) > 40, f"only {len(kinds)} ordered types")
-    for k, kind in enumerate(kinds):
-        c.run(1, f"CREATE TABLE k{k} (v {kind} PRIMARY KEY, n int DEFAULT 0)")
+    c.run(1, *(f"CREATE TABLE k{k} (v {kind} PRIMARY KEY, n int DEFAULT 0)" for k, kind in enumerate(kinds)))
     c.settle()
 
     def through(member, statement):
-        connection = c.connect(member)
         for k, kind in enumerate(kinds):
-            connection.cursor().execute("; ".join(statement.format(table=f"k{k}", v=value(kind, x)) for x in literals[kind]))
-        connection.close()
+            sessions[member].cursor().execute("; ".join(statement.format(table=f"k{k}", v=value(kind, x)) for x in literals[kind]))
         c.settle()
     through(1, "INSERT INTO {table} VALUES ({v}) ON CONFLICT DO NOTHING")
     through(2, "UPDATE {table} SET n = n + 1 WHERE v = {v}")
     through(3, "UPDATE {table} SET v = {v} WHERE v = {v}")  # perhaps to an equal one
     for k, kind in enumerate(kinds):
-        seen = {str(c.run(i, f"SELECT v::text, pg_column_size(v), n FROM k{k} ORDER BY v")) for i in c.members()}
+        seen = {str(rows(session, f"SELECT v::text, pg_column_size(v), n FROM k{k} ORDER BY v")) for session in sessions.values()}
         check(len(seen) == 1, f"keys of {kind} differ: {seen}")
         check("'" in str(seen) or "[" in str(seen), f"no keys of {kind}")
     through(4, "DELETE FROM {table} WHERE v = {v}")
     for k, kind in enumerate(kinds):
-        for i in c.members():
-            equal(c.value(i, f"SELECT count(*) FROM k{k}"), 0, f"keys of {kind} left on member {i}")
+        for i, session in sessions.items():
+            equal(rows(session, f"SELECT v::text FROM k{k}"), [], f"keys of {kind} left on member {i}")
+    for session in sessions.values():
+        session.close()
 
 
 @suite.test
@@ -240,14 +269,6 @@ def references_to_what_only_this_member_numbers(c):
     equal(len(seen), 1, "references to built-in objects")
 
 
-def binary(c, i, query):
-    connection = c.connect(i)
-    out = io.BytesIO()
-    connection.cursor().copy_expert(query, out)
-    connection.close()
-    return out.getvalue()
-
-
 @suite.test
 def toast_changed_and_unchanged(c):
     c.run(1, "CREATE TABLE toast (id int PRIMARY KEY, big text, other int)",
@@ -260,16 +281,6 @@ def toast_changed_and_unchanged(c):
     c.settle()
     for i in c.members():
         equal(c.run(i, "SELECT id, other, length(big) FROM toast"), [(2, 1, 96000)], f"on member {i}")
-
-
-@suite.test
-def ten_megabytes(c):
-    c.run(1, "CREATE TABLE large (id int PRIMARY KEY, v bytea)")
-    c.settle()
-    c.run(2, "INSERT INTO large VALUES (1, (SELECT string_agg(sha256(g::text::bytea), '') FROM generate_series(1, 330000) g))")
-    c.settle(60)
-    for i in c.members():
-        check(c.value(i, "SELECT length(v) FROM large") > 10_000_000, "length")
 
 
 @suite.test
@@ -297,6 +308,16 @@ def partitions(c):
     c.settle()
     for i in c.members():
         equal(c.value(i, "SELECT count(*) FROM part_2025"), 2, f"on member {i}")
+
+
+@suite.test
+def ten_megabytes(c):
+    c.run(1, "CREATE TABLE large (id int PRIMARY KEY, v bytea)")
+    c.settle()
+    c.run(2, "INSERT INTO large VALUES (1, (SELECT string_agg(sha256(g::text::bytea), '') FROM generate_series(1, 330000) g))")
+    c.settle(60)
+    for i in c.members():
+        check(c.value(i, "SELECT length(v) FROM large") > 10_000_000, "length")
 
 
 if __name__ == "__main__":
