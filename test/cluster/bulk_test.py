@@ -75,6 +75,7 @@ def history_of_loads(c):
     """What is alike from row to row is not stored a thousand times over; what lz4 can't make smaller is kept as it is."""
     c.run(1, "CREATE TABLE told (id int PRIMARY KEY, v text, b bytea)")
     c.run(1, f"INSERT INTO told SELECT i, 'row ' || i FROM generate_series(1, {ROWS}) i")
+    c.settle()
     c.run(2, "INSERT INTO told SELECT 0, NULL, string_agg(sha256(int4send(i)), '') FROM generate_series(1, 5000) i")
     c.settle()
     has_lz4 = c.value(1, "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'")
