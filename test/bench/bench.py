@@ -3,6 +3,7 @@ import argparse
 import os
 import sys
 
+import contracts
 import curves
 import flame
 import pictures
@@ -10,7 +11,7 @@ import report
 from comparisons import Bench, comparisons
 from machine import BenchError, Folder, describe, end_all, on_signals_exit, say
 
-PARTS = "abcdefghi"
+PARTS = "abcdefghij"
 
 
 def options():
@@ -44,6 +45,8 @@ def measure(o, out):
             bench.copies()
             if "i" in o.only:
                 grown = curves.measure(o, folder)
+            if "j" in o.only:
+                grown["contracts"] = contracts.measure(o, folder)
             if o.flame:
                 flame.record(o, folder, out)
     finally:

@@ -39,6 +39,7 @@ def table(results):
 
 
 CURVES = {"members": ("members", "tps", "mean_ms", "conflicts"),
+          "contracts": ("what", "value", "unit", "target", "aim", "note"),
           "clients": ("clients", "tps", "p50_ms", "p99_ms", "blocks", "transactions_per_block", "bytes_per_block", "conflicts")}
 
 
