@@ -193,6 +193,12 @@ def nested_by_the_caller(c):
     deploy(c, "nest", "DECLARE j jsonb; BEGIN j := NEW.v; INSERT INTO seen VALUES (NEW.id, j ->> 'a'); RETURN NULL; END")
     attach(c, "nest", "nest")
     equal(sqlstate(lambda: c.run(3, f"INSERT INTO nest VALUES (1, {nest})")), TOO_DEEP, "a row")
+    # A value of type jsonb that the caller passes is read before; what descends into it is not the contract's own query.
+    c.run(1, "CREATE TABLE descends (j jsonb CHECK (NOT j @> '[7]'))",
+          "SELECT dadbs.deploy_contract('descend', 'BEGIN INSERT INTO descends VALUES (a); END', arguments => 'a jsonb', returns => 'void')")
+    c.settle()
+    shallow, deep = (f"(repeat('[', {n}) || repeat(']', {n}))::jsonb" for n in (900, 5000))
+    equal([sqlstate(lambda: c.run(2, f"SELECT dadbs.call_contract('descend', {value})")) for value in (shallow, deep)], [None, TOO_DEEP], "a column with a CHECK")
     flat = "'{\"a\": ' || repeat('[', 990) || repeat(']', 990) || '}'"
     equal(sqlstate(lambda: c.run(3, f"INSERT INTO nest VALUES (2, {flat})")), None, "what is nested less")
     everywhere(c, "SELECT id, length(v) FROM seen", [(2, 1980)], "rows")

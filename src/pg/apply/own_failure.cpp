@@ -19,10 +19,9 @@
  *            is compiled or planned first takes more): at the edge one member gets through and another does not, and a liar may
  *            look for the edge. No number of retries changes that, so it never becomes a verdict.
  *   own      a regular expression that is "too complex": its compiler says so, as 2201B, where it has used up the stack
- *   verdict  54000: json in contracts that is nested more than 1,000 deep, json in a write set more than 10,000 deep. These are counted
- *            (contract/nesting.cpp, row_values.cpp), and small enough for the stack that apply has
- *   verdict  54001 of reading a value as long as no function ran: that is a function of its bytes and the build alone, measured
- *            from the same frame on all members (row_values.cpp)
+ *   verdict  54000: json in contracts that is nested more than 1,000 deep, which is counted (contract/nesting.cpp)
+ *   verdict  54001 of reading a value (json nested too deeply) as long as no function ran: that is a function of its bytes and the
+ *            build alone, measured from the same frame on all members (row_values.cpp)
  *   own      other internal errors (XX000) outside of expressions; inside of them the applier has made them verdicts
  *            (ThrowVerdict), since the rows that they could damage are not read there
  *

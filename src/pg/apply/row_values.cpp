@@ -5,7 +5,6 @@
 #include "row_values.h"
 
 #include "dadbs/pg/errors.h"
-#include "dadbs/pg/nesting.h"
 #include "dadbs/pg/row_apply.h"
 #include "dadbs/pg/own_failure.h"
 #include "dadbs/pg/sharing.h"
@@ -80,19 +79,9 @@ bool ReadPlain(const ColumnPlan* column, core::ByteView bytes, Datum* out) {
   }
 }
 
-constexpr int kJsonNestingMax = 10'000;  // a session's default stack ends before
-
-// Counted, so that members say the same whatever their stack holds (own_failure.cpp).
-void CheckNesting(const ColumnPlan* column, core::ByteView bytes) {
-  if ((column->base != JSONOID && column->base != JSONBOID) || JsonNesting(bytes) <= kJsonNestingMax) return;
-  ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                  errmsg("a shared value of type %s cannot be nested more than %d deep", format_type_be(column->base), kJsonNestingMax)));
-}
-
 Datum ReadBinary(ColumnPlan* column, core::ByteView bytes) {
   Datum value;
   if (ReadPlain(column, bytes, &value)) return value;
-  CheckNesting(column, bytes);
   if (!column->receivable)
     ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
                     errmsg("type %s has no binary form", format_type_be(column->base))));

@@ -126,6 +126,7 @@ void CheckVariables(PLpgSQL_execstate* estate);
 
 // -- nesting.cpp
 Query* GuardNesting(Query* query);
+void InitNesting();
 void CheckTableNesting(Relation table);  // that a contract writes
 
 // -- conversions.cpp

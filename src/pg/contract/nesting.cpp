@@ -8,7 +8,8 @@
  *
  *   json, jsonb   text that is read as one, and each json or jsonb that is passed to a function that may descend into it, goes
  *                 through dadbs_internal.check_nesting(), which raises 54000 above kNestingMax levels: a function of the bytes.
- *                 What a function makes of such values is a level or two deeper, and is asked when it is passed on
+ *                 What a function makes of such values is a level or two deeper, and is asked when it is passed on, or
+ *                 written into a column, where constraints may descend into it
  *   LIKE          its pattern goes through dadbs_internal.check_pattern(): at most kNestingMax of '%'
  *   refused       regular expressions, jsonpath and tsquery that are not constants of the contract (what they cost does not
  *                 follow from their length), polygons in polygons, input functions with computed text, text that is read
@@ -22,8 +23,8 @@
 #include "internal.h"
 
 #include <algorithm>
+#include <unordered_set>
 
-#include "dadbs/pg/nesting.h"
 #include "dadbs/pg/sharing.h"
 
 extern "C" {
@@ -38,6 +39,7 @@ extern "C" {
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -270,11 +272,26 @@ void CheckDomain(Oid domain) {
       CheckHidden(reinterpret_cast<Node*>(check), psprintf("domain %s", format_type_be(domain)));
 }
 
+// What is written into columns.
+void GuardTargets(List* targets) {
+  ListCell* cell;
+  foreach (cell, targets) {
+    auto* const target = lfirst_node(TargetEntry, cell);
+    Node* const value = reinterpret_cast<Node*>(target->expr);
+    if (!target->resjunk && HoldsJson(exprType(value))) target->expr = reinterpret_cast<Expr*>(GuardJson(value));
+  }
+}
+
+Node* MutateQuery(Query* query, void* context) {
+  Query* const copy = query_tree_mutator(query, reinterpret_cast<Node* (*)()>(reinterpret_cast<void*>(Mutate)), context, 0);
+  if (copy->commandType == CMD_INSERT || copy->commandType == CMD_UPDATE) GuardTargets(copy->targetList);
+  if (copy->onConflict != nullptr) GuardTargets(copy->onConflict->onConflictSet);
+  return reinterpret_cast<Node*>(copy);
+}
+
 Node* Mutate(Node* node, void* context) {
   if (node == nullptr) return nullptr;
-  if (IsA(node, Query))
-    return reinterpret_cast<Node*>(query_tree_mutator(reinterpret_cast<Query*>(node),
-                                                      reinterpret_cast<Node* (*)()>(reinterpret_cast<void*>(Mutate)), context, 0));
+  if (IsA(node, Query)) return MutateQuery(reinterpret_cast<Query*>(node), context);
   Node* const copy = expression_tree_mutator(node, reinterpret_cast<Node* (*)()>(reinterpret_cast<void*>(Mutate)), context);
   switch (nodeTag(copy)) {
     case T_FuncExpr: {
@@ -312,12 +329,44 @@ Node* Mutate(Node* node, void* context) {
   return copy;
 }
 
+// ---- tables
+
+std::unordered_set<Oid> plain_tables;  // looked at since their definitions changed
+
+void OnRelationChange(Datum, Oid relation) {
+  if (OidIsValid(relation))
+    plain_tables.erase(relation);
+  else
+    plain_tables.clear();
+}
+
 // ---- counting
 
 [[noreturn]] void RaiseTooDeep(const char* type) {
   ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                   errmsg("a contract cannot use a value of type %s that is nested more than %d deep", type, kNestingMax)));
   pg_unreachable();
+}
+
+// Levels of arrays and objects that are open at once, at most. Of a text that is no json: at least as many as the parser enters
+// before it finds that out.
+int JsonNesting(core::ByteView text) {
+  int depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); i++) {
+    uint8_t const c = text[i];
+    if (in_string) {
+      if (c == '\\') i++;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      deepest = std::max(deepest, ++depth);
+    } else if (c == ']' || c == '}') {
+      depth--;
+    }
+  }
+  return deepest;
 }
 
 core::ByteView BytesOf(Datum value) {
@@ -386,6 +435,8 @@ void CountJson(Datum value, Oid type) {
 Query* GuardNesting(Query* query) { return reinterpret_cast<Query*>(Mutate(reinterpret_cast<Node*>(query), nullptr)); }
 
 void CheckTableNesting(Relation table) {
+  Oid const id = RelationGetRelid(table);
+  if (Enter([&] { return plain_tables.contains(id); })) return;
   const char* const name = RelationGetRelationName(table);
   if (const TupleConstr* const constraints = table->rd_att->constr) {
     for (int i = 0; i < constraints->num_check; i++)
@@ -403,7 +454,10 @@ void CheckTableNesting(Relation table) {
     index_close(index, AccessShareLock);
   }
   list_free(indexes);
+  Enter([&] { plain_tables.insert(id); });
 }
+
+void InitNesting() { CacheRegisterRelcacheCallback(OnRelationChange, 0); }
 
 }  // namespace dadbs::pg::contract
 

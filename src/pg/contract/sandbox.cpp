@@ -350,6 +350,7 @@ void InitContracts() {
   previous_utility = ProcessUtility_hook;
   ProcessUtility_hook = OnUtility;
   InitPlans();
+  InitNesting();
 }
 
 // PL/pgSQL looks for the plugin when it is loaded.
