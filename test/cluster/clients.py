@@ -41,9 +41,9 @@ class Background:
         return self.outcome
 
 
-def commit_in_background(connection):
-    """result() is the SQLSTATE, None if it was committed."""
-    return Background(sqlstate, connection.commit)
+def commit_in_background(connection, c=None):
+    """result() is the SQLSTATE, None if it was committed; with the cluster, 40001 also where the session was ended while it was idle."""
+    return Background(c.outcome, connection, connection.commit) if c else Background(sqlstate, connection.commit)
 
 
 @contextlib.contextmanager
@@ -63,8 +63,8 @@ def race(c, first, second, members=(1, 2), before=()):
     """Both executed on two members before either commits; their SQLSTATEs (None: committed)."""
     c.settle()
     with transaction(c, members[0], *before, first) as a, transaction(c, members[1], *before, second) as b:
-        commits = [commit_in_background(x) for x in (a, b)]
-        return [commit.result(what="a commit") for commit in commits]
+        commits = [commit_in_background(x, c) for x in (a, b)]
+        return [commit.result(60, "a commit") for commit in commits]
 
 
 def one_wins(results, what, loser=(CONFLICT,)):

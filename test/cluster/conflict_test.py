@@ -10,7 +10,7 @@ from harness import CONFLICT, Suite, Workers, check, equal, eventually, sqlstate
 suite = Suite("conflict", port=7720)
 
 # Nobody may wait longer than this for anybody.
-HANG_SECONDS = 5
+HANG_SECONDS = 10
 
 
 def race(c, first, second, setup=()):
@@ -24,14 +24,17 @@ def race(c, first, second, setup=()):
         for k, (connection, statement) in enumerate(((a, first), (b, second))):
             connection.cursor().execute(statement)
 
+        seconds = [None, None]
+
         def commit(k, connection):
             started = time.monotonic()
-            results[k] = sqlstate(connection.commit)
-            check(time.monotonic() - started < HANG_SECONDS, f"commit {k} took too long")
+            results[k] = c.outcome(connection, connection.commit)
+            seconds[k] = time.monotonic() - started
         threads = [threading.Thread(target=commit, args=(k, x)) for k, x in enumerate((a, b))]
         [t.start() for t in threads]
         [t.join(30) for t in threads]
         check(not any(t.is_alive() for t in threads), "a commit hangs")
+        check(max(seconds) < HANG_SECONDS, f"commits took {seconds} s: {first} and {second}")
     finally:
         a.close()
         b.close()
@@ -86,8 +89,8 @@ def ddl_against_dml(c):
     started = time.monotonic()
     c.run(1, "ALTER TABLE d ADD COLUMN w int DEFAULT 7")
     c.settle()
-    check(time.monotonic() - started < 10, "DDL waited for a writer")
-    check(sqlstate(writer.commit) in (CONFLICT, "57P01", "connection lost"), "the writer lost")
+    check(time.monotonic() - started < HANG_SECONDS, f"DDL waited for a writer: {time.monotonic() - started:.1f} s")
+    equal(c.outcome(writer, writer.commit), CONFLICT, "the writer")
     writer.close()
     equal(c.value(3, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'd'"), 3, "columns")
 
@@ -105,11 +108,11 @@ def deadlock_with_the_apply_worker(c):
     states = []
     waits = threading.Thread(target=lambda: states.append(sqlstate(lambda: second.cursor().execute(add))))
     waits.start()
-    eventually(lambda: c.value(2, f"SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = {second.info.backend_pid}"), 10, "the second waits")
+    eventually(lambda: c.value(2, f"SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = {second.pid}"), 30, "the second waits")
     c.run(4, "BEGIN", "SELECT 1", add, "COMMIT")
     waits.join(30)
     # Who has got the lock before the apply worker did loses later.
-    check(states == [CONFLICT] or (states == [None] and sqlstate(second.commit) in (CONFLICT, "connection lost")), f"who waits beside the apply worker: {states}")
+    check(states == [CONFLICT] or (states == [None] and c.outcome(second, second.commit) == CONFLICT), f"who waits beside the apply worker: {states}")
     first.close()
     second.close()
 
@@ -139,7 +142,7 @@ def floor_of_a_predecessor(c):
         return cursor.fetchone()[0]
     for others, connection in ((2, low), (1, high)):  # the next one takes the place of the last that has gone, and the lowest number
         connection.close()
-        eventually(lambda: clients() == others, 10, "it is gone")
+        eventually(lambda: clients() == others, 30, "it is gone")
     heirs = [c.connect(2) for _ in range(2)]
     for k, heir in enumerate(heirs):
         while (at := local_id(heir)) < number - 1:
@@ -158,8 +161,8 @@ def idle_in_transaction_does_not_hold_up_others(c):
     started = time.monotonic()
     c.run(1, "UPDATE t SET v = 2 WHERE id = 50")
     c.settle()
-    check(time.monotonic() - started < HANG_SECONDS, "an idle session held up the others")
-    check(sqlstate(idle.commit) is not None, "the idle session must have lost")
+    check(time.monotonic() - started < HANG_SECONDS, f"an idle session held up the others: {time.monotonic() - started:.1f} s")
+    equal(c.outcome(idle, idle.commit), CONFLICT, "the idle session")
     idle.close()
     equal(c.value(4, "SELECT v FROM t WHERE id = 50"), 2, "value")
 
@@ -236,19 +239,19 @@ def money_is_conserved(c):
                 connection.commit()
                 acknowledged.append(name)
             except psycopg2.Error as e:
-                if connection.closed:
-                    lost.append("closed")
-                    connection = c.connect(member, autocommit=False)
-                    continue
-                check(e.pgcode in (CONFLICT, "40P01"), f"unexpected {e.pgcode}: {e}")
+                check(e.pgcode in (CONFLICT, "40P01") or c.lost_its_way(connection), f"unexpected {e.pgcode}: {e}")
                 lost.append(e.pgcode)
-                connection.rollback()
+                if connection.closed:
+                    connection = c.connect(member, autocommit=False)
+                else:
+                    connection.rollback()
         connection.close()
 
     for member in c.members():
         for seed in range(2):
             workers.start(transfer, member, seed)
-    time.sleep(8)
+    time.sleep(5)
+    eventually(lambda: workers.errors or len(acknowledged) > 50, 60, "fifty transfers")
     workers.join()
     c.settle()
     check(len(acknowledged) > 50, f"only {len(acknowledged)} transfers, {len(lost)} lost")
@@ -279,9 +282,11 @@ def lost_while_commit_is_parsed(c):
     slow.cursor().execute(long_commit)
     duration = time.monotonic() - began
     lost = 0
-    for k in range(1, 13):
+    for k in range(1, 40):  # the moment is met sooner or later
+        if k > 12 and lost:
+            break
         slow = begin(k)
-        other = threading.Timer(duration * k / 13, c.run, (1, f"UPDATE parsed SET n = 2 WHERE id = {k}"))
+        other = threading.Timer(duration * (k % 13) / 13, c.run, (1, f"UPDATE parsed SET n = 2 WHERE id = {k}"))
         other.start()
         state = sqlstate(lambda: slow.cursor().execute(long_commit))
         other.join()

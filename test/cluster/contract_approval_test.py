@@ -281,6 +281,7 @@ def refused_and_expired(c):
     gone = propose(c, 2, "DROP TRIGGER amount_limit ON invoice")
     c.settle()
     c.run(2, f"SELECT dadbs.reject_proposal({gone}, 'a mistake')")
+    c.settle()
     short = propose(c, 1, "DROP TRIGGER amount_limit ON invoice", "2")
     for i in range(4):
         c.run(1, f"INSERT INTO free VALUES ({100 + i})")
@@ -352,12 +353,13 @@ def races(c):
     approve(c, proposal, 2)
     with transaction(c, 4, "INSERT INTO invoice VALUES (50, 1)") as open_one:
         approval = Background(c.run, 3, f"SELECT dadbs.approve_proposal({proposal})")
-        eventually(lambda: state(c, proposal)[0] == "executed", 20, "the approval")
+        eventually(lambda: state(c, proposal)[0] == "executed", 60, "the approval")
         check(sqlstate(open_one.commit) in (CONFLICT, "57P01", "connection lost"), "a transaction of before")
         approval.result()
     both = [Background(propose, c, m, "ALTER TABLE free ADD COLUMN z int") for m in (1, 1, 2, 3)]
     ends = [sqlstate(b.result) for b in both]
     check(set(ends) <= {None, CONFLICT} and None in ends, f"proposals at once: {ends}")
+    c.settle()
     equal(agree(c, "ALTER TABLE invoice ENABLE TRIGGER amount_limit"), ("executed", None), "on again")
     alike(c)
 

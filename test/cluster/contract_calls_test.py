@@ -367,7 +367,11 @@ def killed_in_the_middle(c):
     c.kill(4)
     c.start_member(4)
     c.wait_ready()
-    time.sleep(0.5)
+
+    def enough():
+        done = [what for what, outcome in list(outcomes.items()) if outcome == what]
+        return len(done) > 20 and "P0001" in outcomes.values() and all(any(w.startswith(f"{m}.") for w in done) for m in c.members())
+    eventually(enough, 60, "calls by all members, some of them refused")
     stop.set()
     for background in running:
         background.result(60, "a caller")

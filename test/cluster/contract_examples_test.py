@@ -66,7 +66,7 @@ def retention(c):
 
     def more():
         return f"INSERT INTO record VALUES ({next(numbers)}, 'new', now(), now() + interval '1 year')"
-    eventually(lambda: sqlstate(lambda: c.run(4, more())) == STANDS, 10, "the record is overdue")
+    eventually(lambda: sqlstate(lambda: c.run(4, more())) == STANDS, 30, "the record is overdue")
     does(c, 4, "DELETE FROM record WHERE delete_by < now()")
     does(c, 4, more())
     everywhere(c, "SELECT count(*) FROM record WHERE id IN (1, 2)", [(1,)])
@@ -110,7 +110,7 @@ def atomic_swap(c):
     # And one that nobody takes.
     does(c, 2, "INSERT INTO swap VALUES (3, 'gold', 1, 'm2', 'm4', sha256('x'), now() + interval '2 seconds')")
     back = "UPDATE swap SET state = 'returned' WHERE id = 3"
-    eventually(lambda: sqlstate(lambda: c.run(2, back)) is None, 10, "the lock expires and is returned")
+    eventually(lambda: sqlstate(lambda: c.run(2, back)) is None, 30, "the lock expires and is returned")
     refused(c, DENIED, 1, "UPDATE gold SET owner = 'm1'")
     everywhere(c, "SELECT g.owner, g.grams, g.locked_by, k.owner, k.amount, k.locked_by FROM gold g, cash k",
                [("m2", 50, None, "m1", 3000, None)])

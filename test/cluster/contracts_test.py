@@ -11,7 +11,7 @@ import time
 import psycopg2
 
 from clients import await_applied, end_worker, everywhere, refused
-from harness import CONFLICT, ROOT, Suite, Workers, check, equal, error_of, sqlstate
+from harness import CONFLICT, ROOT, Suite, Workers, check, equal, error_of, eventually, sqlstate
 
 # One member is enough to replace and drop contracts and their triggers here: contract_approval_test.py has the other case.
 suite = Suite("contracts", port=8000, begin=lambda c: c.start(["--approvals", "1"]))
@@ -391,6 +391,7 @@ def killed_and_replayed(c):
         end_worker(c, 4, "apply")
         deploy(c, "k", body.format(turn + 1), settle=False)
         time.sleep(0.5)
+    eventually(lambda: workers.errors or c.value(1, "SELECT count(*) > 20 FROM k"), 60, "rows")
     workers.join()
     c.wait_ready()
     c.settle()

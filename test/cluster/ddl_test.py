@@ -149,7 +149,7 @@ def transactions_with_definitions(c):
     # 23505 and 42710 (of pg_type) are what PostgreSQL says where both are created at the same moment.
     check(states[1] in ("42P07", "40001", "23505", "42710"), f"the second one: {states[1]}")
     c.run(1, "DROP SCHEMA b CASCADE")
-    eventually(lambda: all(c.value(i, "SELECT count(*) FROM pg_namespace WHERE nspname = 'b'") == 0 for i in c.members()), 10,
+    eventually(lambda: all(c.value(i, "SELECT count(*) FROM pg_namespace WHERE nspname = 'b'") == 0 for i in c.members()), 30,
                "the schema is gone")
 
 

@@ -58,6 +58,11 @@ def eventually(condition, seconds, what):
         time.sleep(0.05)
 
 
+class Session(psycopg2.extensions.connection):
+    """Knows its member and process, also when it is lost."""
+    member = pid = None
+
+
 class Cluster:
     def __init__(self, n, port, confs=()):
         self.n = n
@@ -106,9 +111,22 @@ class Cluster:
 
     def connect(self, i, user="postgres", autocommit=True, **more):
         connection = psycopg2.connect(host="127.0.0.1", port=self.port + i - 1, dbname="shared", user=user,
-                                      connect_timeout=10, **more)
+                                      connect_timeout=30, connection_factory=Session, **more)
+        connection.member, connection.pid = i, connection.info.backend_pid
         connection.autocommit = autocommit
         return connection
+
+    def lost_its_way(self, session):
+        """Whether the server has ended a session since it was idle in a transaction that stood in the group's way (limitations.md).
+
+        That is 40001 as well, but libpq takes what is said to an idle session for a notice, without SQLSTATE: the server's log has it.
+        """
+        return session.closed != 0 and f"[{session.pid}] [unknown] FATAL:  could not complete the transaction" in self.log(session.member)
+
+    def outcome(self, session, action):
+        """The SQLSTATE that action() fails with in this session, or None."""
+        state = sqlstate(action)
+        return CONFLICT if state == "connection lost" and self.lost_its_way(session) else state
 
     def run(self, i, *statements, user="postgres"):
         """Executes statements on member i, returns the rows of the last one."""

@@ -22,7 +22,7 @@ def standing_still(c, member, worker):
     pid = worker_pid(c, member, worker)
     os.kill(pid, signal.SIGSTOP)
     try:
-        eventually(lambda: process_state(pid) == "T", 10, f"the {worker} worker stands still")
+        eventually(lambda: process_state(pid) == "T", PATIENCE, f"the {worker} worker stands still")
         yield pid
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -83,7 +83,7 @@ def pid_of(connection):
 
 def await_hold(c, member, pid, state="ordering"):
     """Until that session waits in COMMIT, handed over."""
-    eventually(lambda: c.run(member, f"SELECT 1 FROM dadbs.stat_activity WHERE pid = {pid} AND state LIKE '{state}%'"), 20,
+    eventually(lambda: c.run(member, f"SELECT 1 FROM dadbs.stat_activity WHERE pid = {pid} AND state LIKE '{state}%'"), PATIENCE,
                f"a session is held in COMMIT ({state})")
 
 
@@ -109,7 +109,8 @@ def race(c, first, second, members=(1, 2)):
     try:
         states = [sqlstate(lambda s=s, x=x: execute(s, *x)) for s, x in zip(sessions, (first, second))]
         commits = [InBackground(s.commit) if not state else None for s, state in zip(sessions, states)]
-        return [commit.outcome() if commit else state for commit, state in zip(commits, states)]
+        states = [commit.outcome() if commit else state for commit, state in zip(commits, states)]
+        return [CONFLICT if state == "connection lost" and c.lost_its_way(s) else state for s, state in zip(sessions, states)]
     finally:
         for session in sessions:
             session.close()

@@ -1,11 +1,12 @@
 """Hazards under load and of a member in trouble (docs/testing.md): who dooms whom, who makes progress, what is retried."""
 import os
 import threading
+import time
 
 import psycopg2
 
 from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually, sqlstate
-from hazards import InBackground, execute, one_wins, race, same_everywhere, standing_still
+from hazards import PATIENCE, InBackground, execute, one_wins, race, same_everywhere, standing_still
 
 suite = Suite("hazards_load", port=7940)
 
@@ -29,9 +30,10 @@ class Repeated:
                     self.committed += 1
                     streak = 0
                 except psycopg2.Error as e:
-                    check(e.pgcode in allowed, f"unexpected on member {member}: {e.pgcode} {e}")
-                    self.lost += e.pgcode == CONFLICT
-                    streak += e.pgcode == CONFLICT
+                    state = CONFLICT if c.lost_its_way(session) else e.pgcode
+                    check(state in allowed, f"unexpected on member {member}: {state} {e}")
+                    self.lost += state == CONFLICT
+                    streak += state == CONFLICT
                     self.worst_streak = max(self.worst_streak, streak)
                     if not session.closed and session.get_transaction_status() != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
                         execute(session, "ROLLBACK")
@@ -42,8 +44,17 @@ class Repeated:
         workers.start(client)
 
 
-def load(seconds):
+def load(workers, seconds, *wanted):
+    """For so many seconds, and on a slow machine for longer: until each of the clients has the commits that are wanted (clients, commits)."""
     threading.Event().wait(seconds)
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while not workers.errors and any(client.committed < commits for clients, commits in wanted for client in clients):
+            check(time.monotonic() < deadline, f"commits of each client: {[[client.committed for client in clients] for clients, _ in wanted]}, "
+                                               f"wanted {[commits for _, commits in wanted]}")
+            time.sleep(0.05)
+    finally:
+        workers.join()
 
 
 @suite.test
@@ -69,11 +80,8 @@ def h29_words_doom_nobody(c):
     words = Repeated(workers, c, 4, lambda n: f"COMMENT ON TABLE {('c29', 'p29')[n % 2]} IS 'comment {n}'")
     balance = Repeated(workers, c, 1, lambda n: f"UPDATE p29 SET balance = balance + 1 WHERE id = {1 + n % 5}")
     children = [Repeated(workers, c, i, lambda n, i=i: f"INSERT INTO c29 VALUES ('{i}-{n}', {1 + n % 5})") for i in (2, 3)]
-    load(3)
-    workers.join()
-    check(words.committed > 10 and balance.committed > 20, f"{words.committed} comments, {balance.committed} balance updates")
+    load(workers, 3, ([words], 11), ([balance], 21), (children, 21))
     for child in children:
-        check(child.committed > 20, f"only {child.committed} children")
         equal(child.lost, 0, "children that were lost against words and balances")
     equal(balance.lost, 0, "balance updates that were lost")
     c.run(1, "REVOKE ALL ON c29 FROM gil", "DROP ROLE gil")
@@ -136,9 +144,7 @@ def h30_standby_that_is_down(c):
         same_everywhere(c, "SELECT count(*), sum(w) FROM s30", [(12, 12)], "rows")
         workers = Workers()
         writers = [Repeated(workers, c, i, lambda n, i=i: f"INSERT INTO s30 VALUES ('{i}-{n}', 0)") for i in c.members()]
-        load(2)
-        workers.join()
-        check(min(w.committed for w in writers) > 10, f"commits {[w.committed for w in writers]}")
+        load(workers, 2, (writers, 11))
         c.settle()
         equal(c.value(3, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"), 0, "processes that wait for the standby")
     finally:
@@ -203,10 +209,8 @@ def h40_cancelled_again_and_again(c):
             execute(session, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dadbs apply'")
         session.close()
     workers.start(cancel)
-    load(4)
-    workers.join()
+    load(workers, 4, (writers[:2] + writers[3:], 14))  # member 3 may get nowhere for as long
     committed = sum(w.committed for w in writers)
-    check(committed > 40, f"only {committed} commits")
     same_everywhere(c, "SELECT (SELECT sum(v) FROM k40), (SELECT count(*) FROM n40)", [(committed, committed)], "rows")
 
 
@@ -230,10 +234,8 @@ def h43_always_rejected(c):
     hostile = Repeated(workers, c, 4, lambda n: ["BEGIN", "UPDATE h43 SET v = v + 100000 WHERE id = 1", f"INSERT INTO o43 VALUES ({n}, 77)", "COMMIT"],
                        setup=["SET session_replication_role = replica"], allowed=(CONFLICT, "23503"))
     honest = [Repeated(workers, c, i, lambda n: "UPDATE h43 SET v = v + 1 WHERE id = 1") for i in (1, 2, 3)]
-    load(5)
-    workers.join()
+    load(workers, 5, (honest, 10))
     equal(hostile.committed, 0, "orphans")
-    check(all(h.committed >= 10 for h in honest), f"honest commits {[h.committed for h in honest]}, lost {[h.lost for h in honest]}")
     same_everywhere(c, "SELECT v FROM h43", [(1 + sum(h.committed for h in honest),)], "the hot row")
 
 
@@ -250,13 +252,10 @@ def h43_functions_all_the_time(c):
                                                 f"'BEGIN RETURN $1 >= -{n}; END'")]
     plain = [Repeated(workers, c, i, lambda n, i=i: f"UPDATE plain43 SET v = v + 1 WHERE id = {i}") for i in (1, 2, 3)]
     checked = [Repeated(workers, c, i, lambda n, i=i: f"UPDATE checked43 SET v = v + 1 WHERE id = {i}", setup=["SET ROLE dadbs_owner"]) for i in (1, 2, 3)]
-    load(5)
-    workers.join()
+    load(workers, 5, (makers, 11), (checked, 5))
     print(f"# functions {[m.committed for m in makers]}, plain {[p.committed for p in plain]}, checked {[(k.committed, k.lost, k.worst_streak) for k in checked]}",
           flush=True)
-    check(min(m.committed for m in makers) > 10, "hardly any function was made")
     equal([p.lost for p in plain], [0, 0, 0], "writers of a table that no function concerns")
-    check(all(k.committed >= 5 for k in checked), f"writers of a table whose CHECK is replaced: {[(k.committed, k.lost) for k in checked]}")
     for k in (1, 2, 3):
         same_everywhere(c, f"SELECT (SELECT v FROM plain43 WHERE id = {k}), (SELECT v FROM checked43 WHERE id = {k})",
                         [(plain[k - 1].committed, checked[k - 1].committed)], "what was acknowledged")
@@ -277,7 +276,7 @@ def h46_bulk_load(c):
         commit = InBackground(session.commit)
         eventually(lambda: c.value(2, "SELECT count(*) FROM dadbs.stat_activity WHERE state = 'capturing'") == 1, 20, "the load waits for capture")
         before = c.value(2, "SELECT dadbs.applied_height()")
-        eventually(lambda: c.value(2, "SELECT dadbs.applied_height()") > before + 30, 30, "the others go on")
+        eventually(lambda: c.value(2, "SELECT dadbs.applied_height()") > before + 30, PATIENCE, "the others go on")
         after = c.value(2, "SELECT dadbs.applied_height()")
     equal(commit.outcome(), None, f"the load: {commit.text}")
     workers.join()

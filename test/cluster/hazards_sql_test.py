@@ -176,6 +176,7 @@ def h33_memberships_of_one_member(c):
     c.run(4, "GRANT carol TO dave")
     c.settle()
     c.run(3, "DROP TABLE h33.hers", user="dave")
+    c.settle()
     c.run(1, "DROP SCHEMA h33 CASCADE", "DROP ROLE carol, dave")
     c.settle()
 
@@ -594,6 +595,7 @@ def h25_nothing_that_all_refuse_stops_the_chain(c):
             check(state == "54001" or (k > 0 and state != UNKNOWN), f"{statement[:60]}...: {state}")
             state = sqlstate(lambda s=statement: c.run(2, bounded, "SET max_stack_depth = '7MB'", "BEGIN", s, "COMMIT"))
             check(state != UNKNOWN, f"in a transaction: {statement[:60]}...: {state}")
+        c.settle()
         c.run(3, "DROP VIEW IF EXISTS v25", "DROP FUNCTION IF EXISTS f25", f"ALTER TABLE q25 DROP COLUMN IF EXISTS x{k}")
     c.run(3, f"CREATE VIEW v25 AS SELECT {sum_of(['1'] * 800)} AS x", "DROP VIEW v25")
     goes_on(1)

@@ -4,7 +4,7 @@ Each test runs two transactions on two members, statement by statement, and says
 """
 import psycopg2
 
-from harness import CONFLICT, Suite, check, equal, sqlstate
+from harness import CONFLICT, Suite, check, equal
 
 suite = Suite("isolation", port=7880)
 READ_COMMITTED, REPEATABLE_READ = "READ COMMITTED", "REPEATABLE READ"
@@ -12,7 +12,7 @@ READ_COMMITTED, REPEATABLE_READ = "READ COMMITTED", "REPEATABLE READ"
 
 class Session:
     def __init__(self, c, member, level):
-        self.connection = c.connect(member)
+        self.c, self.connection = c, c.connect(member)
         self.run(f"BEGIN ISOLATION LEVEL {level}")
 
     def run(self, statement):
@@ -20,9 +20,12 @@ class Session:
         cursor.execute(statement)
         return [r[0] if len(r) == 1 else r for r in cursor.fetchall()] if cursor.description else None
 
+    def outcome(self, statement):
+        """Its SQLSTATE, or None."""
+        return self.c.outcome(self.connection, lambda: self.run(statement))
+
     def commit(self):
-        """The SQLSTATE of COMMIT, or None."""
-        return sqlstate(lambda: self.run("COMMIT"))
+        return self.outcome("COMMIT")
 
     def rollback(self):
         self.run("ROLLBACK")
@@ -63,7 +66,7 @@ def g0_dirty_write(c):
             a.run("UPDATE x SET v = 21 WHERE id = 2")
             first = a.commit()
             equal(first, None, "the first COMMIT")
-            second = sqlstate(lambda: b.run("UPDATE x SET v = 22 WHERE id = 2")) or b.commit()
+            second = b.outcome("UPDATE x SET v = 22 WHERE id = 2") or b.commit()
             equal(second, CONFLICT, "the transaction that wrote the same row")
         pair(c, level, both)
         equal(rows(c, 3), [(1, 11), (2, 21)], "the rows of one of them")
@@ -121,8 +124,7 @@ def update_after_the_other_was_applied(c):
             a.run("UPDATE x SET v = v + 1 WHERE id = 1")
             equal(a.commit(), None, "the first COMMIT")
             c.settle()
-            state = sqlstate(lambda: b.run("UPDATE x SET v = v + 1 WHERE id = 1"))
-            equal(state or b.commit(), expected, f"the second, {level}")
+            equal(b.outcome("UPDATE x SET v = v + 1 WHERE id = 1") or b.commit(), expected, f"the second, {level}")
         pair(c, level, both)
         equal(rows(c, 4)[0], (1, 12 if expected is None else 11), "increments that count")
 
@@ -166,7 +168,7 @@ def g2_phantom_is_possible(c):
 @suite.test
 def serializable_is_refused_or_snapshot_isolation(c):
     def both(a, b):
-        equal(sqlstate(lambda: a.run("UPDATE x SET v = 1 WHERE id = 1")) or a.commit(), "0A000", "SERIALIZABLE writes")
+        equal(a.outcome("UPDATE x SET v = 1 WHERE id = 1") or a.commit(), "0A000", "SERIALIZABLE writes")
         b.run("SET LOCAL dadbs.accept_snapshot_isolation = on")
         b.run("UPDATE x SET v = 2 WHERE id = 1")
         equal(b.commit(), None, "accepted as snapshot isolation")
@@ -177,7 +179,7 @@ def serializable_is_refused_or_snapshot_isolation(c):
 def locks_do_not_travel(c):
     def both(a, b):
         equal(a.run("SELECT v FROM x WHERE id = 1 FOR UPDATE"), [10], "a's lock")
-        b.connection.cursor().execute("SET LOCAL lock_timeout = '5s'")
+        b.connection.cursor().execute("SET LOCAL lock_timeout = '30s'")
         equal(b.run("SELECT v FROM x WHERE id = 1 FOR UPDATE"), [10], "b's lock of the same row, on its member")
         equal((a.commit(), b.commit()), (None, None), "nothing was written")
     pair(c, READ_COMMITTED, both)

@@ -102,7 +102,7 @@ class Pool:
         """What one member has applied the others have too."""
         height = max(self.ask(i, "SELECT dadbs.applied_height()")[0][0] for i in self.monitors)
         for i in self.monitors:
-            check(self.ask(i, f"SELECT dadbs.wait_for({height}, '10 s')")[0][0], f"member {i} does not apply block {height}")
+            check(self.ask(i, f"SELECT dadbs.wait_for({height}, '30 s')")[0][0], f"member {i} does not apply block {height}")
 
     def take(self, member):
         if self.free[member]:
@@ -188,7 +188,7 @@ class Wave:
                     if session.state is None:
                         session.send(self.end(case, op))
             expected = {i: sum(s.busy for s in self.all if s.member == i) for i in self.c.members()}
-            drive(self.all, lambda: all(self.held(i) >= sum(s.busy for s in self.all if s.member == i) for i in self.c.members()), 2.5)
+            drive(self.all, lambda: all(self.held(i) >= sum(s.busy for s in self.all if s.member == i) for i in self.c.members()))
             early = {i: sum(s.busy for s in self.all if s.member == i) for i in self.c.members()}
             started = time.monotonic()
         check(early == expected, f"answered before anything was ordered: {[(s.member, s.state) for s in self.all if not s.busy]}")

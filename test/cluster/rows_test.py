@@ -183,11 +183,16 @@ def everything_at_once(c):
 
     def client(stop, member, seed):
         rng = random.Random(seed)
-        connection = c.connect(member, autocommit=False)
-        with connection.cursor() as cursor:
-            for setting in rng.choice(SESSIONS):
-                cursor.execute(setting)
-        connection.commit()
+        settings = rng.choice(SESSIONS)
+
+        def begin():
+            connection = c.connect(member, autocommit=False)
+            with connection.cursor() as cursor:
+                for setting in settings:
+                    cursor.execute(setting)
+            connection.commit()
+            return connection
+        connection = begin()
         while not stop.is_set():
             try:
                 with connection.cursor() as cursor:
@@ -200,8 +205,9 @@ def everything_at_once(c):
                 connection.commit()
                 code = None
             except psycopg2.Error as e:
-                code = e.pgcode
+                code = CONFLICT if c.lost_its_way(connection) else e.pgcode
                 check(code is not None and code.startswith(EXPECTED), f"unexpected on member {member}: {code} {e}")
+                connection = begin() if connection.closed else connection
                 connection.rollback()
             outcomes[code] = outcomes.get(code, 0) + 1
         connection.close()
@@ -254,12 +260,16 @@ def triggers_and_settings(c):
 
     def client(stop, member, k):
         rng = random.Random(int(os.environ.get("DADBS_SEED", "0")) + 10 * member + k)
-        connection = c.connect(member, autocommit=False)
-        with connection.cursor() as cursor:
-            cursor.execute("SET dadbs.run_shared_code = on")
-            if k == 1:
-                cursor.execute("SET session_replication_role = replica")
-        connection.commit()
+
+        def begin():
+            connection = c.connect(member, autocommit=False)
+            with connection.cursor() as cursor:
+                cursor.execute("SET dadbs.run_shared_code = on")
+                if k == 1:
+                    cursor.execute("SET session_replication_role = replica")
+            connection.commit()
+            return connection
+        connection = begin()
         while not stop.is_set():
             try:
                 with connection.cursor() as cursor:
@@ -270,8 +280,9 @@ def triggers_and_settings(c):
                 connection.commit()
                 code = None
             except psycopg2.Error as e:
-                code = e.pgcode
+                code = CONFLICT if c.lost_its_way(connection) else e.pgcode
                 check(code is not None and code.startswith(EXPECTED), f"unexpected on member {member}: {code} {e}")
+                connection = begin() if connection.closed else connection
                 connection.rollback()
             outcomes[code] = outcomes.get(code, 0) + 1
         connection.close()

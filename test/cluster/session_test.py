@@ -16,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 
+from clients import Background
 from harness import HELD, LONG, Failure, Suite, check, equal, eventually
 from wire import Wire
 
@@ -494,36 +495,46 @@ def script_of(scenario, way):
     return [type(s)(s.replace("{write}", WAYS[way]).replace("{table}", f"public.{table}").replace("{n}", str(number))) for s in scenario]
 
 
-def replayed(c):
-    return c.value(MEMBER, "SELECT count FROM dadbs.stat_stages WHERE stage = 'apply'")
-
-
 class Comparison:
     """Runs scripts on the plain server and on the member; what differs is told at the end."""
 
     def __init__(self, c, plain, way, before_commit=None):
         self.c, self.plain, self.way, self.before_commit = c, plain, way, before_commit
         self.different, self.scripts = [], 0
+        self.monitor = c.connect(MEMBER)
+
+    def replayed(self):
+        with self.monitor.cursor() as cursor:
+            cursor.execute("SELECT count FROM dadbs.stat_stages WHERE stage = 'apply'")
+            return cursor.fetchone()[0]
+
+    def play_on_plain(self, user, style, play):
+        run = Run(self.plain.port, user, style)
+        play(run)
+        return run
 
     def run(self, name, user, style, play, always_replayed):
-        expected = Run(self.plain.port, user, style)
-        play(expected)
+        plain = Background(self.play_on_plain, user, style, play)  # meanwhile
         got = Run(self.c.port + MEMBER - 1, user, style, self.before_commit)
-        before, doomed = replayed(self.c), self.before_commit.count if self.before_commit else 0
+        before, doomed = self.replayed(), self.before_commit.count if self.before_commit else 0
         try:
             play(got)
         except Exception as e:
             raise Failure(f"{name}, {style}, {self.way}: {e!r}, after\n" + "\n".join(text(got.log)[-8:])) from e
+        expected = plain.result(60, f"{name}, {style} on the plain server")
         self.scripts += 1
+        # Counted behind the answer.
         if self.before_commit:  # each has another member's transaction to it
-            check(replayed(self.c) >= before + 2 * (self.before_commit.count - doomed), f"{name}, {style}: nothing was replayed")
+            least = before + 2 * (self.before_commit.count - doomed)
+            eventually(lambda: self.replayed() >= least, 20, f"{name}, {style}: {least} are replayed, {before} were before")
         elif self.way != "turn" and always_replayed and not any(m[0] == "E" for _, messages in expected.log for m in messages):
-            check(replayed(self.c) > before, f"{name}, {style}, {self.way}: nothing was replayed")
+            eventually(lambda: self.replayed() > before, 20, f"{name}, {style}, {self.way}: something is replayed")
         if text(expected.log) != text(got.log):
             lines = difflib.unified_diff(text(expected.log), text(got.log), "Postgres", "the member", lineterm="", n=1)
             self.different.append(f"{name}, {style}, {self.way}:\n" + "\n".join(line[:400] for line in lines))
 
     def finish(self):
+        self.monitor.close()
         check(not self.different, f"{len(self.different)} of {self.scripts} scripts differ:\n" + "\n".join(self.different))
         if self.before_commit:
             check(self.before_commit.count > self.scripts / 2, f"only {self.before_commit.count} dooms in {self.scripts} scripts")

@@ -54,11 +54,12 @@ class Writers:
                     if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
                         connection.close()
 
-    def finish(self):
+    def finish(self, commits=0):
+        eventually(lambda: self.workers.errors or len(self.acknowledged) > commits, 60, f"{commits} commits")
         self.workers.join()
         self.c.wait_ready()
         held = lambda: self.c.value(1, "SELECT count(*) FROM dadbs.stat_activity")
-        eventually(lambda: held() == 0, 20, "nobody is held any more")
+        eventually(lambda: held() == 0, 60, "nobody is held any more")
         stored = {r[0] for r in self.c.run(1, "SELECT name FROM named")}
         check(self.acknowledged <= stored, f"{len(self.acknowledged - stored)} acknowledged rows are missing")
         check(not stored & self.refused, f"refused but there: {sorted(stored & self.refused)[:3]}")
@@ -91,9 +92,8 @@ def many_writers(c):
     prepare(c)
     w = Writers(c, 16)
     time.sleep(4)
-    w.finish()
+    w.finish(100)
     equal(w.states, {}, "errors of undisturbed writers")
-    check(len(w.acknowledged) > 100, f"only {len(w.acknowledged)} commits")
 
 
 @suite.test
@@ -123,9 +123,8 @@ def replayed_instead(c):
     prepare(c)
     w = Writers(c, 6, prepare=["SET session_replication_role = replica"])
     time.sleep(3)
-    w.finish()
+    w.finish(20)
     check(set(w.states) <= {CONFLICT}, f"SQLSTATEs {w.states}")
-    check(len(w.acknowledged) > 20, f"only {len(w.acknowledged)} commits")
 
 
 @suite.test
@@ -147,8 +146,7 @@ def worker_sets_come_and_go(c):
         c.run(1, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dadbs apply'")
         c.wait_ready()
     time.sleep(1)
-    w.finish()
-    check(len(w.acknowledged) > 50, f"only {len(w.acknowledged)} commits, {w.states}")
+    w.finish(50)
 
 
 @suite.test

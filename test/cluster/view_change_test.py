@@ -112,7 +112,7 @@ def primary_killed(c):
     check(view(c, others[0]) > before, "the view has changed")
     c.start_member(primary)
     finish(c, load)
-    equal(len({view(c, i) for i in c.members()}), 1, "one view")
+    eventually(lambda: len({view(c, i) for i in c.members()}) == 1, 30, "one view")
     check("view" in c.log(others[0]) and "has begun" in c.log(others[0]), "the log says so")
     own = c.value(primary, "SELECT state || ' ' || can_write FROM dadbs.status")
     equal(own, "ready true", "the former primary takes writes")
@@ -164,7 +164,7 @@ def idle_members_keep_their_primary(c):
     time.sleep(2)
     blocker.commit()
     blocker.close()
-    eventually(lambda: {view(c, i) for i in c.members()} == {before}, 5, "the view that there was")
+    eventually(lambda: {view(c, i) for i in c.members()} == {before}, 30, "the view that there was")
 
 
 if __name__ == "__main__":

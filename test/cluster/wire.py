@@ -24,7 +24,7 @@ class WireError(Exception):
 
 
 class Wire:
-    def __init__(self, port, host="127.0.0.1", user="postgres", dbname="shared", seconds=10, **parameters):
+    def __init__(self, port, host="127.0.0.1", user="postgres", dbname="shared", seconds=60, **parameters):
         self.port, self.host = port, host
         self.socket = socket.create_connection((host, port), timeout=seconds)
         self.socket.setblocking(False)
@@ -92,7 +92,7 @@ class Wire:
         """Parse, Bind, Execute: one step of a pipeline."""
         return self.parse(sql).bind(params=params).execute()
 
-    def send(self, seconds=10):
+    def send(self, seconds=60):
         """Hands the buffer to the kernel; what the server answers meanwhile is kept, or both sides could wait for each other."""
         deadline = time.monotonic() + seconds
         while self.out:
@@ -116,7 +116,7 @@ class Wire:
             raise WireError("connection closed by the server")
         self.pending += data
 
-    def next(self, seconds=10):
+    def next(self, seconds=60):
         """The next message, decoded."""
         self.send(seconds)
         deadline = time.monotonic() + seconds
@@ -141,14 +141,14 @@ class Wire:
             self.pid, self.secret = message[1]
         return message
 
-    def until(self, letters, seconds=10):
+    def until(self, letters, seconds=60):
         """All messages up to and with the first of one of these letters; each message within the time limit."""
         messages = []
         while not messages or messages[-1][0] not in letters:
             messages.append(self.next(seconds))
         return messages
 
-    def simple(self, sql, seconds=10):
+    def simple(self, sql, seconds=60):
         return self.query(sql).until("Z", seconds)
 
     def silent(self, seconds):
