@@ -1,11 +1,12 @@
 """Hazards under load and of a member in trouble (docs/testing.md): who dooms whom, who makes progress, what is retried."""
 import os
+import signal
 import threading
 import time
 
 import psycopg2
 
-from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually, sqlstate
+from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually, sqlstate, worker_pid
 from hazards import PATIENCE, InBackground, execute, one_wins, race, same_everywhere, standing_still
 
 suite = Suite("hazards_load", port=7940)
@@ -193,9 +194,20 @@ def h40_retried_for_a_local_reason(c):
     same_everywhere(c, "SELECT v FROM r40 WHERE id IN (1, 2, 4) ORDER BY id", [(3,), (1,), (1,)], "rows")
 
 
+def cancel_apply(stop, c, member, every):
+    session = c.connect(member)
+    while not stop.wait(every):
+        execute(session, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dadbs apply'")
+    session.close()
+
+
+def ended_by_cancels(c, member):
+    return [line for line in c.log(member).splitlines() if "starting the workers again" in line and "canceling" in line]
+
+
 @suite.test
 def h40_cancelled_again_and_again(c):
-    """The apply worker of one member is cancelled all the time, under writers of the same rows everywhere."""
+    """The apply worker of one member is cancelled all the time, under writers of the same rows everywhere: no cancel ends it."""
     c.run(1, "CREATE TABLE k40 (id int PRIMARY KEY, v int)", "INSERT INTO k40 SELECT i, 0 FROM generate_series(1, 10) i",
           "CREATE TABLE n40 (id text PRIMARY KEY)")
     c.settle()
@@ -203,15 +215,28 @@ def h40_cancelled_again_and_again(c):
     writers = [Repeated(workers, c, i, lambda n, i=i: ["BEGIN", f"UPDATE k40 SET v = v + 1 WHERE id = {1 + n % 10}", f"INSERT INTO n40 VALUES ('{i}-{n}')",
                                                        "COMMIT"]) for i in c.members()]
 
-    def cancel(stop):
-        session = c.connect(3)
-        while not stop.wait(0.01):
-            execute(session, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dadbs apply'")
-        session.close()
-    workers.start(cancel)
+    workers.start(cancel_apply, c, 3, 0.01)
     load(workers, 4, (writers[:2] + writers[3:], 14))  # member 3 may get nowhere for as long
     committed = sum(w.committed for w in writers)
     same_everywhere(c, "SELECT (SELECT sum(v) FROM k40), (SELECT count(*) FROM n40)", [(committed, committed)], "rows")
+    equal(ended_by_cancels(c, 3), [], "workers that were ended by a cancel")
+
+
+@suite.test
+def h40_cancelled_while_it_starts(c):
+    workers = Workers()
+    workers.start(cancel_apply, c, 3, 0.05)
+    try:
+        for k in range(3):
+            before = worker_pid(c, 3, "apply")
+            os.kill(before, signal.SIGTERM)
+            eventually(lambda: worker_pid(c, 3, "apply") not in (None, before), PATIENCE, "another apply worker")
+            eventually(lambda: c.value(3, "SELECT can_write FROM dadbs.status"), PATIENCE, "the member takes writes")
+            c.run(3, f"INSERT INTO n40 VALUES ('start {k}')")
+    finally:
+        workers.join()
+    same_everywhere(c, "SELECT count(*) FROM n40 WHERE id ^@ 'start'", [(3,)], "rows")
+    equal(ended_by_cancels(c, 3), [], "workers that were ended by a cancel")
 
 
 @suite.test

@@ -88,6 +88,7 @@ size_t Applier::ApplyFrom(const Works& works, size_t at) {
   Chain chain;
   size_t next = at + 1;
   try {
+    Cancellable const while_executed;
     OpenRun(work->block_time_us);
     Decision const decision = Decide(work.get());
     if (decision == Decision::kExecute && work->drives_contracts) {

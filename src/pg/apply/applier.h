@@ -29,6 +29,17 @@ struct Recovered {
   bool block_written = false;   // the row of block whole + 1 is there
 };
 
+// While one lives, a cancel (SIGINT) of the apply worker ends what is executed, which is this member's own failure: it is
+// rolled back and executed again. At any other time a cancel is not even noted: it would end the worker, and all start again.
+class Cancellable {
+ public:
+  Cancellable();
+  ~Cancellable();
+  Cancellable(const Cancellable&) = delete;
+  Cancellable& operator=(const Cancellable&) = delete;
+};
+void HandleCancels();  // from the worker's start on
+
 class Applier {
  public:
   Applier(core::NodeId self, core::Certifier certifier, const Recovered& recovered);

@@ -6,6 +6,8 @@
  * wait for an outcome get it. When something in it fails, the local transaction is rolled back; verdicts found before
  * are kept.
  */
+#include <signal.h>
+
 #include <algorithm>
 
 #include "applier.h"
@@ -24,6 +26,7 @@ extern "C" {
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "tcop/tcopprot.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 }
@@ -38,6 +41,17 @@ constexpr long kBackOffFirstMs = 5, kBackOffMaxMs = 1000;
 constexpr int kBackOffSilentAttempts = 3;
 constexpr char kBackOffHint[] = "Remove the cause on this member; it goes on by itself. If all members say the same, none can "
                                 "execute it: keep them running and report it.";
+
+volatile sig_atomic_t cancellable = 0;
+
+void Cancel(SIGNAL_ARGS) {
+  if (cancellable != 0) StatementCancelHandler(postgres_signal_arg);
+}
+
+void EndCancellable() {
+  cancellable = 0;
+  QueryCancelPending = false;
+}
 constexpr int64 kPostgresEpochUs = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
 // now() of what is executed at a position is the block's time (recipe R4). Assertions want a parallel worker's number.
@@ -69,6 +83,7 @@ bool Applier::RunIsFull() const {
 void Applier::Add(const Item& item) {
   if (RunIsFull()) Settle();
   try {
+    Cancellable const while_executed;
     OpenRun(item.block ? item.block->block->header.time_us : item.work->block_time_us);
     Carry(item);
   } catch (const PgError& e) {
@@ -197,6 +212,7 @@ void Applier::ExecuteChanges(Work* work) {
 void Applier::CommitRun() {
   if (!open_) return;
   Call([] { CommitTransactionCommand(); });
+  EndCancellable();  // it is committed: nothing may say that it failed
   open_ = false;
   Items const done = std::move(run_);
   run_.clear();
@@ -236,6 +252,15 @@ void Applier::Finish(const Item& item) {
   AnswerWaiter(work->waiter, committed ? Answer{Outcome::kCommitted, 0, "", "", "", work->position} : work->refusal);
 }
 
+Cancellable::Cancellable() { cancellable = 1; }
+
+Cancellable::~Cancellable() { EndCancellable(); }
+
+void HandleCancels() {
+  pqsignal(SIGINT, Cancel);
+  EndCancellable();
+}
+
 // Rolls the run back; returns what was good in it.
 Applier::Items Applier::AbortRun() {
   Call([&] {
@@ -257,6 +282,7 @@ void Applier::Redo(const Items& items) {
   if (items.empty()) return;
   for (int attempt = 0;;) {
     try {
+      Cancellable const while_executed;
       OpenRun(items[0].block ? items[0].block->block->header.time_us : items[0].work->block_time_us);
       for (const Item& item : items) {
         Carry(item);
@@ -277,6 +303,7 @@ void Applier::Alone(const Item& item) {
   Work* const work = item.work.get();
   for (int attempt = 0;;) {
     try {
+      Cancellable const while_executed;
       OpenRun(item.block ? item.block->block->header.time_us : work->block_time_us);
       if (work != nullptr && Decide(work) == Decision::kTakeTurn) Doom(work->waiter);
       Carry(item);

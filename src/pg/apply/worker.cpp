@@ -10,7 +10,8 @@
  * is rebuilt before anything is certified. Reads of clients wait (read_gate.cpp) until what the journal held when
  * consensus opened it is applied.
  *
- * SIGTERM ends it: between two steps in order, in a wait for a lock by FATAL. Nothing is lost either way.
+ * SIGTERM ends it: between two steps in order, in a wait for a lock by FATAL. Nothing is lost either way. SIGINT ends
+ * what is executed, and it is executed again; it never ends the worker (Cancellable).
  */
 #include <string>
 
@@ -221,6 +222,7 @@ bool Worker::Step(Applier* applier, Feed* feed) {
 void Worker::Run() {
   Call([] {
     pqsignal(SIGTERM, AskToEnd);
+    HandleCancels();
     before_shmem_exit(ClearOnExit, 0);
     BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&shared->database), InvalidOid, 0);
     FixEnvironment();
