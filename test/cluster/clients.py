@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
 import psycopg2
 
@@ -106,3 +107,29 @@ def end_worker(c, member, kind):
 
 def await_applied(c, member, query, what, seconds=20):
     eventually(lambda: c.value(member, query), seconds, f"{what} on member {member}")
+
+
+class Machine(threading.Thread):
+    """How long the machine itself stands still meanwhile: a process that sleeps, and a disk that syncs, as the servers do."""
+
+    def __init__(self, c):
+        super().__init__(daemon=True)
+        self.path = os.path.join(c.base, "stall")
+        self.ended = threading.Event()
+        self.longest = 0.0
+        self.start()
+
+    def run(self):
+        with open(self.path, "w") as file:
+            while not self.ended.is_set():
+                began = time.monotonic()
+                time.sleep(0.02)
+                file.write("x")
+                file.flush()
+                os.fdatasync(file.fileno())
+                self.longest = max(self.longest, time.monotonic() - began - 0.02)
+
+    def finish(self):
+        self.ended.set()
+        self.join(60)
+        return self.longest

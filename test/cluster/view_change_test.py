@@ -9,6 +9,7 @@ import time
 
 import psycopg2
 
+from clients import Machine
 from harness import Suite, check, equal, eventually, worker_pid
 from load import Load, prepare
 
@@ -43,32 +44,6 @@ class Gap(threading.Thread):
         self.ended.set()
         self.join(60)
         check(not self.is_alive(), "a client hangs")
-        return self.longest
-
-
-class Machine(threading.Thread):
-    """How long the machine itself stands still meanwhile: a process that sleeps, and a disk that syncs, as the servers do."""
-
-    def __init__(self, c):
-        super().__init__(daemon=True)
-        self.path = os.path.join(c.base, "stall")
-        self.ended = threading.Event()
-        self.longest = 0.0
-        self.start()
-
-    def run(self):
-        with open(self.path, "w") as file:
-            while not self.ended.is_set():
-                began = time.monotonic()
-                time.sleep(0.02)
-                file.write("x")
-                file.flush()
-                os.fdatasync(file.fileno())
-                self.longest = max(self.longest, time.monotonic() - began - 0.02)
-
-    def finish(self):
-        self.ended.set()
-        self.join(60)
         return self.longest
 
 
