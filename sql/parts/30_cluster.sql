@@ -35,6 +35,11 @@ CREATE FUNCTION dadbs_internal.set_isolated(isolated boolean) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_set_isolated';
 COMMENT ON FUNCTION dadbs_internal.set_isolated(boolean) IS 'cuts, or heals, the links to all other members until the server restarts';
 
+CREATE FUNCTION dadbs_internal.set_deaf(members integer[]) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_set_deaf';
+COMMENT ON FUNCTION dadbs_internal.set_deaf(integer[]) IS
+    'loses what these members (by their numbers), and no others, send to this one, until the server restarts: for tests of one-way cuts';
+
 -- ---- how it is ---------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dadbs_internal.member_status()

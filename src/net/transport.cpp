@@ -57,6 +57,7 @@ struct Peer {
   std::string reported;  // the last refusal of our dialling that was told
   SendQueue queue;
   PeerStats stats;  // without the active link's counters
+  bool unheard = false;  // SetDeaf: what it sends is lost
 };
 
 class TransportImpl;
@@ -82,6 +83,7 @@ class TransportImpl final : public Transport, public LinkOwner {
   void SendFrame(NodeId to, Bytes frame) override;
   void Flush() override;
   void SetIsolated(bool isolated) override;
+  void SetDeaf(const std::vector<NodeId>& peers) override;
   std::vector<PeerStats> stats() const override;
   uint64_t refused_count() const override { return refused_; }
   uint16_t listen_port() const override { return listen_port_; }
@@ -402,7 +404,8 @@ void TransportImpl::Work(Link* link) {
       !link->StartTls(
           *identity_, [this](const PublicKey& key) { return by_key_.count(key) != 0; }, &why))
     link->Fail(why);
-  if (link->bytes_received() != link->heard_bytes) {
+  const Peer* sender = Find(link->peer);
+  if (link->bytes_received() != link->heard_bytes && !(sender && sender->unheard)) {
     link->heard_bytes = link->bytes_received();
     link->heard_us = clock_us_;
     if (link->state == Link::State::kReady) link->deadline_us = 0;
@@ -439,6 +442,7 @@ void TransportImpl::OnSecured(Link* link) {
 
 void TransportImpl::OnFrame(Link* link, ByteView frame) {
   if (link->state == Link::State::kDraining && !link->still_heard) return;
+  if (const Peer* sender = Find(link->peer); sender && sender->unheard) return;
   WireMessage message;
   std::string why;
   if (!DecodeEnvelope(frame, &message, &why)) return Refuse(link, "it sends " + why);
@@ -702,6 +706,13 @@ void TransportImpl::SetIsolated(bool isolated) {
   for (auto& peer : peers_) {
     peer->backoff_us = 0;
     peer->next_dial_us = clock_us_;
+  }
+}
+
+void TransportImpl::SetDeaf(const std::vector<NodeId>& peers) {
+  for (auto& peer : peers_) {
+    peer->unheard = std::find(peers.begin(), peers.end(), peer->info.id) != peers.end();
+    if (!peer->unheard) peer->next_dial_us = clock_us_;
   }
 }
 

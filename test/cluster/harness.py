@@ -106,6 +106,10 @@ class Cluster:
     def heal(self, i):
         self.command("heal", i)
 
+    def deafen(self, i, peers):
+        """Member i loses what these others send to it, until it is told otherwise or restarts. Links stay open until they are given up for silence."""
+        self.run(i, f"SELECT dadbs_internal.set_deaf('{{{','.join(map(str, peers))}}}')")
+
     def wait_ready(self, seconds=60):
         self.command("wait-ready", seconds)
 

@@ -280,6 +280,31 @@ TEST_F(TransportTest, IsolationCutsAndHeals) {
   ASSERT_TRUE(Until([&] { return AllConnected(); }));
 }
 
+// One way only: node 1 loses what node 2 sends, and gives the link up for silence; new ones get no further than the hello.
+TEST_F(TransportTest, WhatADeafNodeIsSentIsLost) {
+  Make(3, [](Node& node) {
+    node.options.ping_after_us = 100'000;
+    node.options.silence_max_us = 1'500'000;
+    node.options.connect_timeout_us = 1'500'000;
+  });
+  StartAll();
+  ASSERT_TRUE(Until([&] { return AllConnected(); }));
+  nodes_[0].transport->SetDeaf({NodeId{2}});
+  nodes_[1].transport->Send(NodeId{1}, Status(5));
+  nodes_[0].transport->Send(NodeId{2}, Status(6));
+  nodes_[2].transport->Send(NodeId{1}, Status(7));
+  ASSERT_TRUE(Until([&] { return nodes_[1].Count<Received>() == 1 && nodes_[0].Count<Received>() == 1; }));
+  ASSERT_TRUE(Until([&] { return nodes_[0].Count<Disconnected>() > 0 && nodes_[1].Count<Disconnected>() > 0; }));
+  For(1000);
+  EXPECT_FALSE(nodes_[0].IsConnected(2));
+  EXPECT_EQ(nodes_[0].Count<Received>(), 1);
+  EXPECT_TRUE(nodes_[0].IsConnected(3) && nodes_[2].IsConnected(1) && nodes_[1].IsConnected(3));
+  nodes_[0].transport->SetDeaf({});
+  ASSERT_TRUE(Until([&] { return AllConnected(); }));
+  nodes_[1].transport->Send(NodeId{1}, Status(8));
+  ASSERT_TRUE(Until([&] { return nodes_[0].Count<Received>() == 2; }));
+}
+
 TEST_F(TransportTest, ASilentPeerIsGivenUp) {
   Make(2, [](Node& node) {
     node.options.ping_after_us = 100'000;

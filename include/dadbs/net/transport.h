@@ -83,6 +83,8 @@ class Transport {
   virtual void SendFrame(core::NodeId to, core::Bytes frame) = 0;         // an EncodeFrame of a BlockMessage
   virtual void Flush() = 0;                                  // writes what Send has queued, after a round of Sends
   virtual void SetIsolated(bool isolated) = 0;               // closes and refuses all links (tests, emergencies)
+  // Loses without a trace what these peers send, as a network does that lost its way from there (tests).
+  virtual void SetDeaf(const std::vector<core::NodeId>& peers) = 0;
   virtual std::vector<PeerStats> stats() const = 0;
   virtual uint64_t refused_count() const = 0;                // connections: strangers, other chains, garbage, floods
   virtual uint16_t listen_port() const = 0;

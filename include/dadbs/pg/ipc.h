@@ -167,6 +167,7 @@ struct Shared {
   pg_atomic_uint32 replay_done;       // reads may be answered
   pg_atomic_uint32 configure_requests;  // bumped by create_cluster/join_cluster/leave: the launcher reads member.conf again
   pg_atomic_uint32 isolate_request;   // 1: links cut
+  pg_atomic_uint64 deaf_request;      // bit id - 1: what this peer sends is lost (tests)
   pg_atomic_uint32 joining_database;  // Oid of the database that is to be shared, until there is a genesis
   pg_atomic_uint32 join_refused;      // what the founder offers does not fit: member_reason says why
   uint8 secret[32];                   // per start: MAC of DDL messages

@@ -149,6 +149,7 @@ class ConsensusWorker {
   int64_t ticked_us_ = 0, published_us_ = 0, cut_us_ = 0, sync_retry_us_ = 0;
   bool publish_now_ = true;
   bool isolated_ = false;
+  uint64_t deaf_ = 0;  // to these peers: shared->deaf_request
   std::string journal_problem_;
   Complaints refusals_, rejections_, departures_;
 };
@@ -317,6 +318,13 @@ void ConsensusWorker::TakeTime() {
 }
 
 void ConsensusWorker::Isolate() {
+  if (uint64_t const deaf = pg_atomic_read_u64(&shared->deaf_request); transport_ && deaf != deaf_) {
+    deaf_ = deaf;
+    std::vector<core::NodeId> peers;
+    for (uint16_t bit = 0; bit < 64; bit++)
+      if ((deaf >> bit & 1) != 0) peers.push_back(core::NodeId{static_cast<uint16_t>(bit + 1)});
+    transport_->SetDeaf(peers);
+  }
   bool const wanted = pg_atomic_read_u32(&shared->isolate_request) != 0;
   if (wanted == isolated_ || !transport_) return;
   isolated_ = wanted;

@@ -45,6 +45,7 @@ PG_FUNCTION_INFO_V1(dadbs_describe_node);
 PG_FUNCTION_INFO_V1(dadbs_create_cluster);
 PG_FUNCTION_INFO_V1(dadbs_join_cluster);
 PG_FUNCTION_INFO_V1(dadbs_set_isolated);
+PG_FUNCTION_INFO_V1(dadbs_set_deaf);
 }
 
 namespace dadbs::pg {
@@ -376,6 +377,16 @@ Datum DescribeNode(FunctionCallInfo fcinfo) {
   return TextResult(FormatNodeLine(node));
 }
 
+std::vector<int32_t> Integers(Datum array) {
+  Datum* values = nullptr;
+  bool* nulls = nullptr;
+  int n = 0;
+  Call([&] { deconstruct_array(DatumGetArrayTypeP(array), INT4OID, 4, true, TYPALIGN_INT, &values, &nulls, &n); });
+  std::vector<int32_t> all;
+  for (int i = 0; i < n; i++) all.push_back(nulls[i] ? 0 : DatumGetInt32(values[i]));
+  return all;
+}
+
 }  // namespace
 
 void InitClusterHooks() {
@@ -421,6 +432,21 @@ extern "C" Datum dadbs_set_isolated(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum {
     RequirePreloaded();
     pg_atomic_write_u32(&shared->isolate_request, PG_GETARG_BOOL(0) ? 1 : 0);
+    WakeWorker(&shared->consensus);
+    return static_cast<Datum>(0);
+  });
+}
+
+// (members integer[])
+extern "C" Datum dadbs_set_deaf(PG_FUNCTION_ARGS) {
+  return Enter([&]() -> Datum {
+    RequirePreloaded();
+    uint64_t mask = 0;
+    for (int32_t const id : Integers(PG_GETARG_DATUM(0))) {
+      if (id < 1 || id > 64) throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "members 1 to 64 only can be left unheard");
+      mask |= uint64_t{1} << (id - 1);
+    }
+    pg_atomic_write_u64(&shared->deaf_request, mask);
     WakeWorker(&shared->consensus);
     return static_cast<Datum>(0);
   });
