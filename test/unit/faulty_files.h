@@ -2,7 +2,7 @@
  * faulty_files.h: file operations that fail or crash where a test says, and lose what was not synced.
  *
  * Every call that changes something has a number. At `fail_at` it fails once (kError), or it and all later ones fail
- * (kCrash). LosePower() then brings the files to what a power failure may leave: of each write that no successful sync
+ * (kCrash); `torn_bytes` of a write that fails by a crash come through. LosePower() then brings the files to what a power failure may leave: of each write that no successful sync
  * followed, any 512-byte sector may be the old one; of the directory's changes, any number of the last unsynced ones
  * are undone. Writes in front of a failed sync are lost for good, as on Linux, where the pages are called clean after
  * it.
@@ -38,6 +38,8 @@ class FaultyFiles final : public UnsyncedFiles {
   Mode mode = Mode::kNone;
   int fail_at = 0;
   int error_number = EIO;
+  size_t torn_bytes = 0;
+  size_t written_bytes_max = 0;  // of one call, so far
   int calls = 0;
 
   int Open(const std::string& path, int flags, mode_t mode_bits) override {
@@ -49,12 +51,17 @@ class FaultyFiles final : public UnsyncedFiles {
     return fd;
   }
   ssize_t Write(int fd, const iovec* parts, int count, off_t offset) override {
-    if (Fails()) return -1;
+    const bool fails = Fails();
     core::Bytes data;
     for (int i = 0; i < count; i++) {
       auto* from = static_cast<const uint8_t*>(parts[i].iov_base);
       data.insert(data.end(), from, from + parts[i].iov_len);
     }
+    written_bytes_max = std::max(written_bytes_max, data.size());
+    if (fails && mode == Mode::kCrash && calls == fail_at && torn_bytes > 0 &&
+        pwrite(fd, data.data(), std::min(torn_bytes, data.size()), offset) < 0)
+      std::abort();
+    if (fails) return errno = error_number, -1;
     core::Bytes old(data.size());
     old.resize(std::max<ssize_t>(0, pread(fd, old.data(), old.size(), offset)));
     writes_.push_back({paths_[fd], offset, std::move(old), false, data.size()});

@@ -513,6 +513,41 @@ TEST_F(FaultyJournalTest, ACrashAtEachCallLosesNothingThatWasSynced) {
   }
 }
 
+// The process ends in the middle of a write, the machine goes on: every byte that was written stays, up to any point.
+TEST_F(FaultyJournalTest, AWriteTornAtAnyLengthLosesNothingThatWasSynced) {
+  {
+    Opened a = MustOpen();
+    Work(*a.writer, 20);
+  }
+  const int calls = files_.calls;
+  const size_t longest = files_.written_bytes_max;
+  for (int at = 1; at <= calls; at++) {
+    // Inside the first record's header, at its end, in payloads, just before the end of all.
+    for (size_t torn : {size_t{1}, size_t{31}, size_t{32}, size_t{33}, size_t{500}, size_t{731}, size_t{1500}, longest / 2, longest}) {
+      Reset();
+      files_.mode = FaultyFiles::Mode::kCrash;
+      files_.fail_at = at;
+      files_.torn_bytes = torn;
+      Opened a = OpenJournal(options_);
+      if (a.writer) Work(*a.writer, 20);
+      a.writer.reset();
+      files_.mode = FaultyFiles::Mode::kNone;
+      if (!fs::exists(options_.directory)) continue;
+      CheckAfterCrash("call " + std::to_string(at) + " torn after " + std::to_string(torn));
+      if (HasFatalFailure()) return;
+      // What is written next stands behind what was left, over the torn rest.
+      Opened b = MustOpen();
+      written_.resize(b.writer->next_sequence() - 1);
+      Add(*b.writer, written_.empty() ? RecordSource().Genesis() : PrepareRecord{});
+      MustSync(*b.writer);
+      durable_ = written_.size();
+      b.writer.reset();
+      CheckAfterCrash("second life after call " + std::to_string(at) + " torn after " + std::to_string(torn));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST_F(FaultyJournalTest, AnErrorAtEachCallIsSurvivedAndLosesNothing) {
   {
     Opened a = MustOpen();

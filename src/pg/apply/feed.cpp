@@ -71,7 +71,8 @@ void Feed::NoteItems(const core::Block& block) {
 std::string Feed::Gather(core::CommittedRecord&& record, std::shared_ptr<const DeliveredBlock>* out) {
   std::string const name = "block " + std::to_string(record.block->header.height.value);
   if (record.block->header.height != last_.next())
-    return "the journal goes on with " + name + " after block " + std::to_string(last_.value);
+    return "the tables are at height " + std::to_string(last_.value) + ", but the journal goes on with " + name +
+           ": one of them was restored from another time than the other";
   auto delivered = std::make_shared<DeliveredBlock>();
   for (const core::Item& item : record.block->items) {
     const auto* const header = std::get_if<BatchHeader>(&item);
