@@ -1,4 +1,5 @@
 """Members cut into parts, every way there is: who has a quorum goes on, who has none refuses writes with a clear error, and reads go on.
+Then members restarted one after the other under load: who is not restarted notices nothing but lost races.
 
 Nothing comes through a cut, and no link is closed, as in a network that loses its way: so for ten seconds a member believes that it has a
 quorum, and hands writes over that nobody answers (40003 after dadbs.commit_timeout); after that it refuses them at once (DA001). The short
@@ -15,9 +16,11 @@ import psycopg2
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(ROOT, "test", "cluster")]
 
+import workload  # noqa: E402
+from checker import OK, check as check_history  # noqa: E402
 from clients import Background  # noqa: E402
 from faults import Faults, partitions  # noqa: E402
-from harness import LONG, Suite, check, equal, eventually  # noqa: E402
+from harness import LONG, Suite, Workers, check, equal, eventually  # noqa: E402
 
 MEMBERS = int(os.environ.get("DADBS_MEMBERS", 4))
 SEED = int(os.environ.get("DADBS_SEED", time.time_ns() % 1_000_000))
@@ -127,6 +130,40 @@ def every_partition(c):
     for parts in others:
         cut(c, faults, parts, quorum, until_refused=LONG and rng.random() < 0.3)
     print(f"# {1 + len(others)} partitions", flush=True)
+
+
+# Besides OK: lost races, also of sessions that stood in the way (they are ended), open outcomes, and who has lost sight of the others for a moment.
+ELSEWHERE = {"40001", "40P01", "40003", "57P01", "DA001", "DA002", "lost in COMMIT", "no connection"}
+
+
+@suite.test
+def rolling_restarts(c):
+    """Fast shutdown and start of each member, the primary too; what clients were told is held against the chain."""
+    workload.prepare(c)
+    books, workers, restarts = workload.Books(), Workers(), []
+    for i in c.members():
+        for k in range(2):
+            workers.start(workload.Writer(c, books, SEED, i, k).work)
+    for i in c.members():
+        before, began = len(books.acknowledged_at), books.tick()
+        c.stop_member(i)
+        c.start_member(i)
+        c.wait_ready(120)
+        restarts.append((i, began, books.tick()))
+        eventually(lambda n=before: workers.errors or len(books.acknowledged_at) > n + 5, 60, f"commits after the restart of member {i}")
+    workers.join(90)
+    for w in books.history.writes:
+        if w.outcome != OK and not any(w.member == i and w.ended >= began and w.began <= ended for i, began, ended in restarts):
+            check(w.sqlstate in ELSEWHERE, f"member {w.member}, which was not restarted, told a client {w.sqlstate}")
+    equal(books.unexpected[:3], [], "SQLSTATEs that nobody may be told")
+    c.settle(60)
+    workload.ask_the_rest(c, books)
+    chain = workload.chain_of(c, 1)
+    equal(workload.set_aside_used_twice(c, books, chain), 0, "xids that were given again although no server has crashed")
+    anomalies, consistency = check_history(books.history, chain, workload.ACCOUNTS, workload.BALANCE, workload.final_reads(c, books))
+    print(f"# {len(books.history.writes)} transactions: {dict(sorted(books.states.items(), key=str))}", flush=True)
+    check(not anomalies, "; ".join(f"{a.kind}: {a.text}" for a in anomalies[:10]))
+    equal(consistency, 1.0, "C")
 
 
 if __name__ == "__main__":
