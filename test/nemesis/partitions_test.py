@@ -86,7 +86,7 @@ def goes_on(c, majority, what):
 def true_in_the_end(c, made, what):
     """What was acknowledged is there, what was refused is not, and transaction_status says of the rest which it is."""
     c.wait_ready(120)
-    c.settle(60)
+    workload.all_is_ordered(c)
     there = {r[0] for r in c.run(1, "SELECT name FROM entry")}
     for a in made:
         expected = a.state is None
@@ -109,7 +109,7 @@ def cut(c, faults, parts, quorum, until_refused=False):
             eventually(lambda: all(c.value(m, "SELECT state FROM dadbs.status") == "waiting for quorum" for m in minority), 60,
                        f"{what}: members {minority} see that they are alone")
             late = attempts(c, minority, what)
-            equal({a.state for a in late}, {"DA001"}, f"{what}: writes when the links are given up")
+            check({a.state for a in late} <= {"DA001", "DA002"}, f"{what}: writes when the links are given up: {[(a.member, a.state) for a in late]}")
             made += late
     finally:
         faults.deafen({})
@@ -156,7 +156,7 @@ def rolling_restarts(c):
         if w.outcome != OK and not any(w.member == i and w.ended >= began and w.began <= ended for i, began, ended in restarts):
             check(w.sqlstate in ELSEWHERE, f"member {w.member}, which was not restarted, told a client {w.sqlstate}")
     equal(books.unexpected[:3], [], "SQLSTATEs that nobody may be told")
-    c.settle(60)
+    workload.all_is_ordered(c)
     workload.ask_the_rest(c, books)
     chain = workload.chain_of(c, 1)
     equal(workload.set_aside_used_twice(c, books, chain), 0, "xids that were given again although no server has crashed")
