@@ -10,7 +10,7 @@ import time
 
 import psycopg2
 
-from harness import CONFLICT, LONG, UNKNOWN, Suite, Workers, check
+from harness import CONFLICT, LONG, UNKNOWN, Suite, Workers, check, eventually
 from random_schema import make_schema
 
 suite = Suite("random", port=7780)
@@ -121,6 +121,7 @@ class Clients:
                         connection.close()
 
     def finish(self):
+        eventually(lambda: self.workers.errors or self.committed > 30, 60, f"seed {SEED}: commits, {self.states}")
         self.workers.join()
         self.c.wait_ready()
         self.c.settle()
@@ -249,6 +250,8 @@ class Generated:
                 pass
 
     def finish(self):
+        # The last schema may have had no time at all.
+        eventually(lambda: self.workers.errors or self.states.get("ended", 0) > 50, 60, f"seed {SEED}: transactions that end, {self.states}")
         self.workers.join()
         self.c.wait_ready()
         self.c.settle(60)
