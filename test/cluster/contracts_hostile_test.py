@@ -6,7 +6,7 @@ import time
 
 import psycopg2
 
-from clients import await_applied, everywhere, refused
+from clients import await_applied, end_worker, everywhere, refused
 from harness import Suite, Workers, check, equal, sqlstate
 
 # One member is enough to replace contracts here: contract_approval_test.py has the other case.
@@ -136,6 +136,7 @@ def nested_by_the_caller(c):
     c.run(1, "CREATE TYPE holder AS (doc jsonb)", "CREATE TYPE outer_holder AS (inner_one holder)", "CREATE DOMAIN doc AS jsonb",
           "CREATE DOMAIN json_text AS text CHECK (VALUE::json IS NOT NULL)", "CREATE TABLE checked (v text CHECK (v::jsonb IS NOT NULL))",
           "CREATE TABLE alike (v text, CHECK ('a' LIKE v))", "CREATE TABLE indexed (v text)", "CREATE INDEX ON indexed ((v::jsonb))",
+          "CREATE TYPE labelled AS (n text, v text)", "CREATE TABLE conditional (id int PRIMARY KEY, v text)",
           "CREATE TABLE made (v text, j jsonb GENERATED ALWAYS AS (v::jsonb) STORED)",
           "CREATE TABLE nest (id int PRIMARY KEY, v text)", "CREATE TABLE seen (id int PRIMARY KEY, v text)")
     bodies = {  # body, what is passed, the SQLSTATE
@@ -151,7 +152,7 @@ def nested_by_the_caller(c):
         "PERFORM json_typeof(e) FROM (SELECT a::json AS e) t": (nest, TOO_DEEP),
         "FOR i IN 1..5000 LOOP j := jsonb_build_array(j); END LOOP": ("'x'", TOO_DEEP),
         "FOR i IN 1..5000 LOOP j := to_jsonb(ARRAY[j]); END LOOP": ("'x'", TOO_DEEP),
-        "FOR i IN 1..5000 LOOP h := row(to_jsonb(h)); END LOOP": ("'x'", TOO_DEEP),
+        "FOR i IN 1..5000 LOOP h := row(to_jsonb(h))::holder; END LOOP": ("'x'", TOO_DEEP),
         "PERFORM 'aaa' LIKE a": (patterns, TOO_DEEP),
         "PERFORM 'aaa' ILIKE '%' || a": (patterns, TOO_DEEP),
         "SELECT a INTO j": (nest, FORBIDDEN_HERE),
@@ -166,6 +167,17 @@ def nested_by_the_caller(c):
         "PERFORM * FROM jsonb_to_record(jsonb_build_object('h', '(' || a || ')')) AS t(h holder)": (nest, FORBIDDEN_HERE),
         "PERFORM jsonb_in(textout(a))": (nest, FORBIDDEN_HERE),
         "x := a::json_text": (nest, FORBIDDEN_HERE),
+        "DECLARE e json_text := a; BEGIN x := e; END": (nest, FORBIDDEN_HERE),
+        "h := ROW(a)": (nest, FORBIDDEN_HERE),
+        "OPEN k FOR SELECT a; FETCH k INTO h.doc": (nest, FORBIDDEN_HERE),
+        "FOREACH x, j IN ARRAY ARRAY[ROW('1', a)::labelled] LOOP x := j; END LOOP": (nest, FORBIDDEN_HERE),
+        "SELECT a INTO r.f": (nest, FORBIDDEN_HERE),
+        "r := row(1); FOR i IN 1..2000 LOOP r := row(r); END LOOP; j := to_jsonb(r)": ("'x'", TOO_DEEP),
+        "r := row(1); FOR i IN 1..2000 LOOP r := row(r); END LOOP; x := r::text": ("'x'", TOO_DEEP),
+        "INSERT INTO conditional VALUES (1, a)": (nest, FORBIDDEN_HERE),
+        "PERFORM replaces(v, a) FROM (VALUES ('x')) AS t(v)": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
+        "x := jsonb_set(jsonb_in => j, path => ARRAY['a'], replacement => a::jsonb)": (nest, TOO_DEEP),
+        "RETURN_JSON a": (nest, FORBIDDEN_HERE),
         "INSERT INTO checked VALUES (a)": (nest, FORBIDDEN_HERE),
         "INSERT INTO alike VALUES (a)": (patterns, FORBIDDEN_HERE),
         "INSERT INTO indexed VALUES (a)": (nest, FORBIDDEN_HERE),
@@ -177,11 +189,16 @@ def nested_by_the_caller(c):
         "PERFORM 'x' SIMILAR TO a": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
         "PERFORM substring('x' from a)": (f"repeat('(', {DEEP})", FORBIDDEN_HERE),
     }
+    c.settle()
+    c.run(1, "CREATE AGGREGATE replaces(text, text) (SFUNC = regexp_replace, STYPE = text, INITCOND = 'x')")
+    deploy(c, "nothing", "BEGIN RETURN NULL; END")
+    c.run(1, "CREATE TRIGGER conditional AFTER INSERT ON conditional FOR EACH ROW WHEN (NEW.v::jsonb IS NOT NULL) EXECUTE FUNCTION dadbs.contract('nothing')")
     wrong = []
     for i, body in enumerate(bodies):
-        call_body = f"DECLARE x text; j jsonb := '{{}}'; h holder; k refcursor; BEGIN {body}; END"
+        call_body = f"DECLARE x text; j jsonb := '{{}}'; h holder; k refcursor; r record; BEGIN {body.replace('RETURN_JSON', 'RETURN')}; END"
         try:
-            c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('nest{i}', $body${call_body}$body$, arguments => 'a text', returns => 'void')")
+            c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('nest{i}', $body${call_body}$body$, arguments => 'a text', "
+                     f"returns => '{'jsonb' if 'RETURN_JSON' in body else 'void'}')")
         except psycopg2.Error as e:
             wrong.append((body, f"deploy: {e}"))
     c.settle()
@@ -195,10 +212,13 @@ def nested_by_the_caller(c):
     equal(sqlstate(lambda: c.run(3, f"INSERT INTO nest VALUES (1, {nest})")), TOO_DEEP, "a row")
     # A value of type jsonb that the caller passes is read before; what descends into it is not the contract's own query.
     c.run(1, "CREATE TABLE descends (j jsonb CHECK (NOT j @> '[7]'))",
-          "SELECT dadbs.deploy_contract('descend', 'BEGIN INSERT INTO descends VALUES (a); END', arguments => 'a jsonb', returns => 'void')")
+          "SELECT dadbs.deploy_contract('descend', 'BEGIN INSERT INTO descends VALUES (a); END', arguments => 'a jsonb', returns => 'void')",
+          "CREATE TABLE merged (id int PRIMARY KEY, j jsonb)", "SELECT dadbs.deploy_contract('merging', 'BEGIN MERGE INTO merged USING (SELECT 1 AS id) s "
+          "ON merged.id = s.id WHEN MATCHED THEN UPDATE SET j = a WHEN NOT MATCHED THEN INSERT VALUES (1, a); END', arguments => 'a jsonb', returns => 'void')")
     c.settle()
     shallow, deep = (f"(repeat('[', {n}) || repeat(']', {n}))::jsonb" for n in (900, 5000))
-    equal([sqlstate(lambda: c.run(2, f"SELECT dadbs.call_contract('descend', {value})")) for value in (shallow, deep)], [None, TOO_DEEP], "a column with a CHECK")
+    for name in ("descend", "merging"):
+        equal([sqlstate(lambda: c.run(2, f"SELECT dadbs.call_contract('{name}', {value})")) for value in (shallow, deep)], [None, TOO_DEEP], name)
     flat = "'{\"a\": ' || repeat('[', 990) || repeat(']', 990) || '}'"
     equal(sqlstate(lambda: c.run(3, f"INSERT INTO nest VALUES (2, {flat})")), None, "what is nested less")
     everywhere(c, "SELECT id, length(v) FROM seen", [(2, 1980)], "rows")
@@ -220,6 +240,34 @@ def patterns_and_json_in_order(c):
     told = c.value(2, "SELECT dadbs.call_contract('orderly', '\"H\"')")
     equal(told, '{"a": {"b": ["\\"H\\"", 2]}, "c": 5} {"b": ["\\"H\\"", 2]} f t t 2 f {"b": ["\\"H\\"", 2]},5 '
                 '{"part": {"b": ["\\"H\\"", 2]}, "alike": false, "found": true}', "what it says")
+    c.run(1, "CREATE TABLE docs (doc json NOT NULL)", "CREATE UNIQUE INDEX ON docs ((doc ->> 'id'))", "SET dadbs.deploy_unchecked = on",
+          """SELECT dadbs.deploy_contract('ordinary', $body$DECLARE j jsonb := '{"k": 1}'; BEGIN
+               INSERT INTO docs VALUES (json_build_object('id', a)) ON CONFLICT ((doc ->> 'id')) DO NOTHING;
+               RETURN jsonb_set(jsonb_in => j, path => ARRAY['k'], replacement => to_jsonb(a))::text || jsonb_set(j, '{k}', new_value => '2')::text
+                 || regexp_replace('a1b', '[0-9]', a); END$body$, arguments => 'a text', returns => 'text')""".replace("new_value", "replacement"))
+    c.settle()
+    equal([c.value(m, "SELECT dadbs.call_contract('ordinary', 'z')") for m in (3, 4)], ['{"k": "z"}{"k": 2}azb'] * 2, "names of arguments, an index to conflict with")
+    everywhere(c, "SELECT doc ->> 'id' FROM docs", [("z",)], "documents")
+
+
+@suite.test
+def records_that_change(c):
+    """A plan that one member still has, and another, restarted, has not, decides nothing: a record's field has now this type, now that."""
+    c.run(1, """SELECT dadbs.deploy_contract('changing', $$DECLARE r record; x text; BEGIN
+                  IF a = 'text' THEN SELECT 'x'::text AS f INTO r; ELSE SELECT 5 AS f INTO r; END IF;
+                  x := r.f; IF a = 'both' THEN SELECT 'y'::text AS f INTO r; x := r.f || x; r := NULL; END IF; RETURN x; END$$,
+                arguments => 'a text', returns => 'text')""")
+    c.settle()
+    equal(c.value(1, "SELECT dadbs.call_contract('changing', 'text')"), "x", "a text")
+    c.settle()
+    end_worker(c, 3, "apply")
+    c.wait_ready()
+    equal(c.value(2, "SELECT dadbs.call_contract('changing', 'number')"), "5", "a number")
+    equal(c.value(3, "SELECT dadbs.call_contract('changing', 'text')"), "x", "a text again")
+    equal(c.value(4, "SELECT dadbs.call_contract('changing', 'both')"), "y5", "both in one call")
+    c.settle()
+    told = [c.run(m, "SELECT verdict, result FROM dadbs.contract_history('changing') ORDER BY height, position") for m in c.members()]
+    equal(told, [told[0]] * 4, "what each member recorded")
 
 
 if __name__ == "__main__":

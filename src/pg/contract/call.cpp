@@ -232,6 +232,10 @@ void RunCalls(std::span<const core::CallChange> calls, const AtPosition& at, cor
     });
     for (const core::CallChange& call : calls) contract::RunCall(call, at);
     Call([&] { contract::LeaveContracts(level); });
+  } catch (const PgError& e) {
+    contract::running.at = nullptr;
+    if (contract::FailedForAnOldPlan(e)) throw PgError(ERRCODE_T_R_SERIALIZATION_FAILURE, "contracts run again with new plans", e.message());
+    throw;
   } catch (...) {
     contract::running.at = nullptr;
     throw;

@@ -3,7 +3,9 @@
  * fills it. No plan shows that (nesting.cpp), so a contract has to write the cast where json, or what is made of it, is the target.
  *
  * Asked when a query is planned, which happens while the statement runs that it belongs to: of the innermost function of PL/pgSQL
- * we know the statement, and find the query in it by its text. Assignments are coerced by the parser, in the query itself.
+ * we know the statement, and find the query in it by its text. Assignments are coerced by the parser, in the query itself, but for
+ * rows. Plans stay, on one member longer than on another, so the answer follows from declarations and from the types in the plan: a
+ * plan does not fit a record that holds others meanwhile (FailedForAnOldPlan()).
  */
 #include "internal.h"
 
@@ -14,7 +16,6 @@ extern "C" {
 #include "nodes/nodeFuncs.h"
 #include "plpgsql.h"
 #include "utils/builtins.h"
-#include "utils/expandedrecord.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 }
@@ -27,8 +28,15 @@ PLpgSQL_execstate* innermost = nullptr;  // the others are found through plugin_
 // What reads its text level by level.
 bool IsNested(Oid type) { return type == JSONOID || type == JSONBOID || type == JSONPATHOID || type == TSQUERYOID; }
 
+bool CheckIfDomain(Oid type) {
+  if (get_typtype(type) == TYPTYPE_DOMAIN) CheckDomainNesting(type);
+  return false;
+}
+
 void CheckConversion(Oid from, Oid to) {
-  if (!OidIsValid(from) || getBaseType(from) == getBaseType(to) || !AnyPart(to, IsNested)) return;
+  if (!OidIsValid(from) || from == to) return;
+  (void)AnyPart(to, CheckIfDomain);
+  if (getBaseType(from) == getBaseType(to) || !AnyPart(to, IsNested)) return;
   RaiseForbidden(psprintf("make a value of type %s out of one of type %s without a cast", format_type_be(to), format_type_be(from)),
                  "Write the cast in the query or expression.");
 }
@@ -65,10 +73,23 @@ void CheckRowType(const Columns& columns, Oid row) {
   ReleaseTupleDesc(wanted);
 }
 
-void CheckField(PLpgSQL_execstate* estate, Oid from, const PLpgSQL_recfield* field) {
-  auto* const record = reinterpret_cast<PLpgSQL_rec*>(estate->datums[field->recparentno]);
-  ExpandedRecordFieldInfo info;
-  if (record->erh != nullptr && expanded_record_lookup_field(record->erh, field->fieldname, &info)) CheckConversion(from, info.ftypeid);
+// By its declaration: what a variable of type record holds at the moment decides nothing.
+Oid TypeOfField(PLpgSQL_execstate* estate, const PLpgSQL_recfield* field) {
+  Oid const row = reinterpret_cast<PLpgSQL_rec*>(estate->datums[field->recparentno])->rectypeid;
+  if (row == RECORDOID) RaiseForbidden(psprintf("put the result of a query into field \"%s\" of a variable of type record", field->fieldname), "Assign it.");
+  TupleDesc const columns = lookup_rowtype_tupdesc_domain(row, -1, false);
+  Oid type = InvalidOid;
+  for (int i = 0; i < columns->natts; i++)
+    if (!TupleDescAttr(columns, i)->attisdropped && strcmp(NameStr(TupleDescAttr(columns, i)->attname), field->fieldname) == 0)
+      type = TupleDescAttr(columns, i)->atttypid;
+  ReleaseTupleDesc(columns);
+  return type;
+}
+
+bool IsNestedTarget(PLpgSQL_execstate* estate, const PLpgSQL_datum* target);
+
+[[noreturn]] void RaiseNestedTarget() {
+  RaiseForbidden("take rows apart into variables that hold json, jsonpath or tsquery", "Take them into a variable of type record.");
 }
 
 void CheckTarget(PLpgSQL_execstate* estate, const Columns& columns, const PLpgSQL_datum* target) {
@@ -88,7 +109,14 @@ void CheckOne(PLpgSQL_execstate* estate, Oid from, int datum_number) {
   switch (datum->dtype) {
     case PLPGSQL_DTYPE_VAR:
     case PLPGSQL_DTYPE_PROMISE: return CheckConversion(from, reinterpret_cast<const PLpgSQL_var*>(datum)->datatype->typoid);
-    case PLPGSQL_DTYPE_RECFIELD: return CheckField(estate, from, reinterpret_cast<const PLpgSQL_recfield*>(datum));
+    case PLPGSQL_DTYPE_RECFIELD: {
+      Oid const to = TypeOfField(estate, reinterpret_cast<const PLpgSQL_recfield*>(datum));
+      if (OidIsValid(to)) CheckConversion(from, to);
+      return;
+    }
+    case PLPGSQL_DTYPE_ROW:
+      if (IsNestedTarget(estate, datum)) RaiseNestedTarget();
+      return;
     case PLPGSQL_DTYPE_REC: {
       Columns one = {list_make1_oid(from)};
       return CheckTarget(estate, one, datum);
@@ -117,7 +145,8 @@ void CheckDefaults(const Asked& asked, const PLpgSQL_stmt_block* block) {
 }
 
 void CheckResult(const Asked& asked, const PLpgSQL_expr* expression) {
-  if (asked.Is(expression)) CheckConversion(asked.columns.At(0), asked.estate->func->fn_rettype);
+  Oid const result = asked.estate->func->fn_rettype;
+  if (asked.Is(expression) && !type_is_rowtype(result)) CheckConversion(asked.columns.At(0), result);  // rows must have equal types
 }
 
 void CheckElements(const Asked& asked, const PLpgSQL_stmt_foreach_a* loop) {
@@ -133,8 +162,22 @@ void CheckCursor(const Asked& asked, int cursor, const PLpgSQL_expr* arguments) 
     CheckTarget(asked.estate, asked.columns, asked.estate->datums[variable->cursor_explicit_argrow]);
 }
 
+// The parser coerces what is assigned, but for rows.
+void CheckAssignment(const Asked& asked, const PLpgSQL_stmt_assign* assignment) {
+  const PLpgSQL_datum* const target = asked.estate->datums[assignment->varno];
+  if (!asked.Is(assignment->expr) || target->dtype != PLPGSQL_DTYPE_REC) return;
+  Oid const to = reinterpret_cast<const PLpgSQL_rec*>(target)->rectypeid;
+  Oid const from = asked.columns.At(0);
+  if (to == RECORDOID || !OidIsValid(from) || from == to) return;
+  (void)AnyPart(to, CheckIfDomain);
+  if (AnyPart(to, IsNested))
+    RaiseForbidden(psprintf("make a row of type %s out of one of type %s without a cast", format_type_be(to), format_type_be(from)),
+                   "Write the cast, as in ROW(...)::type.");
+}
+
 void CheckStatement(const Asked& asked, const PLpgSQL_stmt* statement) {
   switch (statement->cmd_type) {
+    case PLPGSQL_STMT_ASSIGN: return CheckAssignment(asked, reinterpret_cast<const PLpgSQL_stmt_assign*>(statement));
     case PLPGSQL_STMT_BLOCK: return CheckDefaults(asked, reinterpret_cast<const PLpgSQL_stmt_block*>(statement));
     case PLPGSQL_STMT_EXECSQL: {
       auto* const sql = reinterpret_cast<const PLpgSQL_stmt_execsql*>(statement);
@@ -171,14 +214,25 @@ bool IsNestedTarget(PLpgSQL_execstate* estate, const PLpgSQL_datum* target) {
         if (IsNestedTarget(estate, estate->datums[row->varnos[i]])) return true;
       return false;
     }
+    case PLPGSQL_DTYPE_RECFIELD: {
+      Oid const type = TypeOfField(estate, reinterpret_cast<const PLpgSQL_recfield*>(target));
+      return OidIsValid(type) && AnyPart(type, IsNested);
+    }
     default: return false;
   }
 }
 
 // The query of a cursor was planned elsewhere.
 void RefuseNestedTarget(PLpgSQL_execstate* estate, PLpgSQL_variable* target) {
-  if (target != nullptr && IsNestedTarget(estate, reinterpret_cast<PLpgSQL_datum*>(target)))
-    RaiseForbidden("fetch from a cursor into a variable that holds json, jsonpath or tsquery", "Fetch into a variable of type record.");
+  if (target != nullptr && IsNestedTarget(estate, reinterpret_cast<PLpgSQL_datum*>(target))) RaiseNestedTarget();
+}
+
+// RETURN and RETURN NEXT of a variable need no plan.
+void CheckReturned(PLpgSQL_execstate* estate, const PLpgSQL_expr* expression, int variable) {
+  if (expression != nullptr || variable < 0) return;
+  const PLpgSQL_datum* const datum = estate->datums[variable];
+  if (datum->dtype != PLPGSQL_DTYPE_VAR && datum->dtype != PLPGSQL_DTYPE_PROMISE) return;  // rows must have equal types
+  CheckConversion(reinterpret_cast<const PLpgSQL_var*>(datum)->datatype->typoid, estate->func->fn_rettype);
 }
 
 }  // namespace
@@ -192,7 +246,15 @@ void LeaveFunction(PLpgSQL_execstate* estate) { innermost = static_cast<PLpgSQL_
 
 void ForgetFunctions() noexcept { innermost = nullptr; }
 
-void CheckFetch(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement) {
+void CheckVariablesOf(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement) {
+  if (statement->cmd_type == PLPGSQL_STMT_RETURN) {
+    auto* const result = reinterpret_cast<const PLpgSQL_stmt_return*>(statement);
+    return CheckReturned(estate, result->expr, result->retvarno);
+  }
+  if (statement->cmd_type == PLPGSQL_STMT_RETURN_NEXT) {
+    auto* const result = reinterpret_cast<const PLpgSQL_stmt_return_next*>(statement);
+    return CheckReturned(estate, result->expr, result->retvarno);
+  }
   if (statement->cmd_type == PLPGSQL_STMT_FETCH) RefuseNestedTarget(estate, reinterpret_cast<const PLpgSQL_stmt_fetch*>(statement)->target);
   if (statement->cmd_type == PLPGSQL_STMT_FORC) RefuseNestedTarget(estate, reinterpret_cast<const PLpgSQL_stmt_forc*>(statement)->var);
 }

@@ -116,6 +116,9 @@ void CheckGroupMayExecute(Oid procedure, Oid role, const char* name);  // at the
 // -- sandbox.cpp
 [[noreturn]] void RaiseForbidden(const char* what, const char* hint);
 void BeginSandbox();
+// Contracts have failed: for a plan that an earlier position has left, which another member may not have? Then plans are made
+// again with the next position, and the failure is this member's own.
+bool FailedForAnOldPlan(const PgError& e);
 void EndSandbox() noexcept;
 
 // -- types.cpp. Raise 0A000.
@@ -126,6 +129,7 @@ void CheckVariables(PLpgSQL_execstate* estate);
 
 // -- nesting.cpp
 Query* GuardNesting(Query* query);
+void CheckDomainNesting(Oid domain);  // that a contract makes values of
 void InitNesting();
 void CheckTableNesting(Relation table);  // that a contract writes
 
@@ -134,7 +138,7 @@ void EnterFunction(PLpgSQL_execstate* estate);  // of PL/pgSQL, while contracts 
 void LeaveFunction(PLpgSQL_execstate* estate);
 void ForgetFunctions() noexcept;
 // Raise 0A000.
-void CheckFetch(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement);
+void CheckVariablesOf(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement);  // each time it is executed
 void CheckConversions(const Query* query, const char* text);
 
 // -- plans.cpp

@@ -32,6 +32,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
@@ -187,18 +188,20 @@ Node* GuardJson(Node* node) {
 
 void CheckPattern(Oid function, const char* name, Node* argument, int at) {
   if (IsPatternType(getBaseType(exprType(argument)))) RequireConstant(argument, "a jsonpath or tsquery");
-  if ((IsRegex(name) || IsRegexSubstring(function)) && at >= 1) RequireConstant(argument, "a regular expression");
+  if ((IsRegex(name) || IsRegexSubstring(function)) && at == 1) RequireConstant(argument, "a regular expression");
   // similar_to_escape(pattern [, escape])
   if (strncmp(name, "similar_", 8) == 0) RequireConstant(argument, "a regular expression");
   if (get_func_rettype(function) == TSQUERYOID && IsText(exprType(argument))) RequireConstant(argument, "a tsquery");
   if (exprType(argument) == CSTRINGOID) RequireConstant(argument, "an argument of an input function");
 }
 
-void GuardArgument(Oid function, const char* name, Node** argument, int at) {
-  CheckPattern(function, name, *argument, at);
-  Oid const type = exprType(*argument);
-  if (IsLike(function) && at == 1 && !IsA(*argument, Const)) text_guards++, *argument = Guarded("check_pattern", *argument);
-  if (HoldsJson(type) && !IsShallow(function)) *argument = GuardJson(*argument);
+Node* GuardedArgument(Oid function, const char* name, Node* argument, int at) {
+  CheckPattern(function, name, argument, at);
+  if (IsLike(function) && at == 1 && !IsA(argument, Const)) {
+    text_guards++;
+    return Guarded("check_pattern", argument);
+  }
+  return HoldsJson(exprType(argument)) && !IsShallow(function) ? GuardJson(argument) : argument;
 }
 
 // A string inside of json that becomes an array or row is read by its input function.
@@ -222,16 +225,35 @@ void GuardArguments(Oid function, List* arguments) {
   if (strstr(name, "_populate_record") != nullptr) CheckPopulatedRow(exprType(static_cast<Node*>(linitial(arguments))));
   ListCell* cell;
   foreach (cell, arguments) {
-    Node* node = static_cast<Node*>(lfirst(cell));
+    Node* const node = static_cast<Node*>(lfirst(cell));
     int const at = foreach_current_index(cell);
     if (IsA(node, TargetEntry)) {  // of an aggregate
-      Node* expression = reinterpret_cast<Node*>(reinterpret_cast<TargetEntry*>(node)->expr);
-      GuardArgument(function, name, &expression, at);
-      reinterpret_cast<TargetEntry*>(node)->expr = reinterpret_cast<Expr*>(expression);
+      auto* const target = reinterpret_cast<TargetEntry*>(node);
+      target->expr = reinterpret_cast<Expr*>(GuardedArgument(function, name, reinterpret_cast<Node*>(target->expr), at));
+    } else if (IsA(node, NamedArgExpr)) {  // the planner puts them in order
+      auto* const named = reinterpret_cast<NamedArgExpr*>(node);
+      named->arg = reinterpret_cast<Expr*>(GuardedArgument(function, name, reinterpret_cast<Node*>(named->arg), named->argnumber));
     } else {
-      GuardArgument(function, name, &node, at);
-      lfirst(cell) = node;
+      lfirst(cell) = GuardedArgument(function, name, node, at);
     }
+  }
+}
+
+// A user's aggregate calls built-in functions with its arguments, and shows them to nobody.
+void CheckAggregate(Oid aggregate) {
+  if (aggregate < FirstUnpinnedObjectId) return;
+  HeapTuple const tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+  if (!HeapTupleIsValid(tuple)) return;
+  FormData_pg_aggregate const form = *reinterpret_cast<Form_pg_aggregate>(GETSTRUCT(tuple));
+  ReleaseSysCache(tuple);
+  for (Oid const called : {form.aggtransfn, form.aggfinalfn, form.aggmtransfn, form.aggminvtransfn, form.aggmfinalfn}) {
+    if (!OidIsValid(called) || called >= FirstUnpinnedObjectId) continue;
+    bool descends = IsRegex(get_func_name(called)) || IsRegexSubstring(called) || IsLike(called);
+    Oid* types;
+    int count;
+    (void)get_func_signature(called, &types, &count);
+    for (int i = 0; i < count; i++) descends |= IsPatternType(types[i]) || (HoldsJson(types[i]) && !IsShallow(called));
+    if (descends) RaiseForbidden(psprintf("use aggregate %s, which stands on function %s", get_func_name(aggregate), get_func_name(called)), nullptr);
   }
 }
 
@@ -240,7 +262,10 @@ void GuardConversion(CoerceViaIO* conversion) {
   Node* const argument = reinterpret_cast<Node*>(conversion->arg);
   Oid const from = getBaseType(exprType(argument));
   if (IsPatternType(result)) RequireConstant(argument, "a jsonpath or tsquery");
-  if (!HoldsJson(result)) return;
+  if (!HoldsJson(result)) {  // printed: rows inside of rows
+    if (HoldsJson(from) && !IsJson(from)) conversion->arg = reinterpret_cast<Expr*>(GuardJson(argument));
+    return;
+  }
   if (IsJson(result) && (IsText(from) || IsJson(from)))
     conversion->arg = reinterpret_cast<Expr*>(GuardJson(argument));
   else
@@ -263,15 +288,6 @@ void CheckHidden(Node* expression, const char* what) {
   RaiseForbidden(psprintf("use %s, which reads json or a pattern out of text", what), "Nobody counts there how deeply it is nested.");
 }
 
-void CheckDomain(Oid domain) {
-  auto* const constraints = static_cast<DomainConstraintRef*>(palloc0(sizeof(DomainConstraintRef)));  // lives as long as its context
-  InitDomainConstraintRef(domain, constraints, CurrentMemoryContext, false);
-  ListCell* cell;
-  foreach (cell, constraints->constraints)
-    if (Expr* const check = static_cast<DomainConstraintState*>(lfirst(cell))->check_expr)
-      CheckHidden(reinterpret_cast<Node*>(check), psprintf("domain %s", format_type_be(domain)));
-}
-
 // What is written into columns.
 void GuardTargets(List* targets) {
   ListCell* cell;
@@ -285,7 +301,14 @@ void GuardTargets(List* targets) {
 Node* MutateQuery(Query* query, void* context) {
   Query* const copy = query_tree_mutator(query, reinterpret_cast<Node* (*)()>(reinterpret_cast<void*>(Mutate)), context, 0);
   if (copy->commandType == CMD_INSERT || copy->commandType == CMD_UPDATE) GuardTargets(copy->targetList);
-  if (copy->onConflict != nullptr) GuardTargets(copy->onConflict->onConflictSet);
+  if (copy->onConflict != nullptr) {
+    GuardTargets(copy->onConflict->onConflictSet);
+    // By these the planner finds the index.
+    copy->onConflict->arbiterElems = static_cast<List*>(copyObjectImpl(query->onConflict->arbiterElems));
+    copy->onConflict->arbiterWhere = static_cast<Node*>(copyObjectImpl(query->onConflict->arbiterWhere));
+  }
+  ListCell* cell;
+  foreach (cell, copy->mergeActionList) GuardTargets(lfirst_node(MergeAction, cell)->targetList);
   return reinterpret_cast<Node*>(copy);
 }
 
@@ -308,10 +331,16 @@ Node* Mutate(Node* node, void* context) {
       break;
     }
     case T_ScalarArrayOpExpr: GuardScalarArray(reinterpret_cast<ScalarArrayOpExpr*>(copy)); break;
-    case T_Aggref: GuardArguments(reinterpret_cast<Aggref*>(copy)->aggfnoid, reinterpret_cast<Aggref*>(copy)->args); break;
-    case T_WindowFunc: GuardArguments(reinterpret_cast<WindowFunc*>(copy)->winfnoid, reinterpret_cast<WindowFunc*>(copy)->args); break;
+    case T_Aggref:
+      CheckAggregate(reinterpret_cast<Aggref*>(copy)->aggfnoid);
+      GuardArguments(reinterpret_cast<Aggref*>(copy)->aggfnoid, reinterpret_cast<Aggref*>(copy)->args);
+      break;
+    case T_WindowFunc:
+      CheckAggregate(reinterpret_cast<WindowFunc*>(copy)->winfnoid);
+      GuardArguments(reinterpret_cast<WindowFunc*>(copy)->winfnoid, reinterpret_cast<WindowFunc*>(copy)->args);
+      break;
     case T_CoerceViaIO: GuardConversion(reinterpret_cast<CoerceViaIO*>(copy)); break;
-    case T_CoerceToDomain: CheckDomain(reinterpret_cast<CoerceToDomain*>(copy)->resulttype); break;
+    case T_CoerceToDomain: CheckDomainNesting(reinterpret_cast<CoerceToDomain*>(copy)->resulttype); break;
     case T_RangeTblFunction: {  // json_to_record() and its kin
       ListCell* cell;
       foreach (cell, reinterpret_cast<RangeTblFunction*>(copy)->funccoltypes) CheckPopulated(lfirst_oid(cell));
@@ -389,9 +418,9 @@ void CountTokens(Datum value) {
   }
 }
 
-void CountJson(Datum value, Oid type);
+void CountJson(Datum value, Oid type, int depth);
 
-void CountElements(Datum value, Oid element) {
+void CountElements(Datum value, Oid element, int depth) {
   int16 length;
   bool by_value;
   char align;
@@ -401,10 +430,10 @@ void CountElements(Datum value, Oid element) {
   int count;
   deconstruct_array(DatumGetArrayTypeP(value), element, length, by_value, align, &elements, &nulls, &count);
   for (int i = 0; i < count; i++)
-    if (!nulls[i]) CountJson(elements[i], element);
+    if (!nulls[i]) CountJson(elements[i], element, depth);
 }
 
-void CountColumns(Datum value) {
+void CountColumns(Datum value, int depth) {
   HeapTupleHeader const header = DatumGetHeapTupleHeader(value);
   TupleDesc const columns = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
   HeapTupleData tuple = {};
@@ -415,22 +444,32 @@ void CountColumns(Datum value) {
     if (TupleDescAttr(columns, i)->attisdropped) continue;
     bool isnull;
     Datum const column = heap_getattr(&tuple, i + 1, columns, &isnull);
-    if (!isnull) CountJson(column, TupleDescAttr(columns, i)->atttypid);
+    if (!isnull) CountJson(column, TupleDescAttr(columns, i)->atttypid, depth);
   }
   ReleaseTupleDesc(columns);
 }
 
-// In the value of this type, and in its elements and columns: text there is no json.
-void CountJson(Datum value, Oid type) {
+// In the value of this type, and in its elements and columns: text there is no json. `depth`: arrays and rows around it.
+void CountJson(Datum value, Oid type, int depth) {
+  if (depth > kNestingMax) RaiseTooDeep("record");
   Oid const base = getBaseType(type);
   if (base == JSONBOID) return CountTokens(value);
   if (base == JSONOID) return CountBrackets(value);
   if (!HoldsJson(base)) return;
-  if (Oid const element = get_element_type(base); OidIsValid(element)) return CountElements(value, element);
-  if (type_is_rowtype(base)) CountColumns(value);
+  if (Oid const element = get_element_type(base); OidIsValid(element)) return CountElements(value, element, depth + 1);
+  if (type_is_rowtype(base)) CountColumns(value, depth + 1);
 }
 
 }  // namespace
+
+void CheckDomainNesting(Oid domain) {
+  auto* const constraints = static_cast<DomainConstraintRef*>(palloc0(sizeof(DomainConstraintRef)));  // lives as long as its context
+  InitDomainConstraintRef(domain, constraints, CurrentMemoryContext, false);
+  ListCell* cell;
+  foreach (cell, constraints->constraints)
+    if (Expr* const check = static_cast<DomainConstraintState*>(lfirst(cell))->check_expr)
+      CheckHidden(reinterpret_cast<Node*>(check), psprintf("domain %s", format_type_be(domain)));
+}
 
 Query* GuardNesting(Query* query) { return reinterpret_cast<Query*>(Mutate(reinterpret_cast<Node*>(query), nullptr)); }
 
@@ -445,6 +484,9 @@ void CheckTableNesting(Relation table) {
       if (TupleDescAttr(table->rd_att, constraints->defval[i].adnum - 1)->attgenerated != '\0')
         CheckHidden(static_cast<Node*>(stringToNode(constraints->defval[i].adbin)), psprintf("a generated column of table \"%s\"", name));
   }
+  for (int i = 0; table->trigdesc != nullptr && i < table->trigdesc->numtriggers; i++)
+    if (const Trigger* const trigger = &table->trigdesc->triggers[i]; trigger->tgqual != nullptr)
+      CheckHidden(static_cast<Node*>(stringToNode(trigger->tgqual)), psprintf("the WHEN of trigger \"%s\"", trigger->tgname));
   List* const indexes = RelationGetIndexList(table);
   ListCell* cell;
   foreach (cell, indexes) {
@@ -466,7 +508,7 @@ extern "C" Datum dadbs_check_nesting(PG_FUNCTION_ARGS) {
   Oid const type = get_fn_expr_argtype(fcinfo->flinfo, 0);
   Datum const value = PG_GETARG_DATUM(0);
   if (!IsText(type))
-    CountJson(value, type);
+    CountJson(value, type, 0);
   else if (get_typlen(type) == -1)
     CountBrackets(value);
   PG_RETURN_DATUM(value);

@@ -274,6 +274,10 @@ void RunContracts(const ContractEvents& events, const AtPosition& at, core::KeyL
       contract::BeginSandbox();
       contract::RunAll(events);
     });
+  } catch (const PgError& e) {
+    contract::running.at = nullptr;
+    if (contract::FailedForAnOldPlan(e)) throw PgError(ERRCODE_T_R_SERIALIZATION_FAILURE, "contracts run again with new plans", e.message());
+    throw;
   } catch (...) {
     contract::running.at = nullptr;
     throw;

@@ -57,6 +57,7 @@ ExecutorStart_hook_type previous_start = nullptr;
 ExecutorFinish_hook_type previous_finish = nullptr;
 ProcessUtility_hook_type previous_utility = nullptr;
 bool planned_outside = true;  // since contracts ran last
+bool plans_are_new = false;   // those of contracts, since this position began
 
 // ---- functions
 
@@ -315,7 +316,7 @@ void OnStatement(PLpgSQL_execstate* estate, PLpgSQL_stmt* statement) {
   if (statement->cmd_type == PLPGSQL_STMT_DYNEXECUTE || statement->cmd_type == PLPGSQL_STMT_DYNFORS)
     RaiseForbidden("use EXECUTE", "Write the statement out.");
   if (IsEmptyLoop(statement)) RaiseForbidden("use a loop without a body", nullptr);
-  CheckFetch(estate, statement);
+  CheckVariablesOf(estate, statement);
 }
 
 PLpgSQL_plugin plugin = {nullptr, OnFunction, OnFunctionEnd, OnStatement, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
@@ -329,7 +330,16 @@ void RaiseForbidden(const char* what, const char* hint) {
 
 void BeginSandbox() {
   if (planned_outside) ResetPlanCache();
+  plans_are_new = planned_outside;
   planned_outside = false;
+}
+
+// A field of a record had another type when PL/pgSQL made the plan. With new plans that is so only if it has two types within this
+// position, and then it is so on every member; a position that old plans do for has one.
+bool FailedForAnOldPlan(const PgError& e) {
+  if (plans_are_new || e.sqlstate() != ERRCODE_DATATYPE_MISMATCH || !e.message().starts_with("type of parameter ")) return false;
+  planned_outside = true;
+  return true;
 }
 
 void EndSandbox() noexcept {
