@@ -35,6 +35,19 @@ CREATE TABLE dadbs_internal.proposal_end (
     index     integer NOT NULL,
     ended_at  timestamptz NOT NULL
 );
+-- Insert-only: how many statements contracts may execute from that position on; no row: a million.
+CREATE TABLE dadbs_internal.contract_limit (
+    number      bigint PRIMARY KEY,
+    statements  bigint NOT NULL,
+    height      bigint NOT NULL,
+    index       integer NOT NULL
+);
+CREATE FUNCTION dadbs.contract_statement_limit() RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dadbs_contract_statement_limit';
+COMMENT ON FUNCTION dadbs.contract_statement_limit() IS 'how many statements the contracts of one transaction may execute, on all members';
+CREATE FUNCTION dadbs.set_contract_statement_limit(statements bigint) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_set_contract_statement_limit';
+COMMENT ON FUNCTION dadbs.set_contract_statement_limit(bigint) IS 'in a proposal: changes the limit of statements from its position on';
 
 CREATE FUNCTION dadbs.propose(statement text, comment text DEFAULT '', lifetime bigint DEFAULT 10000000) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_propose';

@@ -8,13 +8,13 @@ GRANT EXECUTE ON FUNCTION dadbs.last_transaction_id(), dadbs.transaction_status(
 -- Who may deploy is decided at the position: CREATE on the schema contracts.
 GRANT EXECUTE ON FUNCTION dadbs.deploy_contract(text, text, text, text, text, jsonb), dadbs.drop_contract(text),
     dadbs.analyze_contract(text, text, text, text, regclass, text),
-    dadbs.contract(), dadbs.protected_table(), dadbs.block_time(), dadbs.block_height(), dadbs.transaction_id(), dadbs.origin_node(), dadbs.session_user_name(), dadbs.caller_key() TO PUBLIC;
+    dadbs.contract(), dadbs.protected_table(), dadbs.contract_statement_limit(), dadbs.block_time(), dadbs.block_height(), dadbs.transaction_id(), dadbs.origin_node(), dadbs.session_user_name(), dadbs.caller_key() TO PUBLIC;
 -- Who may call which contract is decided at the position, too: EXECUTE on its procedure in the schema contracts.
 GRANT EXECUTE ON FUNCTION dadbs.call_contract(text), dadbs.call_contract(text, VARIADIC "any"), dadbs.call_contracts(jsonb),
     dadbs.call_contract_signed(text, bytea, text, bytea), dadbs.call_contract_signed(text, bytea, text, bytea, VARIADIC "any"),
     dadbs.call_message(text, text), dadbs.call_message(text, text, VARIADIC "any") TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA dadbs TO pg_monitor;
-REVOKE SELECT ON dadbs.transactions, dadbs.changes FROM pg_monitor;
+REVOKE SELECT ON dadbs.transactions, dadbs.changes, dadbs.contract_changes FROM pg_monitor;
 GRANT EXECUTE ON FUNCTION dadbs_internal.decode_block(bytea, bytea), dadbs_internal.members(), dadbs_internal.held_transactions(),
     dadbs_internal.stage_stats(), dadbs_internal.conflict_stats() TO pg_monitor;
 -- What the planner puts into the queries of contracts, whoever owns these.

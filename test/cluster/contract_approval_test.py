@@ -338,6 +338,39 @@ def h06_protected(c):
 
 
 @suite.test
+def statement_limit(c):
+    """Of the group: no member's setting; another one from the position on at which it is agreed, also after a crash."""
+    limit = "SELECT dadbs.set_contract_statement_limit({})"
+    c.run(1, "SELECT dadbs.deploy_contract('spin', 'DECLARE x bigint := 0; BEGIN FOR i IN 1..p_n LOOP x := x + i; END LOOP; RETURN x; END', "
+             "arguments => 'p_n int', returns => 'bigint')")
+    c.settle()
+
+    def spins(times, state, what):
+        for member in c.members():
+            equal(sqlstate(lambda: c.run(member, f"SELECT dadbs.call_contract('spin', {times})")), state, f"{what}, on member {member}")
+    everywhere(c, "SELECT dadbs.contract_statement_limit()", [(1000000,)], "the limit")
+    for lie in ((), LIAR):
+        equal(sqlstate(lambda: c.run(4, *lie, limit.format(5000))), REFUSED, "one member alone")
+    for number, expected in (("999", "22023"), ("1000000001", "22023"), ("'many'", "0A000"), ("NULL", "0A000")):
+        equal(sqlstate(lambda: propose(c, 1, limit.format(number))), expected, number)
+    spins(3000, None, "by default")
+    equal(agree(c, limit.format(4000) + "; ALTER TABLE nowhere ADD COLUMN n int")[0], "failed", "with a statement that fails")
+    everywhere(c, "SELECT dadbs.contract_statement_limit()", [(1000000,)], "the limit")
+    equal(agree(c, limit.format(5000) + "; " + limit.format(2000)), ("executed", None), "agreed")
+    everywhere(c, "SELECT dadbs.contract_statement_limit()", [(2000,)], "the limit")
+    spins(1000, None, "below it")
+    spins(3000, "54000", "beyond it")
+    c.kill(3)
+    c.start_member(3)
+    c.wait_ready()
+    spins(3000, "54000", "after a crash")
+    everywhere(c, "SELECT DISTINCT verdict, sqlstate, statements FROM dadbs.contract_history('spin') WHERE verdict <> 'committed'", [("rejected", "54000", 2001)], "history")
+    equal(agree(c, limit.format(1000000)), ("executed", None), "as it was")
+    spins(3000, None, "as it was")
+    alike(c)
+
+
+@suite.test
 def races(c):
     """Two approvals at once are both counted and one executes; a transaction that ran under the old definition loses."""
     for i in range(3):

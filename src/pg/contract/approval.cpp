@@ -197,6 +197,7 @@ void ExecuteOne(const Proposal& p, const Step& step, const AtPosition& at, core:
       d.search_path = p.search_path;
       return ExecuteContractChange(ContractChangeOf(d), at, keys);
     }
+    case Step::kLimit: return Call([&] { SetStatementLimit(step.limit, at); });
   }
 }
 

@@ -62,13 +62,14 @@ List* TablesOf(const char* name);
 
 // -- run.cpp
 inline constexpr int kDepthMax = 16;                     // contracts that run because of each other
-inline constexpr uint64 kStatementsMax = 1000000;        // of PL/pgSQL and SQL, of one transaction
+inline constexpr uint64 kStatementsDefault = 1000000;    // of PL/pgSQL and SQL, of one transaction: limit.cpp
 inline constexpr uint64 kRowsMax = 10000000;             // that pass through the nodes of plans, of one transaction
 inline constexpr size_t kEffectsMax = 200000;            // rows written, of one transaction
 struct Running {
   const AtPosition* at = nullptr;  // null: no contract runs
   int depth = 0;
   uint64 statements = 0, rows = 0;
+  uint64 statement_limit = 0;
   const char* name = nullptr;      // of the innermost contract
   size_t run = 0;                  // of the innermost contract, in runs.cpp
   const core::PublicKey* caller = nullptr;  // who has signed the call; null: nobody
@@ -82,6 +83,12 @@ int EnterContracts();
 void LeaveContracts(int level);
 // Afterwards: writes what they wrote and what ran, and forgets it.
 void Finish(const AtPosition& at, core::KeyList* keys);
+
+// -- limit.cpp. The group's limit, as it stands here; Postgres code.
+inline constexpr int64 kStatementLimitMin = 1000, kStatementLimitMax = 1000000000;
+uint64 StatementLimit();
+void CheckStatementLimit(int64 statements);
+void SetStatementLimit(int64 statements, const AtPosition& at);
 
 // -- runs.cpp
 // A call, or one more run of a trigger's contract.

@@ -39,9 +39,10 @@ void CheckOpen(int64 id, int16 member, uint64 height, bool rejects, Proposal* pr
 // ---- steps.cpp
 
 struct Step {
-  enum Kind { kDefinition, kTruncate, kContract } kind;
+  enum Kind { kDefinition, kTruncate, kContract, kLimit } kind;
   char* text;             // of the statement; CREATE TRIGGER for a call of protect_table()
   Deployment deployment;  // kContract: without role and search_path
+  int64 limit;            // kLimit: of statements
 };
 
 // The statements of a proposal. Raises where one of them cannot be proposed; returns how many there are.

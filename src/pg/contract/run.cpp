@@ -249,9 +249,9 @@ void Finish(const AtPosition& at, core::KeyList* keys) {
 
 void CountStatement() {
   CountStatementOf(running.run);
-  if (++running.statements <= kStatementsMax) return;
+  if (++running.statements <= running.statement_limit) return;
   ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                  errmsg("contracts executed more than " UINT64_FORMAT " statements in one transaction", kStatementsMax),
+                  errmsg("contracts executed more than " UINT64_FORMAT " statements in one transaction", running.statement_limit),
                   errdetail("The last one was of contract \"%s\".", running.name != nullptr ? running.name : "")));
 }
 

@@ -332,6 +332,7 @@ void BeginSandbox() {
   if (planned_outside) ResetPlanCache();
   plans_are_new = planned_outside;
   planned_outside = false;
+  running.statement_limit = StatementLimit();
 }
 
 // A field of a record had another type when PL/pgSQL made the plan. With new plans that is so only if it has two types within this

@@ -1,6 +1,6 @@
 /*
  * steps.cpp: what may stand in a proposal: statements that define shared objects, TRUNCATE, and calls of dadbs.deploy_contract,
- * dadbs.drop_contract and dadbs.protect_table with literal arguments, each as SELECT f(...).
+ * dadbs.drop_contract, dadbs.protect_table and dadbs.set_contract_statement_limit with literal arguments, each as SELECT f(...).
  *
  * Read from the text on every member, at the position and before it in the proposer's session: what the members approve is the
  * text that they see, nothing that travels beside it.
@@ -33,7 +33,8 @@ namespace {
 constexpr int kStepsMax = 1000;
 constexpr int kArgumentsMax = 6;
 constexpr char kHint[] =
-    "A proposal holds definitions, TRUNCATE, and SELECT dadbs.deploy_contract(...), dadbs.drop_contract(...) or dadbs.protect_table(...).";
+    "A proposal holds definitions, TRUNCATE, and SELECT dadbs.deploy_contract(...), dadbs.drop_contract(...), dadbs.protect_table(...) or "
+    "dadbs.set_contract_statement_limit(...).";
 
 [[noreturn]] void RaiseNotProposed(const char* what) {
   ereport(ERROR, (errcode(kErrNotSupported), errmsg("%s cannot be proposed", what), errhint("%s", kHint)));
@@ -120,6 +121,15 @@ void ReadProtect(const FuncCall* call, Step* step) {
   step->kind = Step::kDefinition;
 }
 
+void ReadLimit(const FuncCall* call, Step* step) {
+  Node* const node = list_length(call->args) == 1 ? static_cast<Node*>(linitial(call->args)) : nullptr;
+  if (node == nullptr || !IsA(node, A_Const) || nodeTag(&reinterpret_cast<A_Const*>(node)->val) != T_Integer)
+    RaiseNotProposed("a limit that is no integer literal");
+  step->limit = intVal(&reinterpret_cast<A_Const*>(node)->val);
+  CheckStatementLimit(step->limit);
+  step->kind = Step::kLimit;
+}
+
 // SELECT f(...) and nothing else.
 const FuncCall* OnlyCall(Node* node) {
   auto* const select = reinterpret_cast<SelectStmt*>(node);
@@ -143,6 +153,7 @@ void ReadCall(Node* node, Step* step) {
   if (strcmp(name, "deploy_contract") == 0) return ReadDeploy(call, step);
   if (strcmp(name, "drop_contract") == 0) return ReadDrop(call, step);
   if (strcmp(name, "protect_table") == 0) return ReadProtect(call, step);
+  if (strcmp(name, "set_contract_statement_limit") == 0) return ReadLimit(call, step);
   RaiseNotProposed(psprintf("a call of dadbs.%s()", name));
 }
 
