@@ -187,6 +187,37 @@ def escrow(c):
     everywhere(c, f"SELECT balance FROM escrow_account ORDER BY key = {seller.key}", [(200,), (300,)])
 
 
+@suite.test
+def private_rows(c):
+    install(c, "private_rows")
+    for member, user, number, other in ((2, "acme", 1, "globex"), (3, "globex", 2, "acme"), (4, "acme", 3, "initech")):
+        c.run(member, f"INSERT INTO deal VALUES ({number}, '{user}', '{other}', {number}000)", user=user)
+    c.run(1, "CREATE ROLE initech LOGIN", "CREATE ROLE stranger LOGIN")
+    c.settle()
+
+    def reads(user, rows, query="SELECT id FROM deal ORDER BY id"):
+        c.settle()
+        for member in c.members():
+            equal(c.run(member, query, user=user), rows, f"{query} of {user} on member {member}")
+    for user, ids in (("acme", [1, 2, 3]), ("globex", [1, 2]), ("auditor", [1, 2, 3]), ("postgres", [1, 2, 3])):
+        reads(user, [(i,) for i in ids])
+    reads("globex", [("acme", 1000), ("globex", 2000)], "TABLE turnover ORDER BY seller")
+    reads("auditor", [("acme", 4000), ("globex", 2000)], "TABLE turnover ORDER BY seller")
+    c.run(4, "UPDATE deal SET shown_to = '{globex}' WHERE id = 3", user="acme")
+    reads("globex", [(1,), (2,), (3,)])
+    for member in c.members():
+        for user, state, statement in (("globex", DENIED, "INSERT INTO deal VALUES (9, 'acme', 'globex', 1)"), ("globex", DENIED, "UPDATE deal SET price = 1"),
+                                       ("stranger", DENIED, "TABLE deal"), ("acme", DENIED, "SELECT * FROM dadbs.changes"), ("acme", DENIED, "SELECT * FROM dadbs_internal.batch")):
+            equal(sqlstate(lambda: c.run(member, statement, user=user)), state, f"{statement} of {user} on member {member}")
+    c.run(3, "UPDATE deal SET shown_to = '{}'", user="globex")  # of rows that are not its own: none
+    reads("acme", [(3,)], "SELECT id FROM deal WHERE shown_to = '{globex}'")
+    refused(c, STANDS, 2, "UPDATE deal SET price = 1 WHERE id = 1")
+    for statement in ("DROP POLICY parties ON deal", "CREATE POLICY more ON deal USING (true)", "ALTER POLICY shown ON deal USING (true)",
+                      "ALTER TABLE deal DISABLE ROW LEVEL SECURITY", "GRANT SELECT ON deal TO stranger"):
+        refused(c, DENIED, 3, statement)
+    reads("globex", [(1,), (2,), (3,)])
+
+
 def load_orders(c):
     """Northwind's customers and orders, without what they refer to and what nobody looks at here."""
     with open(os.path.join(ROOT, "test", "data", "northwind.sql")) as f:
