@@ -204,18 +204,24 @@ def starts_halted(c, expected):
     c.stop_member(VICTIM)
 
 
-@suite.test
-def files_that_are_wrong(c):
-    prepare(c)
+def copied_before_writes(c, folder, name, *statements):
+    """Member 3 is stopped, its folder copied, started, writes, and is stopped again. The copy."""
     c.stop_member(VICTIM)
-    old = os.path.join(c.base, "old-journal")
-    shutil.copytree(journal(c), old)
+    old = os.path.join(c.base, name)
+    shutil.copytree(folder, old)
     c.start_member(VICTIM)
     c.wait_ready()
     write(c, VICTIM, rows=5)
-    c.run(VICTIM, "CHECKPOINT")
+    c.run(VICTIM, *statements)
     c.settle()
     c.stop_member(VICTIM)
+    return old
+
+
+@suite.test
+def files_that_are_wrong(c):
+    prepare(c)
+    old = copied_before_writes(c, journal(c), "old-journal", "CHECKPOINT")
     right = os.path.join(c.base, "right-journal")
     shutil.copytree(journal(c), right)
 
@@ -258,15 +264,7 @@ def put_data(c, source):
 def tables_older_than_the_journal(c):
     """Postgres's files come from an older copy, the journal does not: as after a crash, what is missing comes from the journal."""
     prepare(c)
-    c.stop_member(VICTIM)
-    old = os.path.join(c.base, "old-data")
-    shutil.copytree(data(c), old)
-    c.start_member(VICTIM)
-    c.wait_ready()
-    write(c, VICTIM, rows=5)
-    c.settle()
-    c.stop_member(VICTIM)
-    put_data(c, old)
+    put_data(c, copied_before_writes(c, data(c), "old-data"))
     c.start_member(VICTIM)
     c.wait_ready()
     write(c, VICTIM)

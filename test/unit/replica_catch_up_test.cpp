@@ -430,16 +430,21 @@ TEST(CatchUp, WhatWasVotedForIsKeptThoughItsOriginSignsMore) {
   EXPECT_EQ(h.Sent<BatchMessage>(NodeId{3}, NodeId{2}).size(), 1u);
 }
 
+// One block, and member 4 is down with a journal that knows of it, but has no certificate.
+void StopWithoutCertificate(Harness* h) {
+  h->Open();
+  h->Submit(0, "w");
+  h->Run();
+  h->Crash(3);
+  RecoveredState state;
+  for (size_t k = 0; k < h->at(3).journal.size(); k++) ASSERT_EQ(state.Apply(h->at(3).journal[k], k + 1), "");
+  h->at(3).journal = {SegmentStateRecord{state.chain, state.view, state.incarnation, h->genesis.Encode(), NodeId{4}}};
+  h->at(3).durable = 1;
+}
+
 TEST(CatchUp, TheCertificateOfTheHeadIsAskedForWhereTheJournalLacksIt) {
   Harness h(4);
-  h.Open();
-  h.Submit(0, "w");
-  h.Run();
-  h.Crash(3);
-  RecoveredState state;
-  for (size_t k = 0; k < h.at(3).journal.size(); k++) ASSERT_EQ(state.Apply(h.at(3).journal[k], k + 1), "");
-  h.at(3).journal = {SegmentStateRecord{state.chain, state.view, state.incarnation, h.genesis.Encode(), NodeId{4}}};
-  h.at(3).durable = 1;
+  ASSERT_NO_FATAL_FAILURE(StopWithoutCertificate(&h));
   h.Crash(0);  // the primary: the others need member 4's VIEW-CHANGE
   h.Start(3);
   h.Submit(1, "v");
@@ -451,14 +456,7 @@ TEST(CatchUp, TheCertificateOfTheHeadIsAskedForWhereTheJournalLacksIt) {
 
 TEST(CatchUp, TheCertificateOfTheHeadIsAskedForElsewhereIfItDoesNotCome) {
   Harness h(4);
-  h.Open();
-  h.Submit(0, "w");
-  h.Run();
-  h.Crash(3);
-  RecoveredState state;
-  for (size_t k = 0; k < h.at(3).journal.size(); k++) ASSERT_EQ(state.Apply(h.at(3).journal[k], k + 1), "");
-  h.at(3).journal = {SegmentStateRecord{state.chain, state.view, state.incarnation, h.genesis.Encode(), NodeId{4}}};
-  h.at(3).durable = 1;
+  ASSERT_NO_FATAL_FAILURE(StopWithoutCertificate(&h));
   h.Crash(0);
   h.lost = [](const Letter& l) {
     return l.from == NodeId{2} && l.to == NodeId{4} && std::holds_alternative<BlockMessage>(l.message);

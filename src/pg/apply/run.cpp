@@ -52,6 +52,7 @@ void EndCancellable() {
   cancellable = 0;
   QueryCancelPending = false;
 }
+
 constexpr int64 kPostgresEpochUs = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
 // now() of what is executed at a position is the block's time (recipe R4). Assertions want a parallel worker's number.

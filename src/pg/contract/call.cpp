@@ -223,25 +223,14 @@ void RunCall(const core::CallChange& call, const AtPosition& at) {
 }  // namespace contract
 
 void RunCalls(std::span<const core::CallChange> calls, const AtPosition& at, core::KeyList* keys) {
-  ForgetContracts();
-  contract::running.at = &at;
-  try {
+  contract::RunAt(at, keys, [&] {
     int const level = Call([] {
       contract::BeginSandbox();
       return contract::EnterContracts();
     });
     for (const core::CallChange& call : calls) contract::RunCall(call, at);
     Call([&] { contract::LeaveContracts(level); });
-  } catch (const PgError& e) {
-    contract::running.at = nullptr;
-    if (contract::FailedForAnOldPlan(e)) throw PgError(ERRCODE_T_R_SERIALIZATION_FAILURE, "contracts run again with new plans", e.message());
-    throw;
-  } catch (...) {
-    contract::running.at = nullptr;
-    throw;
-  }
-  contract::running.at = nullptr;
-  contract::Finish(at, keys);
+  });
 }
 
 }  // namespace dadbs::pg

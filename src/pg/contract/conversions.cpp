@@ -77,13 +77,9 @@ void CheckRowType(const Columns& columns, Oid row) {
 Oid TypeOfField(PLpgSQL_execstate* estate, const PLpgSQL_recfield* field) {
   Oid const row = reinterpret_cast<PLpgSQL_rec*>(estate->datums[field->recparentno])->rectypeid;
   if (row == RECORDOID) RaiseForbidden(psprintf("put the result of a query into field \"%s\" of a variable of type record", field->fieldname), "Assign it.");
-  TupleDesc const columns = lookup_rowtype_tupdesc_domain(row, -1, false);
-  Oid type = InvalidOid;
-  for (int i = 0; i < columns->natts; i++)
-    if (!TupleDescAttr(columns, i)->attisdropped && strcmp(NameStr(TupleDescAttr(columns, i)->attname), field->fieldname) == 0)
-      type = TupleDescAttr(columns, i)->atttypid;
-  ReleaseTupleDesc(columns);
-  return type;
+  Oid const relation = get_typ_typrelid(getBaseType(row));
+  AttrNumber const column = get_attnum(relation, field->fieldname);
+  return column > 0 ? get_atttype(relation, column) : InvalidOid;
 }
 
 bool IsNestedTarget(PLpgSQL_execstate* estate, const PLpgSQL_datum* target);

@@ -23,6 +23,8 @@
  */
 #pragma once
 
+#include <functional>
+
 #include "dadbs/core/certifier.h"
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
@@ -81,8 +83,8 @@ Oid OwnerOf(Oid function);
 // The settings and the snapshot in which contracts run. Returns what LeaveContracts wants.
 int EnterContracts();
 void LeaveContracts(int level);
-// Afterwards: writes what they wrote and what ran, and forgets it.
-void Finish(const AtPosition& at, core::KeyList* keys);
+// Contracts of a position: `contracts` runs them. Afterwards what they wrote and what ran is written.
+void RunAt(const AtPosition& at, core::KeyList* keys, const std::function<void()>& contracts);
 
 // -- limit.cpp. The group's limit, as it stands here; Postgres code.
 inline constexpr int64 kStatementLimitMin = 1000, kStatementLimitMax = 1000000000;

@@ -11,10 +11,9 @@
  *                 What a function makes of such values is a level or two deeper, and is asked when it is passed on, or
  *                 written into a column, where constraints may descend into it
  *   LIKE          its pattern goes through dadbs_internal.check_pattern(): at most kNestingMax of '%'
- *   refused       regular expressions, jsonpath and tsquery that are not constants of the contract (what they cost does not
+ *   refused       regular expressions, jsonpath and tsquery that are not written out as literals (what they cost does not
  *                 follow from their length), polygons in polygons, input functions with computed text, text that is read
- *                 as an array or row of json
- *
+ *                 as an array or row of json, aggregates of users that stand on such functions
  *   refused too   writing tables, and using domains, whose expressions read json or patterns out of text: these are evaluated as
  *                 the catalogs have them. (Of the rows of a write set a session has evaluated them before, with less stack.)
  *
@@ -144,7 +143,7 @@ bool IsRegexSubstring(Oid function) { return function == F_SUBSTRING_TEXT_TEXT |
 
 bool IsPatternType(Oid type) { return type == TSQUERYOID || type == JSONPATHOID; }
 
-// ---- constants of the contract
+// ---- literals of the contract
 
 bool Varies(Node* node, void* context) {
   if (node == nullptr) return false;
@@ -157,7 +156,6 @@ bool Varies(Node* node, void* context) {
     case T_CollateExpr:
     case T_ArrayExpr:
     case T_NamedArgExpr:
-      return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(Varies)), context);
     case T_List: return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(Varies)), context);
     default: return true;
   }
@@ -183,8 +181,10 @@ Node* Guarded(const char* guard, Node* node) {
 int text_guards = 0;  // put around text so far
 
 Node* GuardJson(Node* node) {
-  if (IsText(exprType(node)) && !IsA(node, Const)) text_guards++;
- return IsA(node, Const) ? node : Guarded("check_nesting", node); }
+  if (IsA(node, Const)) return node;
+  if (IsText(exprType(node))) text_guards++;
+  return Guarded("check_nesting", node);
+}
 
 void CheckPattern(Oid function, const char* name, Node* argument, int at) {
   if (IsPatternType(getBaseType(exprType(argument)))) RequireConstant(argument, "a jsonpath or tsquery");

@@ -240,11 +240,33 @@ void LeaveContracts(int level) {
   AtEOXact_GUC(false, level);
 }
 
+namespace {
+
+// Writes what they wrote and what ran, and forgets it.
 void Finish(const AtPosition& at, core::KeyList* keys) {
   WriteEffects(at, keys);
   std::vector<ContractRun> const runs = TakeContractRuns();
   WriteContractRuns(at, runs);
   ForgetContracts();
+}
+
+}  // namespace
+
+void RunAt(const AtPosition& at, core::KeyList* keys, const std::function<void()>& contracts) {
+  ForgetContracts();
+  running.at = &at;
+  try {
+    contracts();
+  } catch (const PgError& e) {
+    running.at = nullptr;
+    if (FailedForAnOldPlan(e)) throw PgError(ERRCODE_T_R_SERIALIZATION_FAILURE, "contracts run again with new plans", e.message());
+    throw;
+  } catch (...) {
+    running.at = nullptr;
+    throw;
+  }
+  running.at = nullptr;
+  Finish(at, keys);
 }
 
 void CountStatement() {
@@ -267,23 +289,12 @@ void ForgetContracts() noexcept {
 }
 
 void RunContracts(const ContractEvents& events, const AtPosition& at, core::KeyList* keys) {
-  ForgetContracts();
-  contract::running.at = &at;
-  try {
+  contract::RunAt(at, keys, [&] {
     Call([&] {
       contract::BeginSandbox();
       contract::RunAll(events);
     });
-  } catch (const PgError& e) {
-    contract::running.at = nullptr;
-    if (contract::FailedForAnOldPlan(e)) throw PgError(ERRCODE_T_R_SERIALIZATION_FAILURE, "contracts run again with new plans", e.message());
-    throw;
-  } catch (...) {
-    contract::running.at = nullptr;
-    throw;
-  }
-  contract::running.at = nullptr;
-  contract::Finish(at, keys);
+  });
 }
 
 }  // namespace dadbs::pg
