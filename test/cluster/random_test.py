@@ -266,7 +266,7 @@ class Generated:
 
 @suite.test
 def generated_schemas(c):
-    until = time.monotonic() + int(os.environ.get("DADBS_SECONDS", 3600 if LONG else 24))
+    until = time.monotonic() + int(os.environ.get("DADBS_SECONDS", 3600 if LONG else 14))
     number = 0
     while time.monotonic() < until:
         number += 1
