@@ -251,6 +251,21 @@ def patterns_and_json_in_order(c):
 
 
 @suite.test
+def rows_that_triggers_return(c):
+    """What a trigger's contract returns is thrown away, however it is computed."""
+    c.run(1, "CREATE TABLE returned (id int PRIMARY KEY, v text)")
+    c.settle()
+    for i, what in enumerate(("CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END", "coalesce(NEW, OLD)", "(SELECT r FROM returned r WHERE r.id = NEW.id)")):
+        deploy(c, f"returns{i}", f"BEGIN RETURN {what}; END")
+        attach(c, f"returns{i}", "returned")
+    equal(sqlstate(lambda: c.run(2, "SET dadbs.commit_timeout = '60s'", "INSERT INTO returned VALUES (1, 'a')")), None, "returned rows")
+    everywhere(c, "TABLE returned", [(1, "a")], "rows")
+    deploy(c, "returns_scalar", "DECLARE n int := 1; BEGIN RETURN n; END")
+    attach(c, "returns_scalar", "returned")
+    equal(sqlstate(lambda: c.run(2, "SET dadbs.commit_timeout = '60s'", "INSERT INTO returned VALUES (2, 'a')")), "42804", "no row")
+
+
+@suite.test
 def records_that_change(c):
     """A plan that one member still has, and another, restarted, has not, decides nothing: a record's field has now this type, now that."""
     c.run(1, """SELECT dadbs.deploy_contract('changing', $$DECLARE r record; x text; BEGIN
