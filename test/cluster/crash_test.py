@@ -104,6 +104,31 @@ def all_killed_at_once(c):
 
 
 @suite.test
+def ids_that_clients_saw_are_not_given_again(c):
+    """Of a lost transaction nothing has reached the WAL: PostgreSQL alone would give its id to the next one, which commits."""
+    c.run(1, "CREATE TABLE seen (xid text)")
+    c.settle()
+    lost = []
+    for k in range(2):
+        sessions = [c.connect(2, autocommit=False) for _ in range(4)]
+        for session in sessions:
+            with session.cursor() as cursor:
+                cursor.execute("SELECT pg_current_xact_id()::text")
+                lost.append(cursor.fetchone()[0])
+        with sessions[0].cursor() as cursor:
+            cursor.execute("INSERT INTO seen VALUES ('lost')")
+        c.kill(2)
+        c.start_member(2)
+        c.wait_ready()
+        later = [c.run(2, "INSERT INTO seen VALUES (pg_current_xact_id()::text) RETURNING xid")[0][0] for _ in range(10)]
+        check(max(map(int, lost)) < min(map(int, later)), f"given again after crash {k + 1}: {sorted(set(lost) & set(later)) or (lost, later)}")
+    c.settle()
+    told = {xid: c.value(1, f"SELECT dadbs.transaction_status('m2', '{xid}')") for xid in lost}
+    check(set(told.values()) == {"unknown"}, f"what is said of lost transactions: {told}")
+    check(c.value(1, f"SELECT dadbs.transaction_status('m2', '{later[0]}')") == "committed", "what is said of another one")
+
+
+@suite.test
 def cut_off_and_healed(c):
     prepare(c)
     load = Load(c, [1, 2, 3])

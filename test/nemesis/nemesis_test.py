@@ -18,7 +18,7 @@ import harness  # noqa: E402
 from checker import check as check_history  # noqa: E402
 from faults import Faults  # noqa: E402
 from harness import LONG, Suite, Workers, check, equal, eventually  # noqa: E402
-from workload import ACCOUNTS, BALANCE, Books, Reader, Writer, all_is_ordered, ask_the_rest, chain_of, final_reads, prepare, set_aside_used_twice  # noqa: E402
+from workload import ACCOUNTS, BALANCE, Books, Reader, Writer, all_is_ordered, ask_the_rest, chain_of, final_reads, prepare  # noqa: E402
 
 MEMBERS = int(os.environ.get("DADBS_MEMBERS", 4))
 SECONDS = int(os.environ.get("DADBS_SECONDS", 900 if LONG else 45))
@@ -61,9 +61,6 @@ def judge(c, books):
     if keep:
         with open(keep, "wb") as f:
             pickle.dump((books.history, chain, finals), f)
-    reused = set_aside_used_twice(c, books, chain)
-    if reused:
-        print(f"# {reused} answers by xid set aside: the xid was given again after a crash", flush=True)
     anomalies, consistency = check_history(books.history, chain, ACCOUNTS, BALANCE, finals)
     return chain, anomalies, consistency
 

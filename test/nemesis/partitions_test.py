@@ -159,7 +159,6 @@ def rolling_restarts(c):
     workload.all_is_ordered(c)
     workload.ask_the_rest(c, books)
     chain = workload.chain_of(c, 1)
-    equal(workload.set_aside_used_twice(c, books, chain), 0, "xids that were given again although no server has crashed")
     anomalies, consistency = check_history(books.history, chain, workload.ACCOUNTS, workload.BALANCE, workload.final_reads(c, books))
     print(f"# {len(books.history.writes)} transactions: {dict(sorted(books.states.items(), key=str))}", flush=True)
     check(not anomalies, "; ".join(f"{a.kind}: {a.text}" for a in anomalies[:10]))

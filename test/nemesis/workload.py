@@ -34,7 +34,6 @@ class Books:
         self.ticks, self.ids = itertools.count(1), itertools.count(1)
         self.states = {}
         self.open = {}                # id -> (member, xid) of sessions that were lost in COMMIT
-        self.by_xid = {}              # id -> (member, xid) where transaction_status() was asked by that
         self.acknowledged_at = []     # monotonic time of each acknowledgement
         self.longest_write = 0.0
         self.unexpected = []
@@ -163,8 +162,6 @@ class Writer(Client):
     def resolve(self, number, xid, error):
         """By the statement in the error's hint, now; what cannot be asked is asked when all is over."""
         question = re.search(r"SELECT dadbs.transaction_status\(.*\)", error.diag.message_hint or "")
-        if question is not None and "," in question.group(0):
-            self.books.by_xid[number] = (self.member, xid)
         if question is None or not self.ask(number, question.group(0)):
             self.drop(self.member)
             self.books.open[number] = (self.member, xid)
@@ -249,25 +246,11 @@ def final_reads(c, books):
 
 def ask_the_rest(c, books):
     """Outcomes that were open when their sessions were lost: after all_is_ordered() a transaction that is not on the chain never comes."""
-    books.by_xid.update(books.open)
     for number, (member, xid) in books.open.items():
         began = books.tick()
         status = c.value(1 + member % c.n, f"SELECT dadbs.transaction_status('m{member}', '{xid}')")
         check(status != "in progress", f"transaction {number} is in progress for ever")
         books.history.answers.append(Answer(number, status, began, books.tick()))
-
-
-def set_aside_used_twice(c, books, chain):
-    """A server that crashes gives xids again that no WAL had told of: what is asked by xid may be answered of another transaction (limitations.md).
-
-    Takes these answers out of the history, and returns how many. Another transaction: the chain has one of that member and xid, with another number.
-    """
-    there = {effect.id for _, effect in chain}
-    known = {(origin, str(xid)) for origin, xid in c.run(1, "SELECT origin, origin_xid FROM dadbs_internal.transaction WHERE verdict = 1")}
-    reused = [a for a in books.history.answers
-              if a.status == "committed" and a.id not in there and books.by_xid.get(a.id) in known]
-    books.history.answers = [a for a in books.history.answers if a not in reused]
-    return len(reused)
 
 
 def chain_of(c, member):

@@ -171,6 +171,9 @@ struct Shared {
   pg_atomic_uint32 joining_database;  // Oid of the database that is to be shared, until there is a genesis
   pg_atomic_uint32 join_refused;      // what the founder offers does not fit: member_reason says why
   uint8 secret[32];                   // per start: MAC of DDL messages
+  LWLock* xid_lock;                   // the file of xids.h
+  pg_atomic_uint64 xid_ceiling;       // of transaction ids that may have been told; 0: not read yet
+  pg_atomic_uint32 xids_used_up;      // those that may have been told before this start are not given again
   uint16 self_id;
   uint8 chain_id[32];
   uint32 sequence_stride;

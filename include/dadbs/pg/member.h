@@ -4,6 +4,7 @@
  *   node.key     32 secret bytes, the Ed25519 seed (0600); made on first use; dadbs.key_file names another place
  *   member.conf  "name = value" lines: the shared database, own name and address, and while joining the founder
  *   genesis      Genesis::Encode; its hash is the chain id. member.conf with a genesis: a member; without: it joins
+ *   xids         see xids.h
  *   journal/     or dadbs.journal_directory
  *
  * Each file is replaced atomically (temporary name, fsync, rename, fsync of the directory). create_cluster and
@@ -59,6 +60,7 @@ std::string KeyFile();
 core::Bytes LoadOrCreateSeed();                  // 32 bytes
 std::optional<MemberConfig> LoadMemberConfig();  // none: no cluster was created or joined here
 std::optional<Member> LoadMember();              // none: unconfigured, or still joining
+std::optional<core::Bytes> ReadMemberFile(const std::string& path);  // none: it does not exist
 void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode);
 void StoreGenesis(core::ByteView genesis);  // ends a join
 // For create_cluster (with a genesis) and join_cluster (without): written now, put in place, or removed, as the

@@ -21,6 +21,7 @@
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/member.h"
 #include "dadbs/pg/worker.h"
+#include "dadbs/pg/xids.h"
 #include "recover.h"
 
 extern "C" {
@@ -230,6 +231,7 @@ void Worker::Run() {
     replorigin_session_origin = DoNotReplicateId;
     pgstat_report_activity(STATE_RUNNING, "applying the chain");
   });
+  UseUpToldXids();
   if (!AwaitTurnsOver()) return;
   core::NodeId const self{shared->self_id};
   Recovered const recovered = RecoverPosition();

@@ -13,7 +13,7 @@
  * parsed, before its command runs, would leave an aborted block behind: the same hook closes it.
  *
  * The hooks also notice settings that must not change between a statement and COMMIT: track_counts,
- * session_replication_role and default_toast_compression.
+ * session_replication_role and default_toast_compression; and transaction ids that a client may be told (xids.h).
  */
 #include "hold_internal.h"
 
@@ -21,6 +21,7 @@
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/sharing.h"
+#include "dadbs/pg/xids.h"
 
 extern "C" {
 #include "access/toast_compression.h"
@@ -124,6 +125,7 @@ void RunExecutor(QueryDesc* query, ScanDirection direction, uint64 count, bool o
       previous_executor_run(query, direction, count, once);
     else
       standard_ExecutorRun(query, direction, count, once);
+    NoteXid();
   }
   PG_CATCH();
   {
@@ -159,6 +161,7 @@ void RunUtility(PlannedStmt* statement, const char* text, bool read_only_tree, P
       previous_process_utility(statement, text, read_only_tree, context, params, environment, dest, completion);
     else
       standard_ProcessUtility(statement, text, read_only_tree, context, params, environment, dest, completion);
+    NoteXid();
   }
   PG_CATCH();
   {

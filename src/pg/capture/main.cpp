@@ -22,6 +22,7 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/worker.h"
+#include "dadbs/pg/xids.h"
 
 #include "collector.h"
 #include "decoder.h"
@@ -274,6 +275,11 @@ void Pause() {
   CHECK_FOR_INTERRUPTS();
 }
 
+// What is captured is in the chain by its id.
+void AwaitXids() {
+  while (!ToldXidsAreUsedUp()) Pause();
+}
+
 void AttachQueue() {
   while (shared->consensus == nullptr) Pause();
   MemoryContext const before = MemoryContextSwitchTo(TopMemoryContext);
@@ -321,6 +327,7 @@ void Start() {
   Call([] {
     pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
     AttachQueue();
+    AwaitXids();
   });
 }
 

@@ -31,7 +31,8 @@ Size SlotsBytes() {
 
 void InitializeShared() {
   memset(static_cast<void*>(shared), 0, SlotsBytes());
-  shared->lock = &GetNamedLWLockTranche("dadbs")->lock;
+  shared->lock = &GetNamedLWLockTranche("dadbs")[0].lock;
+  shared->xid_lock = &GetNamedLWLockTranche("dadbs")[1].lock;
   SpinLockInit(&shared->durable_mutex);
   SpinLockInit(&shared->block_order_mutex);
   shared->slot_count = SlotCount();
@@ -47,7 +48,7 @@ Size SharedBytes() { return add_size(add_size(SlotsBytes(), kCaptureQueueBytes),
 
 void RequestShared() {
   RequestAddinShmemSpace(SharedBytes());
-  RequestNamedLWLockTranche("dadbs", 1);
+  RequestNamedLWLockTranche("dadbs", 2);
 }
 
 void AttachShared() {

@@ -59,30 +59,6 @@ class File {
   int fd_;
 };
 
-// Nothing where the file does not exist.
-std::optional<core::Bytes> ReadWhole(const std::string& path) {
-  File const file(path, O_RDONLY, 0);
-  if (!file.ok()) {
-    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-    FailFile("open", path);
-  }
-  struct stat st;
-  if (fstat(file.fd(), &st) != 0) FailFile("stat", path);
-  if (st.st_size < 0 || static_cast<size_t>(st.st_size) > kFileBytesMax)
-    throw PgError(ERRCODE_DATA_CORRUPTED, "file \"" + path + "\" is too large to be what it should be");
-  core::Bytes bytes(static_cast<size_t>(st.st_size));
-  size_t at = 0;
-  while (at < bytes.size()) {
-    ssize_t const n = read(file.fd(), bytes.data() + at, bytes.size() - at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) FailFile("read", path);
-    if (n == 0) break;
-    at += static_cast<size_t>(n);
-  }
-  bytes.resize(at);
-  return bytes;
-}
-
 void SyncDirectoryOf(const std::string& path) {
   size_t const slash = path.rfind('/');
   File const directory(slash == std::string::npos ? "." : path.substr(0, slash), O_RDONLY | O_DIRECTORY, 0);
@@ -194,6 +170,29 @@ std::string KeyFile() {
   return MemberDirectory() + "/node.key";
 }
 
+std::optional<core::Bytes> ReadMemberFile(const std::string& path) {
+  File const file(path, O_RDONLY, 0);
+  if (!file.ok()) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    FailFile("open", path);
+  }
+  struct stat st;
+  if (fstat(file.fd(), &st) != 0) FailFile("stat", path);
+  if (st.st_size < 0 || static_cast<size_t>(st.st_size) > kFileBytesMax)
+    throw PgError(ERRCODE_DATA_CORRUPTED, "file \"" + path + "\" is too large to be what it should be");
+  core::Bytes bytes(static_cast<size_t>(st.st_size));
+  size_t at = 0;
+  while (at < bytes.size()) {
+    ssize_t const n = read(file.fd(), bytes.data() + at, bytes.size() - at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) FailFile("read", path);
+    if (n == 0) break;
+    at += static_cast<size_t>(n);
+  }
+  bytes.resize(at);
+  return bytes;
+}
+
 void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode) {
   std::string const temporary = path + ".tmp";
   {
@@ -214,7 +213,7 @@ void WriteFileDurably(const std::string& path, core::ByteView bytes, int mode) {
 namespace {
 
 std::optional<core::Bytes> LoadSeed(const std::string& path) {
-  std::optional<core::Bytes> seed = ReadWhole(path);
+  std::optional<core::Bytes> seed = ReadMemberFile(path);
   if (!seed) return seed;
   if (seed->size() != kSeedBytes)
     throw PgError(ERRCODE_CONFIG_FILE_ERROR, "file \"" + path + "\" is not a node key",
@@ -245,7 +244,7 @@ core::Bytes LoadOrCreateSeed() {
   seed = LoadSeed(path);
   if (seed) return std::move(*seed);
   // A member whose key is gone must not become somebody else by itself.
-  if (ReadWhole(ConfigFile()))
+  if (ReadMemberFile(ConfigFile()))
     throw PgError(ERRCODE_CONFIG_FILE_ERROR, "the node key \"" + path + "\" of this member is missing", "",
                   "Restore the file, or set dadbs.key_file to where it is.");
   EnsureMemberDirectory();
@@ -256,7 +255,7 @@ core::Bytes LoadOrCreateSeed() {
 }
 
 std::optional<MemberConfig> LoadMemberConfig() {
-  std::optional<core::Bytes> const bytes = ReadWhole(ConfigFile());
+  std::optional<core::Bytes> const bytes = ReadMemberFile(ConfigFile());
   if (!bytes) return std::nullopt;
   return ParseConfig(*bytes);
 }
@@ -264,7 +263,7 @@ std::optional<MemberConfig> LoadMemberConfig() {
 std::optional<Member> LoadMember() {
   std::optional<MemberConfig> config = LoadMemberConfig();
   if (!config) return std::nullopt;
-  std::optional<core::Bytes> genesis = ReadWhole(GenesisFile());
+  std::optional<core::Bytes> genesis = ReadMemberFile(GenesisFile());
   if (!genesis) {
     if (config->founder) return std::nullopt;
     throw PgError(ERRCODE_CONFIG_FILE_ERROR, "file \"" + GenesisFile() + "\" is missing", "",

@@ -299,6 +299,9 @@ void RunUtility(PlannedStmt* statement, const char* text, bool read_only_tree, P
 // No member files here: every user schema is shared.
 const Member* CurrentMember() { return nullptr; }
 std::optional<MemberConfig> LoadMemberConfig() { return std::nullopt; }
+std::string MemberDirectory() { return ""; }
+std::optional<core::Bytes> ReadMemberFile(const std::string&) { return std::nullopt; }
+void WriteFileDurably(const std::string&, core::ByteView, int) {}
 
 }  // namespace dadbs::pg
 
@@ -331,6 +334,7 @@ PGDLLEXPORT Datum probe_start(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(probe_start);
 Datum probe_start(PG_FUNCTION_ARGS) {
   pg_atomic_write_u32(&shared->database, MyDatabaseId);
+  pg_atomic_write_u32(&shared->xids_used_up, 1);
   if (shared->consensus == nullptr) Launch("probe_worker_main", false);
   if (shared->capture == nullptr) Launch("dadbs_capture_main", true);
   PG_RETURN_VOID();
