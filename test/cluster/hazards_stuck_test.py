@@ -149,12 +149,12 @@ def h21_numbers_have_no_gaps(c):
         equal(gaps, [], f"numbers on member {i}")
 
 
-def others_go_on(c, table, what):
+def others_go_on(c, table, what, again=0):
     """Members define and write what the stalled client has touched, within the limit."""
     for member in (2, 3, 4, 1):
         began = time.monotonic()
-        equal(sqlstate(lambda m=member: c.run(m, f"ALTER TABLE {table} ADD COLUMN from_{m} int")), None, f"{what}: ALTER TABLE on member {member}")
-        equal(sqlstate(lambda m=member: c.run(m, f"INSERT INTO {table} (id) VALUES ({100 + m})")), None, f"{what}: INSERT on member {member}")
+        equal(sqlstate(lambda m=member: c.run(m, f"ALTER TABLE {table} ADD COLUMN from_{m}_{again} int")), None, f"{what}: ALTER TABLE on member {member}")
+        equal(sqlstate(lambda m=member: c.run(m, f"INSERT INTO {table} (id) VALUES ({100 + 10 * again + m})")), None, f"{what}: INSERT on member {member}")
         check(time.monotonic() - began < SOON, f"{what}: member {member} had to wait")
         c.settle(SOON)
 
@@ -166,13 +166,17 @@ def h22_definition_and_flush_without_sync(c):
         wire.parse("CREATE TABLE flushed (id int PRIMARY KEY)").bind().execute().flush()
         equal(tags(wire.until("C")), ["CREATE TABLE"], "the answer before Sync")
         c.settle()
+        equal(c.run(1, "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE TABLE flushed%' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)"), [],
+              "sessions that still have a transaction")
         others_go_on(c, "flushed", "after a definition")
         wire.parse("ALTER TABLE flushed ADD COLUMN v int").bind().execute().flush()
         equal(tags(wire.until("CE")), ["ALTER TABLE"], "a second one, still before Sync")
+        c.settle()
+        others_go_on(c, "flushed", "after the second one", again=1)
         equal(letters(wire.sync().until("Z")), "Z", "Sync at last")
         equal(wire.status, "I", "no transaction is open")
         wire.terminate()
-    everywhere(c, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'flushed'", [(6,)], "columns")
+    everywhere(c, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'flushed'", [(10,)], "columns")
 
 
 @suite.test
@@ -329,6 +333,16 @@ def h23_autovacuum_against_wraparound(c):
 def h24_capture_restarts_under_an_open_transaction(c):
     """T waits for capture and the new capture for T: T is answered; one that stays idle is named, and its end ends the wait."""
     c.run(1, "CREATE TABLE h24 (id int PRIMARY KEY)")
+    c.settle()
+    with transaction(c, 2, "INSERT INTO h24 VALUES (9)") as t:
+        with paused(c, 2, "capture"):
+            commit = commit_in_background(t)
+            eventually(lambda: c.run(2, f"SELECT 1 FROM dadbs.stat_activity WHERE pid = {t.pid} AND state = 'capturing'"), SOON, "a COMMIT waits for capture")
+            end_worker(c, 2, "capture")
+        state = commit.result(SOON)
+        check(state in (CONFLICT, None), f"a transaction that waited for a capture that ended: {state}")
+    c.wait_ready()
+    c.run(3, "DELETE FROM h24")
     c.settle()
     with transaction(c, 2, "INSERT INTO h24 VALUES (1)") as t:
         end_worker(c, 2, "capture")
