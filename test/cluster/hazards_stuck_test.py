@@ -335,12 +335,12 @@ def h24_capture_restarts_under_an_open_transaction(c):
     c.run(1, "CREATE TABLE h24 (id int PRIMARY KEY)")
     c.settle()
     with transaction(c, 2, "INSERT INTO h24 VALUES (9)") as t:
-        with paused(c, 2, "capture"):
+        with paused(c, 2, "consensus"):  # what capture has handed over lies in the queue, and is lost with it
             commit = commit_in_background(t)
-            eventually(lambda: c.run(2, f"SELECT 1 FROM dadbs.stat_activity WHERE pid = {t.pid} AND state = 'capturing'"), SOON, "a COMMIT waits for capture")
-            end_worker(c, 2, "capture")
+            eventually(lambda: c.run(2, f"SELECT 1 FROM dadbs.stat_activity WHERE pid = {t.pid} AND state LIKE 'ordering%'"), SOON, "a COMMIT is handed over")
+            end_worker(c, 2, "consensus")
         state = commit.result(SOON)
-        check(state in (CONFLICT, None), f"a transaction that waited for a capture that ended: {state}")
+        check(state in (CONFLICT, None), f"a transaction whose write set was lost with its workers: {state}")
     c.wait_ready()
     c.run(3, "DELETE FROM h24")
     c.settle()
