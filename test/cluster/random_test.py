@@ -258,7 +258,7 @@ class Generated:
     def finish(self):
         # The last schema may have had no time at all.
         eventually(lambda: self.workers.errors or self.states.get("ended", 0) > 50, 60, f"seed {SEED}: transactions that end, {self.states}")
-        self.workers.join()
+        self.workers.join(150)  # a read may wait for a minute after a start (dadbs.start_read_timeout)
         self.c.wait_ready()
         self.c.settle(60)
         rows = {t.name: self.c.value(1, f"SELECT count(*) FROM {t.name}") for t in self.tables}
