@@ -44,6 +44,20 @@ CREATE TABLE dadbs_internal.transaction (
 );
 ALTER TABLE dadbs_internal.transaction ALTER COLUMN keys SET STORAGE EXTERNAL;  -- hashes: nothing to compress
 CREATE INDEX transaction_origin_xid ON dadbs_internal.transaction (origin, origin_xid);
+-- What this member has come to after a block: verdicts, keys and contract effects from the first block on (EffectsDigest).
+-- Durable before it is signed.
+CREATE TABLE dadbs_internal.state_digest (
+    height   bigint PRIMARY KEY,
+    digest   bytea NOT NULL,
+    made_at  timestamptz NOT NULL
+);
+-- That this member's digest differs from a quorum's, or that none can reach one: found at this height.
+CREATE TABLE dadbs_internal.divergence (
+    height     bigint PRIMARY KEY,
+    agreed     bigint NOT NULL,        -- here it still had the same as a quorum
+    no_quorum  boolean NOT NULL,
+    found_at   timestamptz NOT NULL
+);
 -- The definition of each shared relation from a position on: names the columns of older changes.
 CREATE TABLE dadbs_internal.relation_version (
     schema_name   text NOT NULL,

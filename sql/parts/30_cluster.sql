@@ -64,6 +64,13 @@ RETURNS TABLE (state text, applied_height bigint, fetched_height bigint, target_
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 1 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'dadbs_catch_up_status';
 
+CREATE FUNCTION dadbs_internal.state_digests() RETURNS TABLE (node text, height bigint, digest bytea)
+LANGUAGE c VOLATILE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_state_digests';
+CREATE VIEW dadbs.state_digests AS
+SELECT d.node, d.height, d.digest, own.digest = d.digest AS equal
+FROM dadbs_internal.state_digests() d LEFT JOIN dadbs_internal.state_digest own ON own.height = d.height;
+COMMENT ON VIEW dadbs.state_digests IS
+    'what each member has signed last of what it has come to; equal: whether it is what this member has come to there, null where it has no digest of that height';
 CREATE VIEW dadbs.catch_up AS SELECT * FROM dadbs_internal.catch_up_status();
 COMMENT ON VIEW dadbs.catch_up IS 'one row: how far this member is behind, how fast it catches up and from whom; what it has served to others';
 
@@ -73,4 +80,5 @@ COMMENT ON VIEW dadbs.status IS 'one row: is this member well, can it write, who
 CREATE VIEW dadbs.nodes AS SELECT * FROM dadbs_internal.node_status();
 COMMENT ON VIEW dadbs.nodes IS 'the members as this one sees them; heights of others are what they last said';
 
-GRANT EXECUTE ON FUNCTION dadbs_internal.member_status(), dadbs_internal.node_status(), dadbs_internal.catch_up_status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dadbs_internal.member_status(), dadbs_internal.node_status(), dadbs_internal.catch_up_status(),
+    dadbs_internal.state_digests() TO pg_monitor;

@@ -196,6 +196,13 @@ void Encode(const NewViewMessage& m, Packer& pack) {
   pack(e);
 }
 
+void Encode(const StateDigestMessage& m, Packer& pack) {
+  Bytes state = PartBytes(m.state);
+  auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_STATE_DIGEST);
+  e.state_digest = Span(state);
+  pack(e);
+}
+
 void Encode(const Message& m, Packer& pack) {
   std::visit([&](const auto& message) { Encode(message, pack); }, m);
 }
@@ -429,7 +436,7 @@ WireMessage Decode(const Dadbs__Wire__Hello& wire, Check& check) {
 
 // The names that protobuf-c gives are for the union's members; each is set when the case says so.
 WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
-  static_assert(std::variant_size_v<Message> == 11, "a new message needs its case here");
+  static_assert(std::variant_size_v<Message> == 12, "a new message needs its case here");
   switch (e.body_case) {
     case DADBS__WIRE__ENVELOPE__BODY_HELLO:
       return Decode(*e.hello, check);
@@ -466,6 +473,11 @@ WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
       return Decode(*e.view_change, check);
     case DADBS__WIRE__ENVELOPE__BODY_NEW_VIEW:
       return Decode(*e.new_view, check);
+    case DADBS__WIRE__ENVELOPE__BODY_STATE_DIGEST: {
+      StateDigestMessage m;
+      check.CanonicalPart(e.state_digest, &m.state, "a state digest that can't be decoded");
+      return Message(m);
+    }
     default:
       check.Fail("a message of an unknown kind");
   }

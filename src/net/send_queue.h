@@ -25,6 +25,7 @@ inline constexpr uint64_t kQueuedMessageOverheadBytes = 64;
 inline Worth WorthOf(const core::Message& message) {
   struct {
     Worth operator()(const core::StatusMessage&) { return Worth::kRepeated; }
+    Worth operator()(const core::StateDigestMessage&) { return Worth::kRepeated; }
     Worth operator()(const core::BatchAck&) { return Worth::kRepeated; }
     Worth operator()(const core::BatchRequest&) { return Worth::kRepeated; }
     Worth operator()(const core::BlockRequest&) { return Worth::kRepeated; }

@@ -221,7 +221,8 @@ class Cluster:
             equal(member["hash"], first["hash"], f"latest block hash on members {i} and 1")
             equal(member["problems"], [], f"verify_chain on member {i}")
             different = sorted(set(member["history"]) ^ set(first["history"]))
-            check(member["history"] == first["history"], f"positions or verdicts differ, on members 1 and {i}: {different[:10]}")
+            check(member["history"] == first["history"], f"positions, verdicts or keys differ, on members 1 and {i}: {different[:10]}")
+            equal(member["diverged"], [], f"what member {i} thinks of itself")
         self.checked = max([self.checked] + [h[0] for h in first["history"]])
         self.check_logs()
 
@@ -233,8 +234,9 @@ class Cluster:
                 "rows": self.own_digest(i, ask),
                 "hash": bytes(ask(i, "SELECT coalesce(dadbs.latest_block_hash(), '')")[0][0]).hex(),
                 "problems": ask(i, f"SELECT * FROM dadbs.verify_chain({since})"),
-                "history": ask(i, "SELECT height, index, origin, incarnation, number, verdict FROM dadbs_internal.transaction "
+                "history": ask(i, "SELECT height, index, origin, incarnation, number, verdict, md5(keys) FROM dadbs_internal.transaction "
                                   f"WHERE height >= {since} ORDER BY 1, 2"),
+                "diverged": ask(i, "SELECT state, reason FROM dadbs.status WHERE state = 'diverged'"),
                 "to": ask(i, height)[0][0]}
 
     def describe_difference(self, digests):

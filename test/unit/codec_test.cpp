@@ -82,6 +82,7 @@ std::vector<Message> EachMessage() {
       ProposalMessage{View{3}, SomeBlock(), SomeSignature(1)},
       VoteMessage{Phase::kPrepare, Epoch{1}, View{2}, Height{3}, Filled<Digest>(4), SomeSignature(2)},
       VoteMessage{Phase::kCommit, Epoch{1}, View{0}, Height{UINT64_MAX}, Filled<Digest>(4), SomeSignature(3)},
+      StateDigestMessage{{Height{7}, Filled<Digest>(9), SomeSignature(4)}},
       StatusMessage{Height{10}, Height{9}, View{0}, 3, 1234567, 500},
       BlockRequest{Height{3}, 100},
       BlockMessage{SomeBlock(), certificate, {SomeBatch()}, 3},

@@ -28,6 +28,7 @@ enum class Domain : uint8_t {
   kWriteSet = 0x0a,      // identity of the exact bytes of a write set (local matching only)
   kTableDigest = 0x0b,
   kContract = 0x0c,      // what a version of a contract says: its parts, each ended by NUL
+  kEffects = 0x0d,       // what members have come to, block by block (state_digest.h)
   // signed messages
   kSignBatch = 0x41,
   kSignIncarnation = 0x42,

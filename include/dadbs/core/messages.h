@@ -14,6 +14,7 @@
 
 #include "dadbs/core/chain.h"
 #include "dadbs/core/chain_state.h"
+#include "dadbs/core/state_digest.h"
 #include "dadbs/core/view_change.h"
 
 namespace dadbs::core {
@@ -69,8 +70,10 @@ struct NewViewMessage {
   NewView start;
   std::shared_ptr<const Block> block;                                   // that the view is bound to; null: none
 };
+// What the signer has come to: an alarm for whoever differs. Nothing of consensus depends on it.
+struct StateDigestMessage { StateDigest state; };
 using Message = std::variant<BatchMessage, BatchAck, BatchRequest, IncarnationMessage, ProposalMessage, VoteMessage,
-                             StatusMessage, BlockRequest, BlockMessage, ViewChangeMessage, NewViewMessage>;
+                             StatusMessage, BlockRequest, BlockMessage, ViewChangeMessage, NewViewMessage, StateDigestMessage>;
 
 // ---- the journal's records -----------------------------------------------------------------------------------------
 // The replica numbers the records that it appends, contiguously; it never appends GenesisRecord or SegmentStateRecord.

@@ -21,5 +21,6 @@ inline constexpr int kErrNotReady = MAKE_SQLSTATE('D', 'A', '0', '0', '2');     
 inline constexpr int kErrHalted = MAKE_SQLSTATE('D', 'A', '0', '0', '3');       // a broken invariant or a damaged journal
 inline constexpr int kErrNotConfigured = MAKE_SQLSTATE('D', 'A', '0', '0', '4');  // no cluster here
 inline constexpr int kErrInvalidWriteSet = MAKE_SQLSTATE('D', 'A', '0', '0', '5');  // verdict invalid
+inline constexpr int kErrDiverged = MAKE_SQLSTATE('D', 'A', '0', '0', '6');     // other tables than the others: no writes
 
 }  // namespace dadbs::pg

@@ -125,7 +125,16 @@ struct NodeStatus {
   uint64 committed, applied;
   TimestampTz last_seen, connected_since;
   uint64 bytes_sent, bytes_received, queued_bytes;
+  uint64 digest_height;       // of the last digest that it has signed; 0: none known
+  uint8 digest[32];
   char reason[kReasonBytes];
+};
+
+// That this member has come to something else than the others, or that nobody can tell who has; once found, it stays.
+struct Divergence {
+  uint64 height;              // where it was noticed; 0: not found
+  uint64 agreed;              // here it still had the same as a quorum
+  bool no_quorum;
 };
 
 // How far this member is behind and what it does about it; written by consensus under Shared::lock.
@@ -145,6 +154,7 @@ enum class MemberState : uint32 {
   kWaitingForQuorum,  // fewer than q members connected: no writes
   kCatchingUp,        // behind the others
   kReady,
+  kDiverged,          // its tables differ from what the others have come to: it votes and can be read, and takes no writes
   kJournalFailing,    // the journal cannot be written (disk full, I/O error): no votes, no writes, tried again
   kHalted,            // a broken invariant or a damaged journal: `reason` says which
 };
@@ -199,6 +209,11 @@ struct Shared {
   uint32 block_order_count;
   // -- blocks publishes
   pg_atomic_uint64 blocks_served, block_bytes_served;
+  slock_t digest_mutex;               // protects the two
+  uint64 digest_height;               // of this member's last digest, which is durable
+  uint8 digest[32];
+  pg_atomic_uint32 divergence_known;  // what earlier processes have found stands in `divergence`
+  Divergence divergence;              // under lock; consensus writes it when it is found
   // -- apply publishes
   pg_atomic_uint64 applied;           // Prefix: visible to every new snapshot; stepped by apply and by turn holders
   ConditionVariable applied_changed;  // broadcast after each step if applied_waiters

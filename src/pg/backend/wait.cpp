@@ -258,6 +258,9 @@ void RequireWritable() {
   std::string const reason = WaitingFor();
   if (state == MemberState::kHalted)
     throw PgError(kErrHalted, "this member is halted and takes no writes", reason, "Look at dadbs.status.");
+  if (state == MemberState::kDiverged)
+    throw PgError(kErrDiverged, "this member has diverged from the others and takes no writes", reason,
+                  "Nothing was changed. Look at dadbs.status; write to another member.");
   // Ready, but not to be written: the workers are being stopped. Consensus publishes the loss of a quorum as a state
   // before it takes can_write away.
   if (!agrees && state == MemberState::kWaitingForQuorum)

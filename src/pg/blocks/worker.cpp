@@ -1,5 +1,6 @@
 /*
- * worker.cpp: the blocks worker: reads old blocks from this member's history for members that catch up.
+ * worker.cpp: the blocks worker: reads old blocks from this member's history for members that catch up. Between two orders
+ * it computes what this member has come to (digest.cpp).
  *
  * A dynamic background worker in the shared database, one of the set that the launcher starts. It gets one order at a
  * time from the consensus worker (from which height, how many) and answers through block_queue: each block with its
@@ -24,6 +25,7 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/worker.h"
+#include "digest.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -237,15 +239,36 @@ void Finish(const Order& order) {
   Put(&done, sizeof(done));
 }
 
+// What goes wrong in it is said, and tried again: this member's commits do not depend on it.
+void Complain(const PgError& e, std::string* complaint) {
+  Call([] { AbortOutOfAnyTransaction(); });
+  const char* const text = e.what();
+  if (*complaint != text) Call([&] { ereport(LOG, (errcode(e.sqlstate()), errmsg("dadbs blocks: %s", text))); });
+  *complaint = text;
+}
+
+bool Watch(StateWatch* watch, std::string* complaint) {
+  try {
+    return watch->Step();
+  } catch (const PgError& e) {
+    if (ShutdownAsked()) throw;
+    Complain(e, complaint);
+    return false;
+  }
+}
+
 void Run() {
   uint64_t done = 0;
   Server server;
+  StateWatch watch;
+  watch.Start();
   std::string complaint;
   while (!ShutdownAsked()) {
     HandleWorkerInterrupts();
+    bool const busy = Watch(&watch, &complaint);
     std::optional<Order> const order = TakeOrder(done);
     if (!order) {
-      Sleep(kIdleMs);
+      if (!busy) Sleep(kIdleMs);
       continue;
     }
     done = order->number;
@@ -253,10 +276,7 @@ void Run() {
       server.Serve(*order);
     } catch (const PgError& e) {  // the others are asked then; this member's commits do not depend on it
       if (e.sqlstate() == kErrState) throw;
-      Call([] { AbortOutOfAnyTransaction(); });
-      const char* const text = e.what();
-      if (complaint != text) Call([&] { ereport(LOG, (errcode(e.sqlstate()), errmsg("dadbs blocks: %s", text))); });
-      complaint = text;
+      Complain(e, &complaint);
     }
     Finish(*order);
   }
@@ -296,6 +316,7 @@ void Prepare() {
     SetConfigOption("enable_seqscan", "off", PGC_SUSET, PGC_S_OVERRIDE);  // whatever the statistics say: a few rows of many
     SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);  // a digest waits for no standby
     pgstat_report_activity(STATE_RUNNING, "serving blocks");
   });
 }

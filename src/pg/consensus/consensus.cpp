@@ -41,6 +41,7 @@
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/records.h"
 #include "dadbs/pg/worker.h"
+#include "digests.h"
 #include "journal.h"
 #include "publish.h"
 
@@ -113,6 +114,8 @@ class ConsensusWorker {
   void TakeTime();
   void Isolate();
   void ServeBlocks();
+  void CompareDigests();
+  void SendTo(core::NodeId to, const core::Message& message);
 
   void Carry(core::Effects effects);
   void CarryOne(core::AppendEffect& e);
@@ -136,6 +139,7 @@ class ConsensusWorker {
   std::unique_ptr<net::Transport> transport_;  // none in a cluster of one
   CaptureQueue queue_;
   BlockService block_service_;
+  std::optional<Digests> digests_;
   StatusPublisher publisher_;
   WaitEventSet* wait_set_ = nullptr;
 
@@ -197,6 +201,7 @@ void ConsensusWorker::Start() {
   now_us_ = NowUs();
   replica_ = std::make_unique<core::Replica>(member_.self, *signer_, core::Ed25519Verifier(), limits,
                                              std::move(journal_.recovered), nonce, now_us_);
+  digests_.emplace(member_, *signer_);
   if (member_.genesis.members.size() > 1) StartTransport(seed);
   queue_.Create();
   block_service_.Create();
@@ -233,6 +238,7 @@ void ConsensusWorker::Round() {
   }
   MakeDurable();
   if (transport_) ServeBlocks();
+  CompareDigests();
   if (transport_) transport_->Flush();
   CutJournal();
 }
@@ -243,6 +249,7 @@ void ConsensusWorker::TakeEvents() {
       TakeMessage(std::move(*received));
     } else if (auto* const connected = std::get_if<net::Connected>(&event)) {
       Carry(replica_->OnConnected(connected->peer, now_us_));
+      digests_->Greet(connected->peer, [this](core::NodeId to, const core::Message& m) { SendTo(to, m); });
       publish_now_ = true;
     } else if (auto* const lost = std::get_if<net::Disconnected>(&event)) {
       Carry(replica_->OnDisconnected(lost->peer, now_us_));
@@ -257,6 +264,12 @@ void ConsensusWorker::TakeEvents() {
 void ConsensusWorker::TakeMessage(net::Received&& received) {
   if (const auto* const status = std::get_if<core::StatusMessage>(&received.message))
     publisher_.NoteClaim(received.from, *status);
+  if (const auto* const digest = std::get_if<core::StateDigestMessage>(&received.message)) {
+    std::string const why = digests_->Receive(digest->state);
+    core::RejectedPeerEffect rejected{received.from, why};
+    if (!why.empty()) CarryOne(rejected);
+    return;
+  }
   // Nothing can be promised now: as good as lost on the way.
   if (!journal_problem_.empty()) return;
   Carry(replica_->OnMessage(received.from, std::move(received.message), now_us_));
@@ -341,6 +354,19 @@ void ConsensusWorker::ServeBlocks() {
         return uint64_t{0};
       },
       [this](core::NodeId to, core::Bytes&& frame) { transport_->SendFrame(to, std::move(frame)); });
+}
+
+void ConsensusWorker::SendTo(core::NodeId to, const core::Message& message) {
+  if (transport_) transport_->Send(to, message);
+}
+
+// Who may have forgotten what it signed, or has begun no incarnation yet, signs no digest either.
+void ConsensusWorker::CompareDigests() {
+  if (!digests_->Due(now_us_)) return;
+  core::ReplicaStatus const status = replica_->status();
+  if (!status.incarnation_open) return;
+  digests_->Step(status.incarnation, journal_.writer->durable_sequence(), now_us_,
+                 [this](core::NodeId to, const core::Message& m) { SendTo(to, m); });
 }
 
 // ---- effects out
@@ -434,6 +460,8 @@ void ConsensusWorker::Publish() {
   in.journal_bytes = journal_.writer->bytes_on_disk();
   in.journal_syncs = journal_.writer->syncs();
   in.isolated = isolated_;
+  for (const core::Member& m : member_.genesis.members)
+    if (auto const latest = digests_->Latest(m.id)) in.digests.emplace(m.id, *latest);
   publisher_.Publish(in, now_us_);
 }
 

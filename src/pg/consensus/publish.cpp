@@ -127,6 +127,15 @@ std::string StatusPublisher::Progress(uint64_t applied) const {
   return text + ", " + std::to_string(c.milliblocks_per_second / 1000) + " per second, about " + std::to_string(left_s + 1) + " s left";
 }
 
+StatusPublisher::Decision StatusPublisher::Diverged(const Divergence& found) const {
+  std::string const between = "between block " + std::to_string(found.agreed) + " and block " + std::to_string(found.height);
+  if (found.no_quorum)
+    return {MemberState::kDiverged, "members have come to different states " + between + ", and none to one that a quorum shares",
+            "somebody to find out who is right"};
+  return {MemberState::kDiverged, "its tables or verdicts differ from what a quorum has come to: since a position " + between,
+          "somebody to make it equal again"};
+}
+
 StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int64_t now_us) const {
   const core::ReplicaStatus& r = in.replica;
   uint64_t const delivered = r.delivered.value;
@@ -143,6 +152,12 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
     return {MemberState::kReplaying, "applied " + std::to_string(applied) + " of " + Blocks(target) + " in the journal",
             "the apply worker"};
   }
+  if (pg_atomic_read_u32(&shared->divergence_known) == 0)
+    return {MemberState::kStarting, "whether it is equal to the others is being read", "the blocks worker"};
+  LWLockAcquire(shared->lock, LW_SHARED);
+  Divergence const found = shared->divergence;
+  LWLockRelease(shared->lock);
+  if (found.height != 0) return Diverged(found);
   if (in.isolated)
     return {MemberState::kWaitingForQuorum, "its links are cut by dadbs_internal.set_isolated()",
             "the links to be healed"};
@@ -187,6 +202,10 @@ void StatusPublisher::FillNodes(const PublishedInputs& in) {
     memcpy(node.key, m.key.bytes.data(), sizeof(node.key));
     node.is_primary = m.id == in.replica.primary;
     node.connected = m.id == member_.self;
+    if (auto const said = in.digests.find(m.id); said != in.digests.end()) {
+      node.digest_height = said->second.first.value;
+      memcpy(node.digest, said->second.second.bytes.data(), sizeof(node.digest));
+    }
     if (auto const claim = claims_.find(m.id); claim != claims_.end()) {
       node.committed = claim->second.committed;
       node.applied = claim->second.applied;

@@ -24,6 +24,7 @@ struct PublishedInputs {
   std::string journal_problem;  // empty: it can be written
   uint64_t journal_bytes = 0, journal_syncs = 0, refused_peers = 0;
   bool isolated = false;
+  std::map<core::NodeId, std::pair<core::Height, core::Digest>> digests;  // the last that each member has signed
 };
 
 class StatusPublisher {
@@ -42,6 +43,7 @@ class StatusPublisher {
     uint64_t committed = 0, applied = 0;
   };
 
+  Decision Diverged(const Divergence& found) const;
   Decision Decide(const PublishedInputs& inputs, int64_t now_us) const;
   std::string Missing(const PublishedInputs& inputs, const std::vector<core::NodeId>& ids) const;
   std::string NameWithReason(const PublishedInputs& inputs, core::NodeId id) const;

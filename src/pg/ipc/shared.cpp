@@ -35,6 +35,7 @@ void InitializeShared() {
   shared->xid_lock = &GetNamedLWLockTranche("dadbs")[1].lock;
   SpinLockInit(&shared->durable_mutex);
   SpinLockInit(&shared->block_order_mutex);
+  SpinLockInit(&shared->digest_mutex);
   shared->slot_count = SlotCount();
   ConditionVariableInit(&shared->applied_changed);
   for (int i = 0; i < shared->slot_count; i++) SpinLockInit(&shared->slots[i].mutex);
@@ -103,6 +104,7 @@ const char* MemberStateName(MemberState state) {
     case MemberState::kWaitingForQuorum: return "waiting for quorum";
     case MemberState::kCatchingUp: return "catching up";
     case MemberState::kReady: return "ready";
+    case MemberState::kDiverged: return "diverged";
     case MemberState::kJournalFailing: return "unable to journal";
     case MemberState::kHalted: return "halted";
   }

@@ -25,6 +25,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(dadbs_member_status);
 PG_FUNCTION_INFO_V1(dadbs_node_status);
+PG_FUNCTION_INFO_V1(dadbs_state_digests);
 PG_FUNCTION_INFO_V1(dadbs_catch_up_status);
 PG_FUNCTION_INFO_V1(dadbs_wait_for_ready);
 }
@@ -130,6 +131,22 @@ Datum NodeStatuses(FunctionCallInfo fcinfo) {
   return static_cast<Datum>(0);
 }
 
+// ---- state digests
+
+Datum StateDigests(FunctionCallInfo fcinfo) {
+  ReturnSetInfo* const set = BeginSet(fcinfo);
+  if (shared == nullptr) return static_cast<Datum>(0);
+  Snapshot const s = TakeSnapshot();
+  if (!IsMember(s.state)) return static_cast<Datum>(0);
+  for (const NodeStatus& node : s.nodes) {
+    if (node.digest_height == 0) continue;
+    Row row;
+    row.Text(node.name).Int64(Signed(node.digest_height)).Bytes({node.digest, sizeof(node.digest)});
+    row.Put(set);
+  }
+  return static_cast<Datum>(0);
+}
+
 // ---- catch_up
 
 Datum SecondsAsInterval(uint64 seconds) {
@@ -180,6 +197,8 @@ bool IsReady(MemberState state) {
 // What no waiting is going to change.
 void ThrowIfHopeless(const Snapshot& s) {
   if (s.state == MemberState::kHalted) throw PgError(kErrHalted, "this member is halted", s.reason);
+  if (s.state == MemberState::kDiverged)
+    throw PgError(kErrDiverged, "this member has diverged from the others", s.reason, "It can be read, and takes no writes. See docs/operations.md.");
   if (s.state == MemberState::kJoining && pg_atomic_read_u32(&shared->join_refused) != 0)
     throw PgError(
         kErrState, "this server cannot join the cluster", s.reason,
@@ -237,6 +256,10 @@ extern "C" Datum dadbs_member_status(PG_FUNCTION_ARGS) {
 
 extern "C" Datum dadbs_node_status(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum { return NodeStatuses(fcinfo); });
+}
+
+extern "C" Datum dadbs_state_digests(PG_FUNCTION_ARGS) {
+  return Enter([&]() -> Datum { return StateDigests(fcinfo); });
 }
 
 extern "C" Datum dadbs_catch_up_status(PG_FUNCTION_ARGS) {

@@ -72,6 +72,15 @@ SELECT name, state, is_primary FROM dadbs.nodes;
 SELECT count(*) FROM dadbs.stat_activity;
 SELECT stage, count > 0 AS used FROM dadbs.stat_stages WHERE stage IN ('capture', 'certify', 'local commit');
 SELECT kind FROM dadbs.stat_conflicts;
+-- within a second or two of the last block
+DO $$
+BEGIN
+  FOR i IN 1..300 LOOP
+    EXIT WHEN EXISTS (SELECT FROM dadbs.state_digests WHERE height = dadbs.applied_height());
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END $$;
+SELECT node, height = dadbs.applied_height() AS is_last, length(digest), equal FROM dadbs.state_digests;
 SELECT dadbs.is_shared('f'), dadbs.is_shared('pg_class');
 
 -- an application role sees its own transactions, not the history

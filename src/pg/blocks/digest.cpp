@@ -1,0 +1,228 @@
+/*
+ * digest.cpp: see digest.h. Runs in the blocks worker, between two orders.
+ *
+ * The digest is folded from rows of the history that are committed and visible here, whoever wrote them (the apply worker,
+ * or a backend in its turn), so a restart needs nothing but the last digest. It is taken at every kDigestInterval-th block,
+ * which all members come to, and where the chain stands still, wherever that is. Each is a row of dadbs_internal.state_digest,
+ * flushed before consensus learns of it and signs it: what has been signed is never computed anew.
+ *
+ * That this member differs is kept in dadbs_internal.divergence and read before it takes writes again after a start.
+ */
+#include "digest.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "dadbs/pg/apply.h"
+#include "dadbs/pg/history.h"
+#include "dadbs/pg/member.h"
+#include "dadbs/pg/worker.h"
+
+extern "C" {
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+}
+
+namespace dadbs::pg {
+namespace {
+
+constexpr uint64_t kDigestInterval = 64;  // blocks
+constexpr int64_t kStill_us = 900'000;    // so long without a block: the chain stands still
+constexpr long kRowsPerFetch = 256;
+
+constexpr char kTransactionsQuery[] =
+    "SELECT height, index::bigint, verdict::bigint, keys FROM dadbs_internal.transaction WHERE height >= $1 AND height <= $2"
+    " ORDER BY height, index";
+constexpr char kEffectsQuery[] =
+    "SELECT height, index::bigint, ordinal::bigint, contract::text, change FROM dadbs_internal.contract_effect"
+    " WHERE height >= $1 AND height <= $2 ORDER BY height, index, ordinal";
+
+// Rows of a query, one after the other; few are in memory at a time.
+class Rows {
+ public:
+  Rows(const char* query, core::Height from, core::Height to) {
+    Call([&] {
+      Oid types[2] = {INT8OID, INT8OID};
+      Datum values[2] = {Int64GetDatum(from.value), Int64GetDatum(to.value)};
+      cursor_ = SPI_cursor_open_with_args(nullptr, query, 2, types, values, nullptr, true, 0);
+    });
+    Fetch();
+  }
+  // Of the row at hand; none: the end.
+  bool done() const { return count_ == 0; }
+  core::Height height() const { return core::Height{static_cast<uint64_t>(Number(1))}; }
+  int64 Number(int column) const {
+    bool null = false;
+    return DatumGetInt64(SPI_getbinval(table_->vals[at_], table_->tupdesc, column, &null));
+  }
+  // Valid until Next().
+  core::ByteView Bytes(int column) {
+    bool null = false;
+    Datum const value = SPI_getbinval(table_->vals[at_], table_->tupdesc, column, &null);
+    if (null) return {};
+    varlena* const plain = Call([&] { return PG_DETOAST_DATUM_PACKED(value); });
+    if (plain != reinterpret_cast<varlena*>(DatumGetPointer(value))) taken_ = plain;
+    return {reinterpret_cast<const uint8_t*>(VARDATA_ANY(plain)), VARSIZE_ANY_EXHDR(plain)};
+  }
+  std::string Text(int column) {
+    bool null = false;
+    Datum const value = SPI_getbinval(table_->vals[at_], table_->tupdesc, column, &null);
+    char* const plain = Call([&] { return TextDatumGetCString(value); });
+    std::string result(plain);
+    pfree(plain);
+    return result;
+  }
+  void Next() {
+    if (taken_ != nullptr) pfree(taken_);  // keys of a large transaction are tens of megabytes
+    taken_ = nullptr;
+    if (++at_ < count_) return;
+    Call([&] { SPI_freetuptable(table_); });
+    Fetch();
+  }
+
+ private:
+  void Fetch() {
+    Call([&] { SPI_cursor_fetch(cursor_, true, kRowsPerFetch); });
+    table_ = SPI_tuptable;
+    count_ = SPI_processed;
+    at_ = 0;
+  }
+
+  Portal cursor_ = nullptr;  // ends with the transaction
+  SPITupleTable* table_ = nullptr;
+  uint64 count_ = 0, at_ = 0;
+  varlena* taken_ = nullptr;
+};
+
+void Fold(core::EffectsDigest* digest, core::Height to) {
+  core::Height const from = digest->height().next();
+  BeginReading();
+  Rows transactions(kTransactionsQuery, from, to), effects(kEffectsQuery, from, to);
+  while (digest->height() < to) {
+    digest->BeginBlock(digest->height().next());
+    for (; !transactions.done() && transactions.height() == digest->height(); transactions.Next())
+      digest->AddTransaction(static_cast<uint32_t>(transactions.Number(2)), static_cast<core::Verdict>(transactions.Number(3)),
+                             transactions.Bytes(4));
+    for (; !effects.done() && effects.height() == digest->height(); effects.Next()) {
+      std::string const contract = effects.Text(4);
+      digest->AddEffect(static_cast<uint32_t>(effects.Number(2)), static_cast<uint32_t>(effects.Number(3)), contract, effects.Bytes(5));
+    }
+  }
+  EndReading();
+}
+
+// A row, flushed.
+template <class F>
+void InsertDurably(F&& insert) {
+  Call([&] {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    insert();
+    CommitTransactionCommand();
+    XLogFlush(GetXLogInsertRecPtr());
+  });
+}
+
+void Keep(const core::EffectsDigest& digest) {
+  core::Bytes const bytes(digest.digest().view().begin(), digest.digest().view().end());
+  InsertDurably([&] {
+    auto* const value = static_cast<bytea*>(palloc(VARHDRSZ + bytes.size()));
+    SET_VARSIZE(value, VARHDRSZ + bytes.size());
+    memcpy(VARDATA(value), bytes.data(), bytes.size());
+    Datum values[] = {Int64GetDatum(digest.height().value), PointerGetDatum(value), TimestampTzGetDatum(GetCurrentTimestamp())};
+    bool nulls[lengthof(values)] = {};
+    InsertInternalRow("state_digest", values, nulls);
+  });
+}
+
+// It is durable: consensus may sign it.
+void Publish(const core::EffectsDigest& digest) {
+  SpinLockAcquire(&shared->digest_mutex);
+  shared->digest_height = digest.height().value;
+  memcpy(shared->digest, digest.digest().bytes.data(), sizeof(shared->digest));
+  SpinLockRelease(&shared->digest_mutex);
+  WakeWorker(&shared->consensus);
+}
+
+int64 NumberAt(int column) {
+  bool null = false;
+  return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null));
+}
+
+bool Select(const char* query) {
+  Call([&] {
+    if (SPI_execute(query, true, 1) != SPI_OK_SELECT) elog(ERROR, "dadbs: query failed: %s", query);
+  });
+  return SPI_processed > 0;
+}
+
+}  // namespace
+
+void StateWatch::Start() {
+  BeginReading();
+  at_.emplace(core::Height{0}, CurrentMember()->genesis.chain_id());
+  if (Select("SELECT height, digest FROM dadbs_internal.state_digest ORDER BY height DESC")) {
+    core::Digest digest;
+    bool null = false;
+    Datum const value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null);
+    bytea* const bytes = Call([&] { return DatumGetByteaPP(value); });
+    DADBS_CHECK(VARSIZE_ANY_EXHDR(bytes) == digest.bytes.size());
+    memcpy(digest.bytes.data(), VARDATA_ANY(bytes), digest.bytes.size());
+    at_.emplace(core::Height{static_cast<uint64_t>(NumberAt(1))}, digest);
+  }
+  Divergence found = {};  // another cluster's may stand in shared memory
+  finding_written_ = Select("SELECT height, agreed, no_quorum::integer::bigint FROM dadbs_internal.divergence ORDER BY height");
+  if (finding_written_) found = {static_cast<uint64>(NumberAt(1)), static_cast<uint64>(NumberAt(2)), NumberAt(3) != 0};
+  EndReading();
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  shared->divergence = found;
+  LWLockRelease(shared->lock);
+  pg_atomic_write_u32(&shared->divergence_known, 1);
+  Publish(*at_);
+}
+
+void StateWatch::NoteFinding() {
+  if (finding_written_) return;
+  LWLockAcquire(shared->lock, LW_SHARED);
+  Divergence const found = shared->divergence;
+  LWLockRelease(shared->lock);
+  if (found.height == 0) return;
+  InsertDurably([&] {
+    Datum values[] = {Int64GetDatum(found.height), Int64GetDatum(found.agreed), BoolGetDatum(found.no_quorum),
+                      TimestampTzGetDatum(GetCurrentTimestamp())};
+    bool nulls[lengthof(values)] = {};
+    InsertInternalRow("divergence", values, nulls);
+  });
+  finding_written_ = true;
+}
+
+// Up to where the next digest goes; where it stands: nothing is to be done now.
+core::Height StateWatch::Target() {
+  core::Height const applied = core::WholeBlocks(Applied());
+  TimestampTz const now = GetCurrentTimestamp();
+  if (applied != seen_) seen_ = applied, seen_at_ = now;
+  core::Height const next{(at_->height().value / kDigestInterval + 1) * kDigestInterval};
+  if (applied >= next) return next;
+  return applied > at_->height() && now - seen_at_ >= kStill_us ? applied : at_->height();
+}
+
+bool StateWatch::Step() {
+  NoteFinding();
+  core::Height const target = Target();
+  if (target <= at_->height()) return false;
+  core::EffectsDigest digest = *at_;
+  Fold(&digest, target);
+  Keep(digest);
+  Publish(digest);
+  at_ = digest;
+  return true;
+}
+
+}  // namespace dadbs::pg

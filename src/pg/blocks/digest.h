@@ -1,0 +1,28 @@
+/*
+ * digest.h: what this member has come to (core/state_digest.h), computed from its history beside the apply worker.
+ */
+#pragma once
+
+#include <optional>
+
+#include "dadbs/core/state_digest.h"
+#include "dadbs/pg/ipc.h"
+
+namespace dadbs::pg {
+
+class StateWatch {
+ public:
+  void Start();  // what an earlier process has left: the last digest, and whether this member is known to differ
+  bool Step();   // a few blocks; whether there is more to do at once
+
+ private:
+  core::Height Target();
+  void NoteFinding();
+
+  std::optional<core::EffectsDigest> at_;
+  core::Height seen_;            // applied, when it was last looked at
+  TimestampTz seen_at_ = 0;      // since then
+  bool finding_written_ = false;
+};
+
+}  // namespace dadbs::pg

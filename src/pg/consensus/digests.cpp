@@ -1,0 +1,75 @@
+/*
+ * digests.cpp: see digests.h. Nothing of consensus depends on it: a digest is lost, late or false without any harm to order.
+ *
+ * The comparison is in memory and begins anew with each worker set; what it has found stands in shared memory, and the blocks
+ * worker writes it down.
+ */
+#include "digests.h"
+
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/worker.h"
+
+namespace dadbs::pg {
+namespace {
+
+constexpr int64_t kRepeatInterval_us = 5'000'000;  // messages get lost
+
+}  // namespace
+
+Digests::Digests(const Member& member, const core::Signer& signer)
+    : member_(member), signer_(signer), comparison_(member.self, member.genesis.members.size()) {}
+
+bool Digests::Due(int64_t now_us) const {
+  SpinLockAcquire(&shared->digest_mutex);
+  core::Height const height{shared->digest_height};
+  SpinLockRelease(&shared->digest_mutex);
+  bool const is_new = height.value != 0 && (!own_ || own_->height != height);
+  return is_new || (own_ && std::abs(now_us - sent_us_) >= kRepeatInterval_us);
+}
+
+void Digests::TakeOwn(uint64_t incarnation, uint64_t journal_sequence) {
+  core::StateDigest state;
+  SpinLockAcquire(&shared->digest_mutex);
+  state.height = core::Height{shared->digest_height};
+  memcpy(state.digest.bytes.data(), shared->digest, sizeof(shared->digest));
+  SpinLockRelease(&shared->digest_mutex);
+  if (state.height.value == 0 || (own_ && own_->height == state.height)) return;
+  state.envelope = {member_.self, incarnation, journal_sequence, {}};
+  state.envelope.signature = signer_.Sign(state.SigningBytes({member_.genesis.chain_id(), core::Epoch{1}}));
+  comparison_.Note(member_.self, state.height, state.digest);
+  own_ = state;
+}
+
+void Digests::Step(uint64_t incarnation, uint64_t journal_sequence, int64_t now_us, const Send& send) {
+  TakeOwn(incarnation, journal_sequence);
+  if (!own_) return;
+  sent_us_ = now_us;
+  send(core::kNobody, core::StateDigestMessage{*own_});
+  Publish();
+}
+
+void Digests::Greet(core::NodeId peer, const Send& send) const {
+  if (own_) send(peer, core::StateDigestMessage{*own_});
+}
+
+std::string Digests::Receive(const core::StateDigest& state) {
+  core::NodeId const signer = state.envelope.signer;
+  if (signer == member_.self) return "";  // an older life's, perhaps
+  if (comparison_.Knows(signer, state.height, state.digest)) return "";
+  if (std::string why = core::CheckStateDigest(state, member_.genesis, core::Ed25519Verifier()); !why.empty()) return why;
+  comparison_.Note(signer, state.height, state.digest);
+  Publish();
+  return "";
+}
+
+void Digests::Publish() {
+  if (!comparison_.finding()) return;
+  const core::DigestComparison::Finding& found = *comparison_.finding();
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  bool const is_new = shared->divergence.height == 0;
+  if (is_new) shared->divergence = {found.height.value, found.agreed.value, found.no_quorum};
+  LWLockRelease(shared->lock);
+  if (is_new) WakeWorker(&shared->blocks);
+}
+
+}  // namespace dadbs::pg

@@ -1,0 +1,39 @@
+/*
+ * digests.h: the digests of what members have come to, on their way: this member's signed and sent, the others' compared with it.
+ */
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "dadbs/core/messages.h"
+#include "dadbs/pg/ipc.h"
+#include "dadbs/pg/member.h"
+
+namespace dadbs::pg {
+
+class Digests {
+ public:
+  using Send = std::function<void(core::NodeId to, const core::Message&)>;  // kNobody: to all
+
+  Digests(const Member& member, const core::Signer& signer);
+  bool Due(int64_t now_us) const;
+  // This member's, once the blocks worker has made it durable, and again from time to time. `journal_sequence` is the last one
+  // that is durable.
+  void Step(uint64_t incarnation, uint64_t journal_sequence, int64_t now_us, const Send& send);
+  void Greet(core::NodeId peer, const Send& send) const;
+  std::string Receive(const core::StateDigest& state);  // what is wrong with it; empty: nothing
+  std::optional<std::pair<core::Height, core::Digest>> Latest(core::NodeId id) const { return comparison_.Latest(id); }
+
+ private:
+  void TakeOwn(uint64_t incarnation, uint64_t journal_sequence);
+  void Publish();
+
+  const Member& member_;
+  const core::Signer& signer_;
+  core::DigestComparison comparison_;
+  std::optional<core::StateDigest> own_;
+  int64_t sent_us_ = 0;
+};
+
+}  // namespace dadbs::pg
