@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <utility>
 
 #include "codec.h"
 
@@ -22,6 +23,7 @@ constexpr size_t kTlsRecordBytes = 16u << 10;
 constexpr size_t kOutBytesMax = 512u << 10;    // encrypted ahead of the socket
 constexpr uint64_t kFlushBytesMax = 8u << 20;  // in one go: the others want their turn
 constexpr size_t kKeptBufferBytes = 1u << 20;
+constexpr size_t kReceivedBytesMax = 1u << 20;  // encrypted, not looked at yet: then nothing more is read from the socket
 constexpr unsigned kKeepAliveSeconds = 10;
 
 // One for all links: what is read is copied to the link at once, in the same callback.
@@ -68,6 +70,10 @@ void Link::OnRead(uv_stream_t* stream, ssize_t bytes, const uv_buf_t* buffer) no
     try {
       auto* from = reinterpret_cast<const uint8_t*>(buffer->base);
       self->received_.insert(self->received_.end(), from, from + bytes);
+      if (self->received_.size() >= kReceivedBytesMax) {
+        uv_read_stop(stream);
+        self->paused_ = true;
+      }
     } catch (const std::bad_alloc&) {
       self->out_of_memory_ = true;
       uv_read_stop(stream);
@@ -151,12 +157,11 @@ Link::Progress Link::Next(ByteView* frame) {
     return Progress::kConnected;
   }
   if (!tls_.started()) return Progress::kNone;
-  if (!received_.empty()) {
-    stranger_bytes_left -= peer == kNobody ? received_.size() : 0;
-    if (!tls_.Feed(received_)) return Fail("out of memory"), Progress::kNone;
-    received_.clear();
-    if (received_.capacity() > kKeptBufferBytes) received_.shrink_to_fit();
+  if (state != State::kTls) {  // what has been decrypted goes first: memory is that of what was received last
+    const Progress progress = ReadFrame(frame);
+    if (progress != Progress::kNone || failed() || received_.empty()) return progress;
   }
+  if (!TakeReceived()) return Progress::kNone;
   if (state == State::kTls) {
     std::string why;
     auto outcome = tls_.Handshake(&why);
@@ -168,6 +173,20 @@ Link::Progress Link::Next(ByteView* frame) {
     return Progress::kNone;
   }
   return ReadFrame(frame);
+}
+
+// What has come goes to TLS, and the socket is read again.
+bool Link::TakeReceived() {
+  if (received_.empty()) return true;
+  stranger_bytes_left -= peer == kNobody ? received_.size() : 0;
+  if (!tls_.Feed(received_)) return Fail("out of memory"), false;
+  received_.clear();
+  if (received_.capacity() > kKeptBufferBytes) received_.shrink_to_fit();
+  if (!std::exchange(paused_, false) || error_ != 0) return true;
+  owner_.LoopChanged();
+  const int status = uv_read_start(stream(), OnAllocate, OnRead);
+  if (status != 0) Fail(uv_strerror(status));
+  return status == 0;
 }
 
 // Decrypts what there is, one TLS record at a time, until a frame is whole.
@@ -208,7 +227,7 @@ bool Link::Decrypt() {
   if (outcome == TlsSession::Outcome::kDone) return true;
   if (outcome == TlsSession::Outcome::kClosed) Fail("the peer closed the connection");
   if (outcome == TlsSession::Outcome::kFailed) Fail(why);
-  if (error_ != 0) Fail(error_ == UV_EOF ? "the peer closed the connection" : uv_strerror(error_));
+  if (error_ != 0 && received_.empty()) Fail(error_ == UV_EOF ? "the peer closed the connection" : uv_strerror(error_));
   return false;
 }
 

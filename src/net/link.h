@@ -82,6 +82,9 @@ class Link {
   uint64_t bytes_sent() const { return bytes_sent_; }
   uint64_t bytes_received() const { return bytes_received_; }
   uint64_t messages_sent = 0;
+  uint32_t frames_left = 0;  // of this Poll
+  int64_t bytes_left = 0;    // of their bytes
+  bool has_more = false;     // it has used them up
 
  private:
   static void OnConnect(uv_connect_t* request, int status) noexcept;
@@ -91,6 +94,7 @@ class Link {
   static void OnClosed(uv_handle_t* handle) noexcept;
   uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&tcp_); }
   bool StartReading(std::string* why);
+  bool TakeReceived();
   Progress ReadFrame(core::ByteView* frame);
   bool Decrypt();
   bool Encrypt(SendQueue* queue);
@@ -112,6 +116,7 @@ class Link {
   bool connected_ = false;
   int error_ = 0;  // of libuv; UV_EOF too
   bool out_of_memory_ = false;
+  bool paused_ = false;   // the socket is not read
   core::Bytes received_;  // encrypted
 
   core::Bytes in_;  // decrypted; frames from in_at_ on

@@ -43,6 +43,10 @@ constexpr int64_t kProbeUs = 2'000'000;
 constexpr size_t kRefusedEventsMax = 256;  // between two polls
 constexpr int kListenBacklog = 128;
 constexpr int kRoundsPerPoll = 4;
+// Of one link in one Poll, and at least one frame: whoever floods a member costs it so much of each round, and no more. A
+// wrong signature takes 0.1 ms.
+constexpr uint32_t kFramesPerPoll = 64;
+constexpr int64_t kFrameBytesPerPoll = 2 << 20;
 
 int64_t ClockUs() { return static_cast<int64_t>(uv_hrtime() / 1000); }
 
@@ -276,6 +280,8 @@ Link* TransportImpl::AddLink(bool dialled) {
   Link* link = links_.back().get();
   link->stranger_bytes_left = kStrangerBytesMax;
   link->frame_bytes_max = kHelloBytesMax;
+  link->frames_left = kFramesPerPoll;
+  link->bytes_left = kFrameBytesPerPoll;
   link->deadline_us = clock_us_ + options_.connect_timeout_us;
   link->heard_us = clock_us_;
   return link;
@@ -412,9 +418,15 @@ void TransportImpl::Work(Link* link) {
   }
   ByteView frame;
   for (;;) {
+    link->has_more = link->frames_left == 0 || link->bytes_left <= 0;
+    if (link->has_more) break;
     Link::Progress progress = link->Next(&frame);
     if (progress == Link::Progress::kNone) break;
-    if (progress == Link::Progress::kFrame) OnFrame(link, frame);
+    if (progress == Link::Progress::kFrame) {
+      link->frames_left--;
+      link->bytes_left -= static_cast<int64_t>(frame.size());
+      OnFrame(link, frame);
+    }
     if (progress == Link::Progress::kSecured) OnSecured(link);
     if (progress != Link::Progress::kConnected) continue;
     link->deadline_us = clock_us_ + options_.connect_timeout_us;
@@ -630,6 +642,10 @@ void TransportImpl::Sweep() {
 
 std::vector<Event> TransportImpl::Poll(int64_t now_us) {
   now_us_ = now_us;
+  for (auto& link : links_) {
+    link->frames_left = kFramesPerPoll;
+    link->bytes_left = kFrameBytesPerPoll;
+  }
   for (int round = 0; round < kRoundsPerPoll; round++) {
     loop_changed_ = false;
     clock_us_ = ClockUs();
@@ -647,6 +663,8 @@ std::vector<Event> TransportImpl::Poll(int64_t now_us) {
     Sweep();
     if (!loop_changed_ && woken_.empty()) break;
   }
+  for (auto& link : links_)
+    if (link->has_more) Wake(link.get());
   refused_events_ = 0;
   return std::exchange(events_, {});
 }

@@ -206,6 +206,34 @@ TEST_F(TransportTest, MessagesArriveInOrderAndOnce) {
     }
 }
 
+// What one peer sends as fast as it can takes a bounded part of each Poll: the others' messages are not behind it.
+TEST_F(TransportTest, AFloodLeavesTheOthersTheirTurn) {
+  Make(3);
+  StartAll();
+  ASSERT_TRUE(Until([&] { return AllConnected(); }));
+  For(1300);  // replaced links are gone
+  constexpr uint64_t kFlood = 50'000;
+  for (uint64_t i = 0; i < kFlood; i++) nodes_[0].transport->Send(NodeId{3}, Status(i));
+  for (int i = 0; i < 50; i++) nodes_[0].Poll();  // as much as the socket takes
+  nodes_[1].transport->Send(NodeId{3}, Status(7));
+  nodes_[1].transport->Flush();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  auto from = [&](uint16_t id) { return nodes_[2].Count<Received>([&](const Received& r) { return r.from == NodeId{id}; }); };
+  for (int polls = 1; from(2) == 0; polls++) {
+    const int before = from(1);
+    nodes_[2].Poll();
+    ASSERT_LE(from(1) - before, 64);
+    ASSERT_LT(polls, 10) << "the other one waits behind " << from(1) << " messages";
+  }
+  EXPECT_LT(from(1), 1000);
+  ASSERT_TRUE(Until([&] { return from(1) == static_cast<int>(kFlood); }, 60'000));
+  uint64_t expected = 0;
+  for (const Event& event : nodes_[2].events)
+    if (auto* r = std::get_if<Received>(&event); r && r->from == NodeId{1}) {
+      ASSERT_EQ(std::get<StatusMessage>(r->message).journal_sequence, expected++);
+    }
+}
+
 TEST_F(TransportTest, TwentyMegabytesArriveWhole) {
   Make(2);
   StartAll();

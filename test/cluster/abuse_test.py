@@ -1,0 +1,156 @@
+"""A member's key in the hands of somebody who keeps to no rule, and strangers at the peer port: the others go on, in bounded memory.
+
+Member 4 is down; evil_peer.py speaks with its key, so that is the one fault that four members stand.
+"""
+import contextlib
+import os
+import socket
+import struct
+import time
+
+from clients import Background
+from evil_peer import EvilPeer, batch_request, block_request, blob, state_digest, status, vote
+from harness import Suite, Workers, check, equal, eventually, sqlstate, worker_pid
+
+HONEST, EVIL = (1, 2, 3), 4
+SECONDS = 2
+GROWN_MAX_MB = 96
+# What each of them sees within SECONDS; without anybody's doing there are hundreds.
+COMMITS_MIN = 4
+
+
+def begin(c):
+    c.start()
+    c.run(1, "CREATE TABLE t (id bigserial PRIMARY KEY, v text)")
+    c.settle()
+    c.stop_member(EVIL)
+    c.n = len(HONEST)
+    for i in HONEST:  # a primary that is down is replaced first
+        eventually(lambda: sqlstate(lambda: c.run(i, "INSERT INTO t (v) VALUES ('begin')")) is None, 60, f"member {i} commits")
+
+
+suite = Suite("abuse", port=9700, begin=begin)
+
+
+def peer_port(c, member):
+    return int(c.value(member, f"SELECT address FROM dadbs.nodes WHERE name = 'm{member}'").rsplit(":", 1)[1])
+
+
+def evil(c):
+    with open(os.path.join(c.dir, f"m{EVIL}", "dadbs", "node.key"), "rb") as f:
+        return EvilPeer(f.read(), EVIL, c.base)
+
+
+def memory_mb(c):
+    found = {}
+    for i in HONEST:
+        with open(f"/proc/{worker_pid(c, i, 'consensus')}/status") as f:
+            found[i] = next(int(line.split()[1]) for line in f if line.startswith("RssAnon")) / 1024
+    return found
+
+
+@contextlib.contextmanager
+def others_go_on(c, what):
+    """Clients of the honest members commit all the while, and their workers do not grow."""
+    before, committed, workers = memory_mb(c), dict.fromkeys(HONEST, 0), Workers()
+
+    def write(stop, member):
+        session = c.connect(member)
+        with session.cursor() as cursor:
+            cursor.execute("SET dadbs.commit_timeout = '20 s'")
+            while not stop.is_set():
+                if sqlstate(lambda: cursor.execute("INSERT INTO t (v) VALUES ('x')")) is None:
+                    committed[member] += 1
+        session.close()
+    for i in HONEST:
+        workers.start(write, i)
+    started = time.monotonic()
+    yield
+    took = time.monotonic() - started
+    grown = {i: after - before[i] for i, after in memory_mb(c).items()}
+    workers.join(60)
+    print(f"# {what}: commits {committed} in {took:.1f} s, consensus workers grew by {', '.join(f'{g:.0f}' for g in grown.values())} MB")
+    check(min(committed.values()) >= COMMITS_MIN, f"{what}: commits {committed} in {took:.1f} s")
+    check(max(grown.values()) <= GROWN_MAX_MB, f"{what}: consensus workers grew by {grown} MB")
+
+
+def flood_all(c, what, envelopes, listen=True):
+    peer, ports = evil(c), [peer_port(c, i) for i in HONEST]
+    with others_go_on(c, what):
+        floods = [Background(peer.flood, port, envelopes, SECONDS, listen) for port in ports]
+        sent = [flood.result(SECONDS + 30, what) for flood in floods]
+    check(min(sent) > 10_000, f"{what}: bytes sent {sent}")
+
+
+@suite.test
+def it_floods(c):
+    """Signatures that are wrong, questions, heights that are nobody's: a member spends a bounded part of its time on one peer."""
+    height = c.value(1, "SELECT dadbs.applied_height()")
+    flood_all(c, "votes of the next heights", lambda: [vote(EVIL, 2 + k % 2, height + 1 + k % 50) for k in range(200)])
+    flood_all(c, "votes in the name of others", lambda: [vote(1 + k % 3, 2 + k % 2, height + 1 + k % 50) for k in range(200)])
+    flood_all(c, "state digests", lambda: [state_digest(EVIL, height + k) for k in range(200)])
+    flood_all(c, "statuses", lambda: [status(1 << 60) for _ in range(200)])
+    flood_all(c, "requests for batches", lambda: [batch_request(4096)])
+    flood_all(c, "requests for blocks", lambda: [block_request(1 + k, 1024) for k in range(20)])
+    check(c.value(1, "SELECT count(*) FROM dadbs.state_digests WHERE node = 'm4' AND NOT equal") == 0, "a forged digest counts for nothing")
+
+
+@suite.test
+def it_does_not_read(c):
+    flood_all(c, "requests whose answers are not read", lambda: [block_request(1, 1024) for _ in range(20)], listen=False)
+
+
+@suite.test
+def it_talks_nonsense(c):
+    """Each closes the connection, and is counted; coming back at once does not help."""
+    peer, ports = evil(c), {i: peer_port(c, i) for i in HONEST}
+    refused = {i: c.value(i, "SELECT refused_peers FROM dadbs.status") for i in HONEST}
+    nonsense = [b"\xff" * 40, blob(10, b"\x00" * 100), blob(13, b"no entry"), blob(14, b""), blob(18, b"\x01"), blob(23, b"short"), blob(99, b"unknown")]
+
+    def talk(port):
+        until, times = time.monotonic() + SECONDS, 0
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), peer.connected(port) as link:
+                data = nonsense[times % len(nonsense)]
+                link.sendall(struct.pack(">I", (1 << 32) - 1 if times % 5 == 4 else len(data)) + data)
+                link.settimeout(2)
+                while link.recv(65536):
+                    pass
+            times += 1
+        return times
+    with others_go_on(c, "nonsense"):
+        times = [t.result(SECONDS + 30) for t in [Background(talk, port) for port in ports.values()]]
+    check(min(times) >= len(nonsense), f"came back {times} times")
+    for i in HONEST:
+        check(c.value(i, "SELECT refused_peers FROM dadbs.status") > refused[i], "refusals are counted")
+
+
+@suite.test
+def a_thousand_strangers(c):
+    """At least, on each: connections that say nothing, garbage, or begin a handshake and stop; some 300 at a time."""
+    ports = [peer_port(c, i) for i in HONEST]
+
+    def come(port):
+        links, k, until = [], 0, time.monotonic() + SECONDS
+        while k < 1000 or time.monotonic() < until:
+            k += 1
+            link = socket.socket()
+            link.settimeout(0.2)
+            with contextlib.suppress(OSError):
+                link.connect(("127.0.0.1", port))
+                if k % 3:
+                    link.sendall(os.urandom(300) if k % 3 == 1 else b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+            links.append(link)
+            if len(links) > 300:
+                links.pop(0).close()
+                time.sleep(0.001)
+        for link in links:
+            link.close()
+    with others_go_on(c, "strangers"):
+        for stranger in [Background(come, port) for port in ports]:
+            stranger.result(120, "strangers")
+    equal({c.value(i, "SELECT state FROM dadbs.status") for i in HONEST}, {"ready"}, "states")
+
+
+if __name__ == "__main__":
+    suite.main()
