@@ -37,10 +37,9 @@ void EffectsDigest::AddTransaction(uint32_t index, Verdict verdict, ByteView key
   digest_ = Hash(Domain::kEffects, {w.Take(), keys});
 }
 
-void EffectsDigest::AddEffect(uint32_t index, uint32_t ordinal, std::string_view contract, ByteView change) {
+void EffectsDigest::AddEffect(uint32_t index, std::string_view contract, ByteView change) {
   Writer w = Begin(Part::kEffect, digest_);
   w.U32(index);
-  w.U32(ordinal);
   w.Str(contract);
   digest_ = Hash(Domain::kEffects, {w.Take(), change});
 }

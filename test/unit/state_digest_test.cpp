@@ -22,7 +22,7 @@ EffectsDigest Example() {
   d.BeginBlock(Height{1});
   d.AddTransaction(0, Verdict::kCommitted, keys);
   d.AddTransaction(1, Verdict::kConflict, {});
-  d.AddEffect(0, 0, "audit", change);
+  d.AddEffect(0, "audit", change);
   d.BeginBlock(Height{2});
   return d;
 }
@@ -31,21 +31,20 @@ TEST(StateDigestTest, EveryPartCounts) {
   std::set<Digest> seen{Example().digest()};
   auto differs = [&](const EffectsDigest& d) { EXPECT_TRUE(seen.insert(d.digest()).second); };
   Bytes const keys{1, 2, 3}, other{1, 2}, change{4, 5};
-  auto with = [&](Verdict verdict, ByteView k, uint32_t index, uint32_t ordinal, std::string_view name, ByteView c) {
+  auto with = [&](Verdict verdict, ByteView k, uint32_t index, std::string_view name, ByteView c) {
     EffectsDigest d(Height{0}, D(1));
     d.BeginBlock(Height{1});
     d.AddTransaction(0, verdict, k);
     d.AddTransaction(1, Verdict::kConflict, {});
-    d.AddEffect(index, ordinal, name, c);
+    d.AddEffect(index, name, c);
     d.BeginBlock(Height{2});
     differs(d);
   };
-  with(Verdict::kRejected, keys, 0, 0, "audit", change);
-  with(Verdict::kCommitted, other, 0, 0, "audit", change);
-  with(Verdict::kCommitted, keys, 1, 0, "audit", change);
-  with(Verdict::kCommitted, keys, 0, 1, "audit", change);
-  with(Verdict::kCommitted, keys, 0, 0, "audi", change);
-  with(Verdict::kCommitted, keys, 0, 0, "audit", other);
+  with(Verdict::kRejected, keys, 0, "audit", change);
+  with(Verdict::kCommitted, other, 0, "audit", change);
+  with(Verdict::kCommitted, keys, 1, "audit", change);
+  with(Verdict::kCommitted, keys, 0, "audi", change);
+  with(Verdict::kCommitted, keys, 0, "audit", other);
   EffectsDigest longer = Example();
   longer.BeginBlock(Height{3});  // an empty block is one, too
   differs(longer);

@@ -19,13 +19,14 @@
 
 namespace dadbs::core {
 
-// docs/chain-format.md, "Effects digest". Blocks in order, of each first its transactions in order, then the effects.
+// docs/chain-format.md, "Effects digest". Blocks in order, of each first its transactions in order, then the effects: of each
+// transaction sorted by contract and change, not as they were made. What is the same in the end must give the same digest.
 class EffectsDigest {
  public:
   EffectsDigest(Height height, const Digest& digest) : height_(height), digest_(digest) {}  // at genesis: 0, the chain id
   void BeginBlock(Height height);  // the next one
   void AddTransaction(uint32_t index, Verdict verdict, ByteView keys);  // EncodeKeys; none where it did not commit
-  void AddEffect(uint32_t index, uint32_t ordinal, std::string_view contract, ByteView change);
+  void AddEffect(uint32_t index, std::string_view contract, ByteView change);
   Height height() const { return height_; }
   const Digest& digest() const { return digest_; }
 

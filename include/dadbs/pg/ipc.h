@@ -135,6 +135,7 @@ struct Divergence {
   uint64 height;              // where it was noticed; 0: not found
   uint64 agreed;              // here it still had the same as a quorum
   bool no_quorum;
+  uint8 chain_id[32];         // of the chain in which it was found
 };
 
 // How far this member is behind and what it does about it; written by consensus under Shared::lock.
@@ -207,7 +208,7 @@ struct Shared {
   slock_t block_order_mutex;          // protects the three
   uint64 block_order, block_order_from;
   uint32 block_order_count;
-  // -- blocks publishes
+  // -- blocks publishes; consensus forgets the digests and `divergence_known` at its start
   pg_atomic_uint64 blocks_served, block_bytes_served;
   slock_t digest_mutex;               // protects the two
   uint64 digest_height;               // of this member's last digest, which is durable

@@ -109,15 +109,18 @@ std::string WaitingFor() {
   return text;
 }
 
-// Its workers stay down: nobody is going to answer.
+// Its workers stay down: nobody is going to answer. Or what it would answer is not what the others have come to.
 void LeaveHaltedMember(const SlotView& seen) {
   MemberState const state = GetMemberState();
-  if (state != MemberState::kHalted && state != MemberState::kUnconfigured) return;
+  int const code = state == MemberState::kHalted         ? kErrHalted
+                   : state == MemberState::kUnconfigured ? kErrNotConfigured
+                   : state == MemberState::kDiverged     ? kErrDiverged
+                                                         : 0;
+  if (code == 0) return;
   std::string const why = std::string("this member is ") + MemberStateName(state);
   if (HandedOver(seen.state)) ThrowUnknown(why.c_str());
   if (LeaveBeforeHandOver())
-    throw PgError(state == MemberState::kHalted ? kErrHalted : kErrNotConfigured, "could not commit: " + why,
-                  WaitingFor(), "Nothing was changed. Look at dadbs.status.");
+    throw PgError(code, "could not commit: " + why, WaitingFor(), "Nothing was changed. Look at dadbs.status.");
 }
 
 }  // namespace

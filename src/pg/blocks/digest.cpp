@@ -21,7 +21,6 @@
 
 extern "C" {
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -41,8 +40,8 @@ constexpr char kTransactionsQuery[] =
     "SELECT height, index::bigint, verdict::bigint, keys FROM dadbs_internal.transaction WHERE height >= $1 AND height <= $2"
     " ORDER BY height, index";
 constexpr char kEffectsQuery[] =
-    "SELECT height, index::bigint, ordinal::bigint, contract::text, change FROM dadbs_internal.contract_effect"
-    " WHERE height >= $1 AND height <= $2 ORDER BY height, index, ordinal";
+    "SELECT height, index::bigint, contract::text, change FROM dadbs_internal.contract_effect"
+    " WHERE height >= $1 AND height <= $2 ORDER BY height, index, contract::text COLLATE \"C\", change";
 
 // Rows of a query, one after the other; few are in memory at a time.
 class Rows {
@@ -111,14 +110,14 @@ void Fold(core::EffectsDigest* digest, core::Height to) {
       digest->AddTransaction(static_cast<uint32_t>(transactions.Number(2)), static_cast<core::Verdict>(transactions.Number(3)),
                              transactions.Bytes(4));
     for (; !effects.done() && effects.height() == digest->height(); effects.Next()) {
-      std::string const contract = effects.Text(4);
-      digest->AddEffect(static_cast<uint32_t>(effects.Number(2)), static_cast<uint32_t>(effects.Number(3)), contract, effects.Bytes(5));
+      std::string const contract = effects.Text(3);
+      digest->AddEffect(static_cast<uint32_t>(effects.Number(2)), contract, effects.Bytes(4));
     }
   }
   EndReading();
 }
 
-// A row, flushed.
+// A row; the commit flushes it, whatever the server's synchronous_commit says: the worker has its own.
 template <class F>
 void InsertDurably(F&& insert) {
   Call([&] {
@@ -126,7 +125,6 @@ void InsertDurably(F&& insert) {
     StartTransactionCommand();
     insert();
     CommitTransactionCommand();
-    XLogFlush(GetXLogInsertRecPtr());
   });
 }
 
@@ -163,29 +161,45 @@ bool Select(const char* query) {
   return SPI_processed > 0;
 }
 
+bool HistoryHolds(core::Height height) {
+  BeginReading();
+  bool const holds = Select("SELECT height FROM dadbs_internal.block ORDER BY height DESC") &&
+                     static_cast<uint64_t>(NumberAt(1)) >= height.value;
+  EndReading();
+  return holds;
+}
+
 }  // namespace
 
 void StateWatch::Start() {
+  const Member* const member = CurrentMember();
+  if (member == nullptr) throw PgError(kErrNotConfigured, "this server is not a member of a cluster");
+  core::Digest const chain_id = member->genesis.chain_id();
   BeginReading();
-  at_.emplace(core::Height{0}, CurrentMember()->genesis.chain_id());
+  core::EffectsDigest last(core::Height{0}, chain_id);
   if (Select("SELECT height, digest FROM dadbs_internal.state_digest ORDER BY height DESC")) {
     core::Digest digest;
     bool null = false;
     Datum const value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null);
     bytea* const bytes = Call([&] { return DatumGetByteaPP(value); });
-    DADBS_CHECK(VARSIZE_ANY_EXHDR(bytes) == digest.bytes.size());
+    if (VARSIZE_ANY_EXHDR(bytes) != digest.bytes.size())
+      throw PgError(ERRCODE_DATA_CORRUPTED, "the last row of dadbs_internal.state_digest is damaged");
     memcpy(digest.bytes.data(), VARDATA_ANY(bytes), digest.bytes.size());
-    at_.emplace(core::Height{static_cast<uint64_t>(NumberAt(1))}, digest);
+    last = {core::Height{static_cast<uint64_t>(NumberAt(1))}, digest};
   }
-  Divergence found = {};  // another cluster's may stand in shared memory
+  Divergence found = {};
   finding_written_ = Select("SELECT height, agreed, no_quorum::integer::bigint FROM dadbs_internal.divergence ORDER BY height");
-  if (finding_written_) found = {static_cast<uint64>(NumberAt(1)), static_cast<uint64>(NumberAt(2)), NumberAt(3) != 0};
+  if (finding_written_) found = {static_cast<uint64>(NumberAt(1)), static_cast<uint64>(NumberAt(2)), NumberAt(3) != 0, {}};
   EndReading();
+  memcpy(found.chain_id, chain_id.bytes.data(), sizeof(found.chain_id));
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  shared->divergence = found;
+  // What was found before and not written yet stays; another cluster's does not.
+  bool const keep = !finding_written_ && memcmp(shared->divergence.chain_id, found.chain_id, sizeof(found.chain_id)) == 0;
+  if (!keep) shared->divergence = found;
   LWLockRelease(shared->lock);
   pg_atomic_write_u32(&shared->divergence_known, 1);
-  Publish(*at_);
+  at_ = last;
+  Publish(last);
 }
 
 void StateWatch::NoteFinding() {
@@ -207,16 +221,18 @@ void StateWatch::NoteFinding() {
 core::Height StateWatch::Target() {
   core::Height const applied = core::WholeBlocks(Applied());
   TimestampTz const now = GetCurrentTimestamp();
-  if (applied != seen_) seen_ = applied, seen_at_ = now;
+  if (applied != seen_ || now < seen_at_) seen_ = applied, seen_at_ = now;  // or the clock was set back
   core::Height const next{(at_->height().value / kDigestInterval + 1) * kDigestInterval};
   if (applied >= next) return next;
   return applied > at_->height() && now - seen_at_ >= kStill_us ? applied : at_->height();
 }
 
 bool StateWatch::Step() {
+  if (!at_) Start();
+  if (shared->apply == nullptr) return false;  // `applied` may be another cluster's
   NoteFinding();
   core::Height const target = Target();
-  if (target <= at_->height()) return false;
+  if (target <= at_->height() || !HistoryHolds(target)) return false;
   core::EffectsDigest digest = *at_;
   Fold(&digest, target);
   Keep(digest);

@@ -12,10 +12,11 @@ namespace dadbs::pg {
 
 class StateWatch {
  public:
-  void Start();  // what an earlier process has left: the last digest, and whether this member is known to differ
-  bool Step();   // a few blocks; whether there is more to do at once
+  bool Step();      // a few blocks; whether there is more to do at once
+  void StartAnew() { at_.reset(); }  // after a failed step: reads again what is there
 
  private:
+  void Start();     // what an earlier process has left: the last digest, and whether this member is known to differ
   core::Height Target();
   void NoteFinding();
 

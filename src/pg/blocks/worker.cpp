@@ -253,6 +253,7 @@ bool Watch(StateWatch* watch, std::string* complaint) {
   } catch (const PgError& e) {
     if (ShutdownAsked()) throw;
     Complain(e, complaint);
+    watch->StartAnew();
     return false;
   }
 }
@@ -261,7 +262,6 @@ void Run() {
   uint64_t done = 0;
   Server server;
   StateWatch watch;
-  watch.Start();
   std::string complaint;
   while (!ShutdownAsked()) {
     HandleWorkerInterrupts();
@@ -316,6 +316,9 @@ void Prepare() {
     SetConfigOption("enable_seqscan", "off", PGC_SUSET, PGC_S_OVERRIDE);  // whatever the statistics say: a few rows of many
     SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);  // a digest waits for no standby
     pgstat_report_activity(STATE_RUNNING, "serving blocks");
   });

@@ -13,11 +13,18 @@ namespace dadbs::pg {
 namespace {
 
 constexpr int64_t kRepeatInterval_us = 5'000'000;  // messages get lost
+constexpr int64_t kCheckInterval_us = 20'000;      // of one member's signatures; what is skipped comes again
 
 }  // namespace
 
 Digests::Digests(const Member& member, const core::Signer& signer)
-    : member_(member), signer_(signer), comparison_(member.self, member.genesis.members.size()) {}
+    : member_(member), signer_(signer), comparison_(member.self, member.genesis.members.size()) {
+  // Of an earlier worker set, perhaps of another cluster: the blocks worker says it again.
+  pg_atomic_write_u32(&shared->divergence_known, 0);
+  SpinLockAcquire(&shared->digest_mutex);
+  shared->digest_height = 0;
+  SpinLockRelease(&shared->digest_mutex);
+}
 
 bool Digests::Due(int64_t now_us) const {
   SpinLockAcquire(&shared->digest_mutex);
@@ -52,12 +59,15 @@ void Digests::Greet(core::NodeId peer, const Send& send) const {
   if (own_) send(peer, core::StateDigestMessage{*own_});
 }
 
-std::string Digests::Receive(const core::StateDigest& state) {
-  core::NodeId const signer = state.envelope.signer;
-  if (signer == member_.self) return "";  // an older life's, perhaps
-  if (comparison_.Knows(signer, state.height, state.digest)) return "";
+// Each member says its own, so that the last one to come is the last one that it signed.
+std::string Digests::Receive(core::NodeId from, const core::StateDigest& state, core::Height highest, int64_t now_us) {
+  if (state.envelope.signer != from) return "a digest of somebody else";
+  if (state.height > highest || comparison_.Knows(from, state.height, state.digest)) return "";
+  int64_t& checked_us = checked_us_[from];
+  if (checked_us != 0 && std::abs(now_us - checked_us) < kCheckInterval_us) return "";
+  checked_us = now_us;
   if (std::string why = core::CheckStateDigest(state, member_.genesis, core::Ed25519Verifier()); !why.empty()) return why;
-  comparison_.Note(signer, state.height, state.digest);
+  comparison_.Note(from, state.height, state.digest);
   Publish();
   return "";
 }
@@ -67,7 +77,10 @@ void Digests::Publish() {
   const core::DigestComparison::Finding& found = *comparison_.finding();
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   bool const is_new = shared->divergence.height == 0;
-  if (is_new) shared->divergence = {found.height.value, found.agreed.value, found.no_quorum};
+  if (is_new) {
+    shared->divergence = {found.height.value, found.agreed.value, found.no_quorum, {}};
+    memcpy(shared->divergence.chain_id, member_.genesis.chain_id().bytes.data(), sizeof(shared->divergence.chain_id));
+  }
   LWLockRelease(shared->lock);
   if (is_new) WakeWorker(&shared->blocks);
 }

@@ -22,7 +22,8 @@ class Digests {
   // that is durable.
   void Step(uint64_t incarnation, uint64_t journal_sequence, int64_t now_us, const Send& send);
   void Greet(core::NodeId peer, const Send& send) const;
-  std::string Receive(const core::StateDigest& state);  // what is wrong with it; empty: nothing
+  // What is wrong with it; empty: nothing. `highest`: beyond it nobody can have come to anything.
+  std::string Receive(core::NodeId from, const core::StateDigest& state, core::Height highest, int64_t now_us);
   std::optional<std::pair<core::Height, core::Digest>> Latest(core::NodeId id) const { return comparison_.Latest(id); }
 
  private:
@@ -34,6 +35,7 @@ class Digests {
   core::DigestComparison comparison_;
   std::optional<core::StateDigest> own_;
   int64_t sent_us_ = 0;
+  std::map<core::NodeId, int64_t> checked_us_;  // when a signature of this member was last checked
 };
 
 }  // namespace dadbs::pg

@@ -67,6 +67,10 @@ uint64_t StatusPublisher::NetworkHeight() const {
   return heights[f];
 }
 
+uint64_t StatusPublisher::HighestClaimed() const {
+  return std::max(NetworkHeight(), pg_atomic_read_u64(&shared->delivered_height)) + kCatchingUpBlocks;
+}
+
 std::string StatusPublisher::NameWithReason(const PublishedInputs& inputs, core::NodeId id) const {
   const core::Member* const node = member_.genesis.Find(id);
   std::string text = node == nullptr ? "node " + std::to_string(id.value) : node->name;
@@ -128,7 +132,8 @@ std::string StatusPublisher::Progress(uint64_t applied) const {
 }
 
 StatusPublisher::Decision StatusPublisher::Diverged(const Divergence& found) const {
-  std::string const between = "between block " + std::to_string(found.agreed) + " and block " + std::to_string(found.height);
+  std::string const between = found.agreed == 0 ? "at or before block " + std::to_string(found.height)
+                                                : "between block " + std::to_string(found.agreed) + " and block " + std::to_string(found.height);
   if (found.no_quorum)
     return {MemberState::kDiverged, "members have come to different states " + between + ", and none to one that a quorum shares",
             "somebody to find out who is right"};
