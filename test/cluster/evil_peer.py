@@ -9,7 +9,6 @@ import select
 import socket
 import ssl
 import struct
-import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -110,12 +109,12 @@ class EvilPeer:
             link.sendall(frame(blob(1, number(1, theirs[1]) + blob(2, theirs[2]) + number(3, self.node) + kept)))
             yield link
 
-    def flood(self, port, envelopes, seconds, listen=True):
-        """As fast as the member takes it; returns the bytes sent. Answers are thrown away, or not even read."""
-        sent, until = 0, time.monotonic() + seconds
+    def flood(self, port, envelopes, go_on, listen=True):
+        """As fast as the member takes it, while go_on(); returns the bytes sent. Answers are thrown away, or not even read."""
+        sent = 0
         with self.connected(port) as link:
             link.settimeout(1)
-            while time.monotonic() < until:
+            while go_on():
                 data = b"".join(frame(e) for e in envelopes())
                 try:
                     while listen and (link.pending() or select.select([link], [], [], 0)[0]):
