@@ -237,11 +237,12 @@ def arguments_hold_no_lock(c):
     """A session that waits for its position cannot let go of a lock, and a position before it may need it: refused before the hand-over."""
     c.run(1, "CREATE ROLE reader LOGIN", "CREATE TABLE seen (id int PRIMARY KEY)", "GRANT SELECT, UPDATE ON seen TO reader", "INSERT INTO seen VALUES (1)",
           "CREATE FUNCTION looks() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN count(*) FROM seen; END'",
-          "CREATE FUNCTION locks() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN id FROM seen FOR UPDATE; END'")
+          "CREATE FUNCTION locks() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN id FROM seen FOR UPDATE; END'",
+          "CREATE FUNCTION locks_all() RETURNS int LANGUAGE plpgsql AS 'BEGIN LOCK TABLE seen IN EXCLUSIVE MODE; RETURN 1; END'")
     deploy(c, "given", "SELECT a", "a int", "int", "sql")
     c.run(1, "GRANT EXECUTE ON PROCEDURE contracts.given TO reader")
     c.settle()
-    for argument in ("looks()", "locks()"):
+    for argument in ("looks()", "locks()", "locks_all()"):
         for statement in ("SELECT dadbs.call_contract('given', {})", "SELECT * FROM dadbs.call_contract('given', {})", "CALL contracts.given({})"):
             refused(c, "25001", statement.format(argument), member=2, user="reader")
     advisory = "SELECT pg_advisory_lock(5)"  # is in nobody's way
@@ -270,6 +271,8 @@ def results_that_mean_something_on_one_member(c):
         name = "shows_" + kind.rstrip("[]") + str(len(kind))
         deploy(c, name, "BEGIN RETURN what; END", "what text", kind)
         equal(sqlstate(lambda: call(c, 3, name, "'{}'" if kind.endswith("]") else "'1259'")), "0A000", kind)
+    deploy(c, "ignores", "SELECT 1", "what regclass", "int", "sql")
+    equal(sqlstate(lambda: call(c, 3, "ignores", "'pg_class'")), "0A000", "an argument that nobody looks at")
     alike(c)
 
 
