@@ -5,7 +5,7 @@
  * transaction is (dadbs.transaction_status(node, xid)), so that one that was lost must not be taken for a later one.
  *
  * $PGDATA/dadbs/xids holds a ceiling: 8 bytes, and their complement. No statement of the shared database ends while its
- * transaction's id is above it; it is raised ahead of need, once for each few thousand ids. Before the member answers reads or
+ * transaction's id is above it; it is raised ahead of need, once for each thousand ids or so. Before the member answers reads or
  * captures anything after a start, the apply worker uses up the ids to the ceiling.
  */
 #pragma once

@@ -25,8 +25,8 @@ extern "C" {
 namespace dadbs::pg {
 namespace {
 
-constexpr uint64 kAhead = 8192;        // the ceiling is raised to that many above an id ...
-constexpr uint64 kReserve = 4096;      // ... when fewer than so many are left
+constexpr uint64 kAhead = 2048;        // the ceiling is raised to that many above an id ...
+constexpr uint64 kReserve = 1024;      // ... when fewer than so many are left
 constexpr uint64 kFarAhead = 4u << 20;  // further than any crash can throw back: not this server's file
 constexpr int kPerTransaction = 1000;
 
