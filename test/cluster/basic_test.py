@@ -115,6 +115,7 @@ def tables_without_primary_key(c):
     c.run(2, "INSERT INTO nokey VALUES (1, 1)", "INSERT INTO ukey VALUES (1, 1)")
     equal(sqlstate(lambda: c.run(2, "UPDATE nokey SET b = 2")), "55000", "update without a key")
     equal(sqlstate(lambda: c.run(2, "DELETE FROM nokey")), "55000", "delete without a key")
+    c.settle()
     c.run(3, "UPDATE ukey SET b = 2 WHERE a = 1")
     c.settle()
     equal(c.value(4, "SELECT b FROM ukey"), 2, "updated by the unique index")

@@ -273,6 +273,7 @@ def references_to_what_only_this_member_numbers(c):
 def toast_changed_and_unchanged(c):
     c.run(1, "CREATE TABLE toast (id int PRIMARY KEY, big text, other int)",
           "ALTER TABLE toast ALTER COLUMN big SET STORAGE EXTERNAL")
+    c.settle()
     c.run(2, "INSERT INTO toast SELECT 1, string_agg(md5(g::text), ''), 0 FROM generate_series(1, 3000) g")
     c.settle()
     c.run(3, "UPDATE toast SET other = 1 WHERE id = 1")
