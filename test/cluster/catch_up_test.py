@@ -2,10 +2,12 @@
 
 The cluster begins with three of its four members: the fourth comes later, and has everything to learn from block 1 on.
 """
+import os
+import signal
 import threading
 import time
 
-from harness import Suite, check, equal, eventually
+from harness import Suite, check, equal, eventually, worker_pid
 from load import Load, prepare
 
 BLOCKS = 450  # the replica's memory has 256
@@ -119,6 +121,27 @@ def killed_in_the_middle(c):
     print(f"# killed at heights {reached}", flush=True)
     load.stop()
     check(reached == sorted(reached), f"it lost blocks: {reached}")
+
+
+@suite.test
+def reads_come_back_with_the_journal(c):
+    """They wait for what the journal held at the start, not for what the others go on to write: that may never end."""
+    def write(first, last):
+        for k in range(first, last):
+            c.run(1, f"INSERT INTO big SELECT {k} * 20000 + g FROM generate_series(1, 20000) g")
+    c.run(1, "CREATE TABLE big (id int PRIMARY KEY)")
+    c.settle()
+    os.kill(worker_pid(c, 4, "apply"), signal.SIGSTOP)
+    write(0, 2)
+    height = c.value(1, "SELECT dadbs.applied_height()")
+    eventually(lambda: c.value(4, "SELECT height FROM dadbs.status") >= height, 30, "member 4 has them in its journal")
+    c.kill(4)
+    write(2, 10)
+    c.start_member(4)
+    rows = c.value(4, "SELECT count(*) FROM big")
+    print(f"# {rows} of 200000 rows when reads come back", flush=True)
+    check(40_000 <= rows < 200_000, f"{rows} rows when reads come back")
+    eventually(lambda: is_ready(c, 4), 60, "the member has caught up")
 
 
 @suite.test

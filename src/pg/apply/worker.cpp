@@ -212,7 +212,6 @@ bool Worker::Step(Applier* applier, Feed* feed) {
       return true;
     case Feed::Outcome::kNothingYet:
       applier->Settle();
-      NoteReplayed();
       return false;
     case Feed::Outcome::kError:
       throw PgError(kErrHalted, error);
@@ -246,6 +245,7 @@ void Worker::Run() {
   Feed feed(JournalDirectory(), recovered.whole);
   while (!ShutdownAsked()) {
     bool const more = Step(&applier, &feed);
+    NoteReplayed();  // also while blocks keep coming
     applier.PublishDurable();
     HandleWorkerInterrupts();
     if (more) continue;

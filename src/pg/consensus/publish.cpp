@@ -157,12 +157,11 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
     return {MemberState::kReplaying, "applied " + std::to_string(applied) + " of " + Blocks(target) + " in the journal",
             "the apply worker"};
   }
-  if (pg_atomic_read_u32(&shared->divergence_known) == 0)
-    return {MemberState::kStarting, "whether it is equal to the others is being read", "the blocks worker"};
   LWLockAcquire(shared->lock, LW_SHARED);
   Divergence const found = shared->divergence;
   LWLockRelease(shared->lock);
-  if (found.height != 0) return Diverged(found);
+  bool const is_known = pg_atomic_read_u32(&shared->divergence_known) != 0;
+  if (is_known && found.height != 0) return Diverged(found);
   if (in.isolated)
     return {MemberState::kWaitingForQuorum, "its links are cut by dadbs_internal.set_isolated()",
             "the links to be healed"};
@@ -185,6 +184,7 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
     std::string const whom = ReadText(shared->capture_reason);
     return {MemberState::kStarting, "the capture worker is starting", whom.empty() ? "the capture worker" : whom};
   }
+  if (!is_known) return {MemberState::kStarting, "whether it is equal to the others is being read", "the blocks worker"};
   std::string stalled;
   if (std::string_view(r.phase) != "idle" && now_us - r.phase_since_us > kStalledAfter_us && !r.missing.empty())
     stalled = Missing(in, r.missing) + " (" + r.phase + ", block " + std::to_string(delivered + 1) + ")";
