@@ -28,6 +28,12 @@ class LinkOwner {
   ~LinkOwner() = default;
 };
 
+// What may still be taken in.
+struct LinkBudget {
+  uint32_t frames = 0;
+  int64_t bytes = 0;
+};
+
 class Link {
  public:
   enum class State {
@@ -82,9 +88,8 @@ class Link {
   uint64_t bytes_sent() const { return bytes_sent_; }
   uint64_t bytes_received() const { return bytes_received_; }
   uint64_t messages_sent = 0;
-  uint32_t frames_left = 0;  // of this Poll
-  int64_t bytes_left = 0;    // of their bytes
-  bool has_more = false;     // it has used them up
+  LinkBudget budget;      // of this Poll, while it belongs to nobody
+  bool has_more = false;  // its budget, or its peer's, is used up
 
  private:
   static void OnConnect(uv_connect_t* request, int status) noexcept;

@@ -43,10 +43,9 @@ constexpr int64_t kProbeUs = 2'000'000;
 constexpr size_t kRefusedEventsMax = 256;  // between two polls
 constexpr int kListenBacklog = 128;
 constexpr int kRoundsPerPoll = 4;
-// Of one link in one Poll, and at least one frame: whoever floods a member costs it so much of each round, and no more. A
+// Of one peer in one Poll, and at least one frame; of a link that has not said whose it is, the same: whoever floods a member costs it so much of each round, and no more. A
 // wrong signature takes 0.1 ms.
-constexpr uint32_t kFramesPerPoll = 64;
-constexpr int64_t kFrameBytesPerPoll = 2 << 20;
+constexpr LinkBudget kBudgetPerPoll{64, 2 << 20};
 
 int64_t ClockUs() { return static_cast<int64_t>(uv_hrtime() / 1000); }
 
@@ -62,6 +61,7 @@ struct Peer {
   SendQueue queue;
   PeerStats stats;  // without the active link's counters
   bool unheard = false;  // SetDeaf: what it sends is lost
+  LinkBudget budget;     // of all its links together: it may have many that are draining
 };
 
 class TransportImpl;
@@ -280,8 +280,7 @@ Link* TransportImpl::AddLink(bool dialled) {
   Link* link = links_.back().get();
   link->stranger_bytes_left = kStrangerBytesMax;
   link->frame_bytes_max = kHelloBytesMax;
-  link->frames_left = kFramesPerPoll;
-  link->bytes_left = kFrameBytesPerPoll;
+  link->budget = kBudgetPerPoll;
   link->deadline_us = clock_us_ + options_.connect_timeout_us;
   link->heard_us = clock_us_;
   return link;
@@ -418,13 +417,16 @@ void TransportImpl::Work(Link* link) {
   }
   ByteView frame;
   for (;;) {
-    link->has_more = link->frames_left == 0 || link->bytes_left <= 0;
+    Peer* const owner = Find(link->peer);
+    LinkBudget& budget = owner ? owner->budget : link->budget;
+    link->has_more = budget.frames == 0 || budget.bytes <= 0;
     if (link->has_more) break;
     Link::Progress progress = link->Next(&frame);
     if (progress == Link::Progress::kNone) break;
     if (progress == Link::Progress::kFrame) {
-      link->frames_left--;
-      link->bytes_left -= static_cast<int64_t>(frame.size());
+      budget.frames--;
+      budget.bytes -= static_cast<int64_t>(frame.size());
+      if (!(sender && sender->unheard)) link->heard_us = clock_us_;  // it may have come long ago
       OnFrame(link, frame);
     }
     if (progress == Link::Progress::kSecured) OnSecured(link);
@@ -472,7 +474,8 @@ void TransportImpl::OnFrame(Link* link, ByteView frame) {
     return link->Close();
   }
   if (std::holds_alternative<Ping>(message)) {
-    link->SendNow(std::make_shared<Bytes>(EncodeFrame(WireMessage(Pong{}))));
+    // Who does not take what is being sent already gets no more: answers that are not read would fill memory.
+    if (!link->sending()) link->SendNow(std::make_shared<Bytes>(EncodeFrame(WireMessage(Pong{}))));
   } else if (auto* received = std::get_if<Message>(&message)) {
     Peer* peer = Find(link->peer);
     peer->stats.messages_received++;
@@ -642,10 +645,8 @@ void TransportImpl::Sweep() {
 
 std::vector<Event> TransportImpl::Poll(int64_t now_us) {
   now_us_ = now_us;
-  for (auto& link : links_) {
-    link->frames_left = kFramesPerPoll;
-    link->bytes_left = kFrameBytesPerPoll;
-  }
+  for (auto& link : links_) link->budget = kBudgetPerPoll;
+  for (auto& peer : peers_) peer->budget = kBudgetPerPoll;
   for (int round = 0; round < kRoundsPerPoll; round++) {
     loop_changed_ = false;
     clock_us_ = ClockUs();

@@ -157,10 +157,10 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
     return {MemberState::kReplaying, "applied " + std::to_string(applied) + " of " + Blocks(target) + " in the journal",
             "the apply worker"};
   }
+  bool const is_known = pg_atomic_read_u32(&shared->divergence_known) != 0;  // before: it is set after `divergence`
   LWLockAcquire(shared->lock, LW_SHARED);
   Divergence const found = shared->divergence;
   LWLockRelease(shared->lock);
-  bool const is_known = pg_atomic_read_u32(&shared->divergence_known) != 0;
   if (is_known && found.height != 0) return Diverged(found);
   if (in.isolated)
     return {MemberState::kWaitingForQuorum, "its links are cut by dadbs_internal.set_isolated()",
