@@ -29,6 +29,8 @@ namespace {
 
 using Why = std::string;
 
+constexpr char kNoProposal[] = "a COMMIT without its proposal";
+
 Why Fold(RecoveredState& s, const GenesisRecord& r) {
   Genesis genesis;
   if (!Genesis::Decode(r.genesis, &genesis)) return "a genesis record that can't be read";
@@ -48,6 +50,7 @@ Why Fold(RecoveredState& s, const SegmentStateRecord& r) {
   if (r.chain.chain_id != s.chain.chain_id || r.chain.recent_hashes.empty())
     return "a segment state that contradicts itself";
   s.chain = r.chain;
+  s.cut_at = r.chain.height;
   s.view = r.view;
   s.entered = r.view == View{};
   s.incarnation = r.incarnation;
@@ -119,8 +122,10 @@ Why Fold(RecoveredState& s, const PrepareRecord& r) { return FoldVote(s, r, &s.p
 Why Fold(RecoveredState& s, const CommitRecord& r) {
   if (Why why = FoldVote(s, r, &s.commit); !why.empty() || !Open(s, r.vote.height)) return why;
   if (s.proposal && s.proposal->proposal.block->header.hash() == r.vote.hash) s.prepared = s.proposal->proposal.block;
-  if (!s.prepared || s.prepared->header.hash() != r.vote.hash) return "a COMMIT without its proposal";
-  return "";
+  if (s.prepared && s.prepared->header.hash() == r.vote.hash) return "";
+  // The segment with its proposal may have been cut: its height is applied then, and the committed block follows (End).
+  s.prepared.reset();
+  return s.cut_at == s.chain.height ? "" : kNoProposal;
 }
 
 Why Fold(RecoveredState& s, const ViewChangeRecord& r) {
@@ -192,5 +197,7 @@ std::string RecoveredState::Apply(const JournalRecord& record, uint64_t sequence
   journal_sequence = std::max(journal_sequence, sequence);
   return std::visit([this](const auto& r) { return Fold(*this, r); }, record);
 }
+
+std::string RecoveredState::End() const { return commit && !prepared ? kNoProposal : ""; }
 
 }  // namespace dadbs::core

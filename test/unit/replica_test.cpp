@@ -606,5 +606,44 @@ TEST(RecoveredState, RefusesAJournalThatContradictsItself) {
   EXPECT_NE(state.Apply(GenesisRecord{another.Encode(), NodeId{2}}, journal.size() + 1), "");
 }
 
+// A segment may end between PREPARE and COMMIT. When it is cut, for its height is applied, the journal begins with the COMMIT.
+TEST(RecoveredState, TheProposalOfACommitMayHaveBeenCut) {
+  Harness h(4);
+  h.Open();
+  h.Submit(0, "a");
+  h.Run();
+  const auto& journal = h.at(1).journal;
+  size_t proposal = journal.size(), commit = journal.size(), committed = journal.size();
+  for (size_t i = 0; i < journal.size(); i++) {
+    if (std::holds_alternative<ProposalRecord>(journal[i])) proposal = i;
+    if (std::holds_alternative<CommitRecord>(journal[i])) commit = i;
+    if (std::holds_alternative<CommittedRecord>(journal[i])) committed = i;
+  }
+  ASSERT_LT(proposal, commit);
+  ASSERT_LT(commit, committed);
+  ASSERT_LT(committed, journal.size());
+  RecoveredState before;
+  for (size_t i = 0; i < commit; i++) ASSERT_EQ(before.Apply(journal[i], i + 1), "");
+  ASSERT_NE(before.proposal, nullptr);
+  const SegmentStateRecord head{before.chain, before.view, before.incarnation, h.genesis.Encode(), before.self};
+  RecoveredState cut;
+  ASSERT_EQ(cut.Apply(head, commit), "");
+  for (size_t i = commit; i < journal.size(); i++) ASSERT_EQ(cut.Apply(journal[i], i + 1), "") << i - commit;
+  EXPECT_EQ(cut.End(), "");
+  EXPECT_EQ(cut.chain.height, std::get<CommittedRecord>(journal[committed]).block->header.height);
+  // Its block must follow: what votes without it would have to show the block.
+  RecoveredState damaged;
+  ASSERT_EQ(damaged.Apply(head, commit), "");
+  for (size_t i = commit; i < committed; i++) ASSERT_EQ(damaged.Apply(journal[i], i + 1), "");
+  EXPECT_NE(damaged.End(), "");
+  // Where nothing was cut it is damage at once.
+  RecoveredState whole;
+  for (size_t i = 0; i < commit; i++) {
+    if (i == proposal) continue;
+    ASSERT_EQ(whole.Apply(journal[i], i + 1), "");
+  }
+  EXPECT_NE(whole.Apply(journal[commit], commit + 1), "");
+}
+
 }  // namespace
 }  // namespace dadbs::core

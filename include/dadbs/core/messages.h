@@ -130,6 +130,8 @@ struct RecoveredState {
 
   // Empty, or why the journal contradicts itself (damage, or somebody else's journal): the member must not start.
   std::string Apply(const JournalRecord& record, uint64_t sequence);
+  std::string End() const;             // the same, after the last record
+  std::optional<Height> cut_at;        // the fold began there, at a segment's head: what stood before was cut
 };
 
 // Bytes that a message or block keeps in memory, for bounds.

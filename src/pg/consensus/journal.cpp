@@ -68,6 +68,8 @@ OpenJournal OpenMemberJournal(const Member& member) {
       },
       &error);
   if (!journal.writer) Fail(error);
+  if (std::string const why = journal.recovered.End(); !why.empty())
+    Fail({"the journal in \"" + JournalDirectory() + "\" makes no sense: it ends with " + why});
   if (empty) BeginJournal(member, &journal);
   if (journal.recovered.genesis.chain_id() != member.genesis.chain_id() || journal.recovered.self != member.self)
     throw PgError(kErrHalted, "the journal in \"" + JournalDirectory() + "\" is not this member's",
