@@ -241,10 +241,7 @@ def money_is_conserved(c):
             except psycopg2.Error as e:
                 check(e.pgcode in (CONFLICT, "40P01") or c.lost_its_way(connection), f"unexpected {e.pgcode}: {e}")
                 lost.append(e.pgcode)
-                if connection.closed:
-                    connection = c.connect(member, autocommit=False)
-                else:
-                    connection.rollback()
+                connection = c.rolled_back(connection) or c.connect(member, autocommit=False)
         connection.close()
 
     for member in c.members():

@@ -127,6 +127,18 @@ class Cluster:
         """
         return session.closed != 0 and f"[{session.pid}] [unknown] FATAL:  could not complete the transaction" in self.log(session.member)
 
+    def rolled_back(self, session):
+        """The session after ROLLBACK, or None if the server has ended it.
+
+        That may come after its statement failed, too: a failed subtransaction still holds the locks of those above it.
+        """
+        try:
+            session.rollback()
+            return session
+        except psycopg2.Error as e:
+            check(self.lost_its_way(session), f"a session of member {session.member} is lost: {e}")
+            return None
+
     def outcome(self, session, action):
         """The SQLSTATE that action() fails with in this session, or None."""
         state = sqlstate(action)

@@ -207,8 +207,7 @@ def everything_at_once(c):
             except psycopg2.Error as e:
                 code = CONFLICT if c.lost_its_way(connection) else e.pgcode
                 check(code is not None and code.startswith(EXPECTED), f"unexpected on member {member}: {code} {e}")
-                connection = begin() if connection.closed else connection
-                connection.rollback()
+                connection = c.rolled_back(connection) or begin()
             outcomes[code] = outcomes.get(code, 0) + 1
         connection.close()
 
@@ -282,8 +281,7 @@ def triggers_and_settings(c):
             except psycopg2.Error as e:
                 code = CONFLICT if c.lost_its_way(connection) else e.pgcode
                 check(code is not None and code.startswith(EXPECTED), f"unexpected on member {member}: {code} {e}")
-                connection = begin() if connection.closed else connection
-                connection.rollback()
+                connection = c.rolled_back(connection) or begin()
             outcomes[code] = outcomes.get(code, 0) + 1
         connection.close()
 
