@@ -143,6 +143,8 @@ def who_may_call(c):
         refused(c, "42501", statement, member=2, user="only_here")
     c.run(2, "GRANT EXECUTE ON PROCEDURE contracts.transfer TO carl")
     c.settle()
+    equal(c.value(1, """SELECT dadbs.call_contracts('[["transfer", "alice", "bob", 1], ["transfer", "bob", "alice", 1]]')""", user="carl"), ["50.50", "48.50"], "a batch")
+    check(len(c.value(4, "SELECT dadbs.call_message('transfer', 'n', 'alice', 'bob', 1)", user="carl")) > 0, "what he would sign")
     equal(call(c, 3, "transfer", "'alice'", "'bob'", "0.5", user="carl"), "51.00", "with EXECUTE")
     deploy(c, "transfer", TRANSFER.replace("pay in", "work"), "source text, target text, amount numeric", "numeric")  # keeps what was granted
     equal(c.run(4, "CALL contracts.transfer('bob', 'alice', 0.5)", user="carl")[0][0], 48.5, "of a new version")
@@ -315,6 +317,29 @@ def h45_hot_row(c):
     print(f"# {clients * each} calls on one row by {clients} clients on four members: {clients * each / seconds:.0f} a second", flush=True)
     equal((states.count(None), states.count("P0007"), len(states)), (balance, clients * each - balance, clients * each), f"outcomes: {set(states)}")
     everywhere(c, "SELECT id, balance FROM account WHERE id IN ('hot', 'sink') ORDER BY id", [("hot", 0), ("sink", balance)], "money")
+    alike(c)
+
+
+@suite.test
+def h45_hot_row_by_rows(c):
+    """A contract that rows run, on a hot row: its writers may be told to retry (40001), and nothing else; all get through, each once."""
+    c.run(1, "CREATE TABLE hot (id int PRIMARY KEY, n int NOT NULL)", "INSERT INTO hot VALUES (1, 0)", "CREATE TABLE steps (n int PRIMARY KEY)")
+    deploy(c, "step_by_step", "BEGIN IF NEW.n <> OLD.n + 1 THEN RAISE 'not a step'; END IF; INSERT INTO steps VALUES (NEW.n); RETURN NULL; END", returns="trigger")
+    c.run(1, "CREATE TRIGGER step_by_step AFTER UPDATE ON hot FOR EACH ROW EXECUTE FUNCTION dadbs.contract('step_by_step')")
+    c.settle()
+    clients, each, until = 8, 3, time.monotonic() + 90
+
+    def client(k):
+        refusals = 0
+        for _ in range(each):
+            while (state := sqlstate(lambda: c.run(k % 4 + 1, "UPDATE hot SET n = n + 1 WHERE id = 1"))) is not None:
+                check(state == CONFLICT and time.monotonic() < until, f"client {k}: {state} after {refusals} refusals")
+                refusals += 1
+        return refusals
+    running = [Background(client, k) for k in range(clients)]
+    refusals = [background.result(120, "a client of the hot row") for background in running]
+    print(f"# {clients * each} updates of one row by {clients} clients, {sum(refusals)} times told to retry", flush=True)
+    everywhere(c, "SELECT n, (SELECT count(*) FROM steps) FROM hot", [(clients * each, clients * each)], "each once")
     alike(c)
 
 
