@@ -17,6 +17,7 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/hold.h"
+#include "dadbs/pg/member.h"
 #include "dadbs/pg/row_apply.h"
 #include "dadbs/pg/sharing.h"
 #include "dadbs/pg/worker.h"
@@ -328,7 +329,7 @@ void Applier::Alone(const Item& item) {
 // This member's own failure: say so, wait a little, and try again. Never a verdict, never skipped.
 void Applier::BackOff(const PgError& e, const Work* work, int* attempt) const {
   std::string const what = work == nullptr ? "block " + std::to_string(height_.value)
-                                           : "transaction " + core::ToString(work->id) + " at height " +
+                                           : "transaction " + core::ToString(work->id) + " of member " + NodeName(work->id.origin) + " at height " +
                                                  std::to_string(work->position.height.value) + ", index " +
                                                  std::to_string(work->position.index);
   std::string const reason = what + " is retried: " + e.message() + " (SQLSTATE " + unpack_sql_state(e.sqlstate()) + ")";
