@@ -196,6 +196,10 @@ def nested_by_the_caller(c):
     wrong = []
     for i, body in enumerate(bodies):
         call_body = f"DECLARE x text; j jsonb := '{{}}'; h holder; k refcursor; r record; BEGIN {body.replace('RETURN_JSON', 'RETURN')}; END"
+        told = c.value(1, f"""SELECT count(*) FROM dadbs.analyze_contract($body${call_body}$body$, arguments => 'a text',
+                               returns => '{'jsonb' if 'RETURN_JSON' in body else 'void'}') WHERE rule = 'uncounted_nesting'""") > 0
+        if told != (bodies[body][1] == FORBIDDEN_HERE):
+            wrong.append((body, "the analysis tells" if told else "the analysis does not tell"))
         try:
             c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('nest{i}', $body${call_body}$body$, arguments => 'a text', "
                      f"returns => '{'jsonb' if 'RETURN_JSON' in body else 'void'}')")
@@ -225,6 +229,75 @@ def nested_by_the_caller(c):
     c.settle()
     for i in c.members():
         equal(c.run(i, "SELECT state, can_write FROM dadbs.status"), [("ready", True)], f"member {i}")
+
+
+@suite.test
+def patterns_by_constants(c):
+    """A CONSTANT counts as the literal that it is declared with, on every member, whenever the query was prepared; nothing else does."""
+    deep = f"repeat('(', {DEEP})"
+    c.run(1, "CREATE DOMAIN shape AS text", "CREATE TABLE shaped (v text PRIMARY KEY)",
+          # Prepared outside of contracts, by the CHECK, and inside of them.
+          """CREATE FUNCTION is_shaped(v text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$DECLARE form CONSTANT text := '^a+$'; BEGIN
+               IF v = '' THEN DECLARE bad CONSTANT jsonpath := '+'; BEGIN RETURN bad IS NULL; END; END IF; RETURN v ~ form; END$$""",
+          "CREATE FUNCTION is_alike(v text, p text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'DECLARE form CONSTANT text := p; BEGIN RETURN v ~ form; END'",
+          "ALTER TABLE shaped ADD CHECK (is_shaped(v))")
+    bodies = {  # declarations, expression; what is passed, what comes back
+        ("c CONSTANT text := '^a'", "'abc' ~ c"): (deep, "true"),
+        ("c CONSTANT text DEFAULT '^A'", "('abc' ~* c)::text || ('abc' ~ c)"): (deep, "truefalse"),
+        ("c CONSTANT text := 'b'", "regexp_replace('abc', c, a)"): ("'-'", "a-c"),
+        ("c CONSTANT text := 'b|c'", "('b' SIMILAR TO c)::text || substring('abc' from c)"): (deep, "trueb"),
+        ("c CONSTANT jsonpath := '$.k[1]'", "jsonb_path_query_first(jsonb_build_object('k', ARRAY[a, 'y']), c)"): ("'x'", '"y"'),
+        ("c CONSTANT tsquery := 'x & y'", "'x y'::tsvector @@ c"): (deep, "true"),
+        ("c CONSTANT text := '[[1]]'", "c::jsonb -> 0"): (deep, "[1]"),
+        ("c CONSTANT text := '^a'", "is_shaped(a)"): ("'aaa'", "true"),
+        ("c CONSTANT text := '^a'", "is_shaped(a)::text || is_shaped('b')"): ("'aaa'", "truefalse"),
+        ("c CONSTANT text := '^a'", "is_shaped(a || '')"): ("''", "42601"),
+        ("c CONSTANT text := '^a'", "is_alike(a, a)"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT text := a", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("o text := '^a'; c CONSTANT text := o", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("o CONSTANT text := '^a'; c CONSTANT text := o", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("c text := '^a'", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("d CONSTANT text := '^a'; c text := '^a'", "'abc' ~ c AND 'abc' ~ d"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT shape := '^a'", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT varchar(2) := '^a'", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT text := '^a' || a", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT text := (SELECT '^a')", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT text := '^a' WHERE a <> ''", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT text := NULL", "'abc' ~ c"): (deep, FORBIDDEN_HERE),
+        ("c CONSTANT text := '^a'; d text := a", "(SELECT 'abc' ~ d WHERE 'a' ~ c)"): (deep, FORBIDDEN_HERE),
+    }
+    texts = [f"DECLARE {declared}; BEGIN RETURN {expression}; END" for declared, expression in bodies]
+    expected = list(bodies.values())
+    for body, result in {
+            "DECLARE c CONSTANT text := '^a'; BEGIN DECLARE c text := a; BEGIN RETURN 'abc' ~ c; END; END": FORBIDDEN_HERE,
+            "DECLARE c text := a; BEGIN DECLARE c CONSTANT text := '^a'; BEGIN RETURN 'abc' ~ c; END; END": "true",
+            "DECLARE a CONSTANT text := '^a'; BEGIN RETURN 'abc' ~ a; END": "true",
+            "<<o>> DECLARE c CONSTANT text := '^a'; BEGIN DECLARE c text := a; BEGIN RETURN 'abc' ~ o.c; END; END": "true",
+            "DECLARE c CONSTANT text := '^a'; BEGIN FOR c IN 1..2 LOOP RETURN 'abc' ~ c::text; END LOOP; END": FORBIDDEN_HERE,
+            "DECLARE c CONSTANT text := '^a'; BEGIN FOR i IN 1..3 LOOP IF 'abc' !~ c THEN RETURN i; END IF; END LOOP; RETURN c; END": "^a"}.items():
+        texts.append(body)
+        expected.append((deep, result))
+    c.settle()
+    for i, text in enumerate(texts):
+        c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('shapes{i}', $body${text}$body$, arguments => 'a text', returns => 'text')")
+    c.run(2, "SET dadbs.run_shared_code = on", "INSERT INTO shaped VALUES ('a')")
+    c.settle()
+    end_worker(c, 3, "apply")  # it compiles and prepares all of it anew, and inside of contracts
+    c.wait_ready()
+    wrong = []
+    for i, (argument, result) in enumerate(expected):
+        try:
+            state = c.value(1 + i % 4, f"SELECT dadbs.call_contract('shapes{i}', {argument})")
+        except psycopg2.Error as e:
+            state = e.pgcode
+        if state != result:
+            wrong.append((texts[i], state, result))
+    equal("\n".join(map(str, wrong)), "", "what came to something else")
+    equal(sqlstate(lambda: c.run(4, "SET dadbs.run_shared_code = on", "INSERT INTO shaped VALUES ('b')")), "23514", "what the CHECK refuses")
+    c.settle()
+    for i in range(len(texts)):
+        told = [c.run(m, f"SELECT verdict, sqlstate, result FROM dadbs.contract_history('shapes{i}')") for m in c.members()]
+        equal(told, [told[0]] * 4, f"what each member recorded of {texts[i]}")
 
 
 @suite.test

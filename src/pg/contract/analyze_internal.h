@@ -8,6 +8,7 @@
  *   analyze_loops.cpp      loops
  *   analyze_flow.cpp       what assignments and branches do to what is known
  *   analyze_query.cpp      rules about queries: relations, commands, what must be ordered
+ *   analyze_nesting.cpp    conversions and patterns that nobody counts, as the position refuses them
  *   analyze_order.cpp      is the order of rows decided by the query?
  *   analyze_expression.cpp rules about expressions: arithmetic, floats, system columns
  *   analyze_facts.cpp      what conditions prove
@@ -69,6 +70,7 @@ enum class Rule {
   kIntoWithoutStrict,
   kAmbiguousUpdate,
   kExceptionBlock,
+  kUncountedNesting,
   kMissingReturn,
   kUnboundedLoop,
   kUnboundedScan,
@@ -133,6 +135,7 @@ struct Analysis {
   List* written;  // Oid: tables that it writes, whatever NEW and OLD are
   List* called;   // char*: contracts that it calls
 
+  PLpgSQL_stmt* statement;  // the innermost
   int line;           // of the statement
   const char* query;  // text that locations refer to; null: none
   int query_line;     // line of its first character
@@ -230,6 +233,10 @@ bool IsVariant(Analysis* a, PLpgSQL_expr* condition, Bitmapset* assigned);
 void CheckQuery(Analysis* a, Query* query, Use use, List* facts);
 void CheckQueries(Analysis* a, List* queries, Use use);
 Node* ValueOf(Query* query);  // the expression of SELECT expression, else null
+
+// --- analyze_nesting.cpp
+void CheckNesting(Analysis* a, List* queries);
+void CheckStatementNesting(Analysis* a);
 
 // --- analyze_order.cpp
 bool AtMostOneRow(Query* query);

@@ -8,6 +8,8 @@
  * PostgreSQL gives the type that its use asks for, as in PREPARE; rules about types leave such fields alone (IsGuessed), and
  * the contract is looked at again when the trigger is created.
  */
+#include "internal.h"
+
 #include "analyze_internal.h"
 
 #include "dadbs/pg/sharing.h"
@@ -247,7 +249,7 @@ List* Analyze(HookState* state) {
   }
   Query* const query = transformTopLevelStmt(parse, raw);
   free_parsestate(parse);
-  return pg_rewrite_query(query);
+  return pg_rewrite_query(contract::WithConstants(query, state->a->function));
 }
 
 bool AnalyzeAs(Analysis* a, PLpgSQL_expr* expression, Oid default_type, bool arithmetic, bool quiet, bool* untyped, List** queries) {

@@ -549,6 +549,7 @@ void CheckQuery(Analysis* a, Query* query, Use use, List* facts) {
 void CheckQueries(Analysis* a, List* queries, Use use) {
   ListCell* cell;
   foreach (cell, queries) CheckQuery(a, lfirst_node(Query, cell), use, a->facts);
+  CheckNesting(a, queries);
 }
 
 Node* ValueOf(Query* query) {

@@ -54,6 +54,7 @@ RuleText TextOf(Rule rule) {
     case Rule::kIntoWithoutStrict: return {"into_without_strict", true};
     case Rule::kAmbiguousUpdate: return {"ambiguous_update", true};
     case Rule::kExceptionBlock: return {"exception_block", true};
+    case Rule::kUncountedNesting: return {"uncounted_nesting", true};
     case Rule::kMissingReturn: return {"missing_return", true};
     case Rule::kUnboundedLoop: return {"unbounded_loop", false};
     case Rule::kUnboundedScan: return {"unbounded_scan", false};
@@ -137,6 +138,11 @@ bool IsOwnTrouble(int sqlstate) {
   }
 }
 
+// As the position would refuse it (RaiseForbidden).
+bool IsOfPosition(const ErrorData* error) {
+  return error->sqlerrcode == ERRCODE_FEATURE_NOT_SUPPORTED && error->message != nullptr && strncmp(error->message, "contracts cannot ", 17) == 0;
+}
+
 // Positions of the PL/pgSQL compiler refer to the body (internalquery), those of the analyser to the query.
 void ReportFailure(Analysis* a, ErrorData* error) {
   int line = a->line;
@@ -148,7 +154,9 @@ void ReportFailure(Analysis* a, ErrorData* error) {
     line = LineOf(a, bytes);
   }
   const char* const hint = error->hint != nullptr ? error->hint : error->detail != nullptr ? error->detail : "";
-  Rule const rule = error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? Rule::kUnauthorizedAccess : Rule::kInvalid;
+  Rule const rule = error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? Rule::kUnauthorizedAccess
+                    : IsOfPosition(error)                               ? Rule::kUncountedNesting
+                                                                        : Rule::kInvalid;
   ReportText(a, rule, true, line, error->message == nullptr ? "not valid" : error->message, hint);
 }
 

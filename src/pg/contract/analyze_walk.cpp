@@ -432,6 +432,9 @@ void WalkStatement(Analysis* a, PLpgSQL_stmt* statement, PLpgSQL_stmt* next) {
   CHECK_FOR_INTERRUPTS();
   a->line = statement->lineno;
   a->query = nullptr;
+  PLpgSQL_stmt* const outer = a->statement;
+  a->statement = statement;
+  CheckStatementNesting(a);
   switch (statement->cmd_type) {
     case PLPGSQL_STMT_BLOCK: WalkBlock(a, reinterpret_cast<PLpgSQL_stmt_block*>(statement)); break;
     case PLPGSQL_STMT_ASSIGN: {
@@ -477,6 +480,7 @@ void WalkStatement(Analysis* a, PLpgSQL_stmt* statement, PLpgSQL_stmt* next) {
       Report(a, Rule::kTransactionControl, -1, "Leave it out, or RAISE to refuse the transaction.", "a contract is part of one transaction");
       break;
   }
+  a->statement = outer;
 }
 
 // Variables that hold money in floats, where they are declared.
@@ -521,6 +525,7 @@ void WalkFunction(Analysis* a) {
   a->facts = a->row_facts = NewRowFacts(a);
   a->reachable = true;
   a->line = a->function->action->lineno;
+  a->statement = reinterpret_cast<PLpgSQL_stmt*>(a->function->action);
   WalkBlock(a, a->function->action);
   bool const needs_return = a->trigger || (!a->signature.procedure && a->signature.returns != VOIDOID && !a->signature.returns_set &&
                                            a->function->out_param_varno < 0);

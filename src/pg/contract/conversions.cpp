@@ -256,9 +256,13 @@ void CheckVariablesOf(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement) 
   if (statement->cmd_type == PLPGSQL_STMT_FORC) RefuseNestedTarget(estate, reinterpret_cast<const PLpgSQL_stmt_forc*>(statement)->var);
 }
 
+void CheckConversionsOf(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement, const Query* query, const char* text) {
+  CheckStatement({estate, text, ColumnsOf(query)}, statement);
+}
+
 void CheckConversions(const Query* query, const char* text) {
   if (innermost == nullptr || innermost->err_stmt == nullptr || text == nullptr) return;
-  CheckStatement({innermost, text, ColumnsOf(query)}, innermost->err_stmt);
+  CheckConversionsOf(innermost, innermost->err_stmt, query, text);
 }
 
 }  // namespace dadbs::pg::contract

@@ -14,6 +14,7 @@
  *   sandbox.cpp   what they may do: queries, functions, budgets
  *   types.cpp     values of which types they may hold
  *   nesting.cpp, conversions.cpp  how deeply such values may be nested
+ *   constants.cpp  variables that count as literals there
  *   plans.cpp     plans that depend on the catalogs alone
  *   effects.cpp   what they write
  *   guard.cpp     what one member must not define alone (approval.h)
@@ -38,6 +39,7 @@ extern "C" {
 }
 
 struct PLpgSQL_execstate;
+struct PLpgSQL_function;
 struct PLpgSQL_stmt;
 
 namespace dadbs::pg::contract {
@@ -149,6 +151,13 @@ void ForgetFunctions() noexcept;
 // Raise 0A000.
 void CheckVariablesOf(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement);  // each time it is executed
 void CheckConversions(const Query* query, const char* text);
+// Of a statement that `estate` declares the variables of; used by the analysis, too.
+void CheckConversionsOf(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement, const Query* query, const char* text);
+
+// -- constants.cpp
+// With literals in the place of variables that are CONSTANT and stand for one; a copy, if the function has any.
+Query* WithConstants(Query* query, const PLpgSQL_function* function);
+void InitConstants();
 
 // -- plans.cpp
 void InitPlans();

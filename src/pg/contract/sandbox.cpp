@@ -362,6 +362,7 @@ void InitContracts() {
   ProcessUtility_hook = OnUtility;
   InitPlans();
   InitNesting();
+  InitConstants();
 }
 
 // PL/pgSQL looks for the plugin when it is loaded.

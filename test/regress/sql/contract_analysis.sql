@@ -161,6 +161,43 @@ SELECT pg_temp.body('BEGIN IF k > 1 THEN RETURN 1; END IF; END', 'k integer', 'i
 SELECT pg_temp.st('UPDATE ca_account SET balance = amt WHERE id = who;'), pg_temp.tr('UPDATE ca_account SET balance = 1 WHERE id = NEW.account;'),
        pg_temp.body('UPDATE ca_account SET balance = 1 WHERE id = who', 'who text', 'void', 'sql');
 
+-- what nobody counts the nesting of: told as the position refuses it; CONSTANT literals count as literals
+SELECT rule, severity, line, message, hint FROM dadbs.analyze_contract(E'DECLARE j jsonb;\nBEGIN\n  SELECT who INTO j;\nEND', arguments => 'who text', returns => 'void');
+SELECT s, pg_temp.st(s) FROM unnest(ARRAY['b := who ~ t;', 'b := who ~ ''^a'';', 'b := who ~ (''^'' || ''a'');', 'b := who SIMILAR TO t;', 'b := who LIKE t;', 'b := who LIKE ANY (ARRAY[t]);',
+  't := regexp_replace(who, t, '''');', 't := regexp_replace(who, ''a'', t);', 't := substring(who from t);', 'b := to_tsvector(''simple'', who) @@ to_tsquery(''simple'', t);',
+  'b := to_tsvector(''simple'', who) @@ ''a & b'';', 'b := jsonb_path_exists(who::jsonb, t::jsonpath);', 'b := jsonb_path_exists(who::jsonb, ''$.a'');', 't := who::json ->> ''a'';',
+  't := jsonb_in(textout(who))::text;', 't := who::jsonb[]::text;', 'PERFORM 1 FROM ca_order WHERE id = k AND note ~ who;', 'PERFORM 1 FROM ca_order WHERE id = k AND note ~ ''x'';'])
+  WITH ORDINALITY u(s, i) ORDER BY i;
+SELECT s, pg_temp.body('DECLARE j jsonb; r record; t text; k refcursor; BEGIN ' || s || ' END', 'who text') FROM unnest(ARRAY['j := who;', 'SELECT who INTO j;',
+  'SELECT who::jsonb INTO j;', 'SELECT ''{}'' INTO j;', 'SELECT who INTO r.f;', 'FOREACH j IN ARRAY ARRAY[who] LOOP t := j; END LOOP;', 'DECLARE i jsonb := who; BEGIN t := i; END;',
+  'DECLARE i jsonb := who::jsonb; BEGIN t := i; END;', 'OPEN k FOR SELECT who; FETCH k INTO j;', 'OPEN k FOR SELECT who; FETCH k INTO t;'])
+  WITH ORDINALITY u(s, i) ORDER BY i;
+SELECT pg_temp.body('BEGIN RETURN who; END', 'who text', 'jsonb') AS returned, pg_temp.body('BEGIN RETURN who || ''''; END', 'who text', 'jsonb') AS returned_too,
+       pg_temp.body('BEGIN RETURN who::jsonb; END', 'who text', 'jsonb') AS cast_first, pg_temp.body('SELECT who ~ t', 'who text, t text', 'boolean', 'sql') AS in_sql,
+       pg_temp.tr('IF NEW.note ~ NEW.account THEN RAISE ''no''; END IF;') AS of_new, pg_temp.tr('IF NEW.unknown ~ ''^a'' THEN RAISE ''no''; END IF;') AS of_no_table;
+CREATE DOMAIN ca_json AS text CHECK (VALUE::json IS NOT NULL);
+CREATE DOMAIN ca_shape AS text;
+CREATE TABLE ca_checked (id bigint PRIMARY KEY, v text CHECK (v::jsonb IS NOT NULL), shape text, short varchar(9));
+SELECT pg_temp.st('INSERT INTO ca_checked VALUES (k, who);') AS hidden_in_a_table, pg_temp.st('t := who::ca_json;') AS hidden_in_a_domain,
+       pg_temp.body('DECLARE d ca_json := who; BEGIN PERFORM d; END', 'who text') AS hidden_in_a_variable;
+SELECT d, pg_temp.body('DECLARE o text := who; ' || d || ' BEGIN PERFORM who ~ c; END', 'who text') FROM unnest(ARRAY['c CONSTANT text := ''^a'';', 'c CONSTANT text DEFAULT ''^a'';',
+  'c CONSTANT text NOT NULL = E''^\\d'';', 'c CONSTANT text COLLATE "C" := ''^a'';', 'c CONSTANT ca_checked.shape%TYPE := ''^a'';', 'c text := ''^a'';', 'd CONSTANT text := ''^a''; c text := ''^a'';', 'c CONSTANT text;',
+  'c CONSTANT text := NULL;', 'c CONSTANT text := ''^'' || ''a'';', 'c CONSTANT text := ''^a''::text;', 'c CONSTANT text := (SELECT ''^a'');', 'c CONSTANT text := ''^a'' FROM ca_account;',
+  'c CONSTANT text := ''^a'' WHERE who <> '''';', 'c CONSTANT text := who;', 'c CONSTANT text := o;', 'd CONSTANT text := ''^a''; c CONSTANT text := d;', 'c CONSTANT varchar := ''^a'';',
+  'c CONSTANT varchar(2) := ''^abc'';', 'c CONSTANT char(4) := ''^a'';', 'c CONSTANT ca_shape := ''^a'';', 'c CONSTANT ca_checked.short%TYPE := ''^a'';', 'd CONSTANT text := ''^a''; c ALIAS FOR d;',
+  'c ALIAS FOR who;']) WITH ORDINALITY u(d, i) ORDER BY i;
+SELECT d, pg_temp.body('DECLARE ' || d || ' END', 'who text') FROM unnest(ARRAY['c CONSTANT jsonpath := ''$.a''; BEGIN PERFORM jsonb_path_exists(''{}'', c);',
+  'c CONSTANT tsquery := ''a & b''; BEGIN PERFORM to_tsvector(''simple'', who) @@ c;', 'c CONSTANT text := ''a & b''; BEGIN PERFORM to_tsvector(''simple'', who) @@ to_tsquery(''simple'', c);',
+  'c CONSTANT text := ''^a''; BEGIN DECLARE c text := who; BEGIN PERFORM who ~ c; END;', 'c text := who; BEGIN DECLARE c CONSTANT text := ''^a''; BEGIN PERFORM who ~ c; END;',
+  'c CONSTANT text := ''^a''; BEGIN DECLARE c text := who; BEGIN NULL; END; PERFORM who ~ c;', 'c CONSTANT text := ''^a''; BEGIN DECLARE b boolean := who ~ c; c text := who; BEGIN NULL; END;',
+  'c CONSTANT text := ''^a''; BEGIN DECLARE c text := who; b boolean := who ~ c; BEGIN NULL; END;', 'who CONSTANT text := ''^a''; BEGIN PERFORM ''a'' ~ who;',
+  'c CONSTANT text := ''^a''; BEGIN FOR c IN 1..2 LOOP PERFORM who ~ c::text; END LOOP;', 'c CONSTANT text := ''^a''; BEGIN FOR i IN 1..2 LOOP PERFORM who ~ c; END LOOP;',
+  'a text[] := ARRAY[who]; c text; BEGIN FOREACH c IN ARRAY a LOOP PERFORM who ~ c; END LOOP;', 'c CONSTANT text := ''^a''; k CURSOR (c text) FOR SELECT who ~ c; BEGIN OPEN k(who);',
+  'c CONSTANT text := ''^a''; k CURSOR (d text) FOR SELECT d ~ c; BEGIN OPEN k(who);', 'c CONSTANT jsonpath := ''$$$''; BEGIN PERFORM jsonb_path_exists(''{}'', c);',
+  'c CONSTANT text := ''^a''; BEGIN c := who;', 'c CONSTANT text := ''^a''; BEGIN SELECT who INTO c;']) WITH ORDINALITY u(d, i) ORDER BY i;
+DROP TABLE ca_checked;
+DROP DOMAIN ca_json, ca_shape;
+
 -- records take the shape of what is assigned to them; a table that is not known
 SELECT s, pg_temp.st(s) FROM unnest(ARRAY['SELECT * INTO STRICT r FROM ca_order WHERE id = k; n := r.amount; t := r.nothing;', 'SELECT * INTO STRICT row FROM ca_order WHERE id = k; n := row.amount / row.units;',
   'FOR r IN SELECT id, 1 AS one FROM ca_order WHERE units = k ORDER BY id LOOP i := r.one; i := r.two; END LOOP;'])
