@@ -34,6 +34,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/tablecmds.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
@@ -303,7 +304,8 @@ void ApplyRow(RowApplierState* state, const core::RowChange& change) {
 
 // ---- TRUNCATE
 
-// ExecuteTruncateGuts fires the statement triggers that the relation cache names: it is not to.
+// ExecuteTruncateGuts fires the statement triggers that the relation cache names: it is not to. The cache may read them
+// anew in between: then those that fire in ordinary sessions are kept quiet by the session's role.
 void HideTruncateTriggers(List* relations, bool* saved, bool hide) {
   ListCell* cell;
   foreach (cell, relations) {
@@ -337,13 +339,18 @@ void Truncate(RowApplierState* state, const core::TruncateChange& change) {
   }
   auto* const saved = static_cast<bool*>(palloc0(2 * list_length(relations) + 1));
   HideTruncateTriggers(relations, saved, true);
+  int const role = SessionReplicationRole;
+  SessionReplicationRole = SESSION_REPLICATION_ROLE_REPLICA;
   PG_TRY();
   {
     // All that the TRUNCATE cascaded to is named. Nothing is logged for decoding: capture has no use for it.
     ExecuteTruncateGuts(relations, ids, NIL, DROP_RESTRICT, change.restart_identity);
   }
   PG_FINALLY();
-  { HideTruncateTriggers(relations, saved, false); }
+  {
+    SessionReplicationRole = role;
+    HideTruncateTriggers(relations, saved, false);
+  }
   PG_END_TRY();
   ListCell* cell;
   foreach (cell, relations) table_close(static_cast<Relation>(lfirst(cell)), NoLock);

@@ -335,7 +335,9 @@ void BuildParent(ParentPlan* plan, const Trigger& trigger) {
 
 // The triggers say which foreign keys are checked for this very relation, partitions included, and which are disabled.
 void BuildForeignKeys(RelationPlan* plan, Relation relation) {
-  const TriggerDesc* const triggers = relation->trigdesc;
+  // A copy: locks are taken below, so invalidations are heard, and the relation cache frees its triggers when it reads
+  // them anew, though they be the same.
+  const TriggerDesc* const triggers = CopyTriggerDesc(relation->trigdesc);
   int const count = triggers ? triggers->numtriggers : 0;
   plan->foreign_keys = static_cast<ForeignKeyPlan*>(palloc0(sizeof(ForeignKeyPlan) * Max(count, 1)));
   plan->parents = static_cast<ParentPlan*>(palloc0(sizeof(ParentPlan) * Max(count, 1)));

@@ -544,10 +544,11 @@ Oid FunctionOfTriggers(const char* name) {
 }
 
 bool HasTriggers(Relation relation, Oid (*marker_of)()) {
-  const TriggerDesc* const triggers = relation->trigdesc;
-  if (triggers == nullptr) return false;
+  if (relation->trigdesc == nullptr) return false;
   Oid const marker = marker_of();
-  for (int i = 0; i < triggers->numtriggers; i++) {
+  // From here on no catalog is read: the relation cache may free its triggers whenever it hears of a change.
+  const TriggerDesc* const triggers = relation->trigdesc;
+  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; i++) {
     const Trigger& trigger = triggers->triggers[i];
     bool const on = trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger.tgenabled == TRIGGER_FIRES_ALWAYS;
     if (on && trigger.tgfoid == marker && OidIsValid(marker)) return true;

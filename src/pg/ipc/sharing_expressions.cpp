@@ -169,7 +169,8 @@ bool HasUnsafeIndex(Relation relation) {
 // when it is defined; here because a database may have had it before.
 bool HasUnsafeForeignKey(Relation relation) {
   ListCell* cell;
-  foreach (cell, RelationGetFKeyList(relation)) {
+  List* const keys = static_cast<List*>(copyObjectImpl(RelationGetFKeyList(relation)));  // the cache may free its own meanwhile
+  foreach (cell, keys) {
     const auto* const key = lfirst_node(ForeignKeyCacheInfo, cell);
     for (int i = 0; i < key->nkeys; i++)
       if (op_volatile(key->conpfeqop[i]) != PROVOLATILE_IMMUTABLE) return true;
