@@ -22,6 +22,8 @@ enum class Type : uint8_t {
   kSegmentState = 8,
   kViewChange = 9,
   kNewView = 10,
+  kMemory = 11,
+  kSegmentStateAndMemory = 12,  // where the memory is not simply intact
 };
 
 // ---- parts ---------------------------------------------------------------------------------------------------------
@@ -196,13 +198,36 @@ void Read(Reader& r, CommittedRecord* out) {
   ReadCertificate(r, &out->certificate);
 }
 
+void WriteMemory(Writer& w, const MemoryState& state) {
+  w.U8(static_cast<uint8_t>(state.memory));
+  w.U64(state.floor);
+  w.U64(state.remembered);
+}
+
+void ReadMemory(Reader& r, MemoryState* out) {
+  const uint8_t memory = r.U8();
+  if (memory > static_cast<uint8_t>(Memory::kFenced)) r.Fail();
+  out->memory = static_cast<Memory>(memory);
+  out->floor = r.U64();
+  out->remembered = r.U64();
+}
+
+void Write(Writer& w, const MemoryRecord& record) {
+  w.U8(static_cast<uint8_t>(Type::kMemory));
+  WriteMemory(w, record.state);
+}
+
+void Read(Reader& r, MemoryRecord* out) { ReadMemory(r, &out->state); }
+
 void Write(Writer& w, const SegmentStateRecord& record) {
-  w.U8(static_cast<uint8_t>(Type::kSegmentState));
+  const bool plain = record.memory == MemoryState{};
+  w.U8(static_cast<uint8_t>(plain ? Type::kSegmentState : Type::kSegmentStateAndMemory));
   WriteChainState(w, record.chain);
   w.Num(record.view);
   w.U64(record.incarnation);
   w.Blob(record.genesis);
   w.Num(record.self);
+  if (!plain) WriteMemory(w, record.memory);
 }
 
 void Read(Reader& r, SegmentStateRecord* out) {
@@ -252,6 +277,14 @@ bool ReadAs(Reader& r, JournalRecord* out) {
   return r.Done();
 }
 
+bool ReadStateAndMemory(Reader& r, JournalRecord* out) {
+  auto& state = out->emplace<SegmentStateRecord>();
+  Read(r, &state);
+  ReadMemory(r, &state.memory);
+  if (state.memory == MemoryState{}) r.Fail();  // that has the other type
+  return r.Done();
+}
+
 }  // namespace
 
 Bytes EncodeRecord(const JournalRecord& record) {
@@ -279,6 +312,10 @@ bool DecodeRecord(ByteView bytes, JournalRecord* out) {
       return ReadAs<CommittedRecord>(r, out);
     case Type::kSegmentState:
       return ReadAs<SegmentStateRecord>(r, out);
+    case Type::kSegmentStateAndMemory:
+      return ReadStateAndMemory(r, out);
+    case Type::kMemory:
+      return ReadAs<MemoryRecord>(r, out);
     case Type::kViewChange:
       return ReadAs<ViewChangeRecord>(r, out);
     case Type::kNewView:

@@ -49,10 +49,16 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
       incarnation(recovered.incarnation),
       sequence(recovered.journal_sequence),
       durable(recovered.journal_sequence),
+      recovered_incarnation(recovered.incarnation),
+      owners_doubt(recovered.doubt),
       wall(now_us) {
   DADBS_CHECK(n >= 1 && n <= kNodesMax && genesis.Find(self) != nullptr);
   incarnation = std::max(incarnation, chain.origin(self).incarnation);
   delivered = applied = chain.height;
+  memory = recovered.memory;
+  is_unchecked_recorded = memory.memory == Memory::kUnchecked;
+  if (memory.memory == Memory::kIntact) memory = {Memory::kUnchecked, memory.floor, sequence};
+  fenced = memory.memory == Memory::kFenced;
   for (auto& block : recovered.recent) KeepRecent(std::move(block));
   for (const Member& member : genesis.members)
     if (member.id != self) peers[member.id.value];
@@ -62,6 +68,8 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
   }
   RecoverView(recovered);
   RecoverRound(recovered);
+  for (const auto& [id, vote] : recovered.seen)
+    if (NodeId{id} != self) NoteVoteSeen(vote);
 }
 
 // A vote in the journal binds in its view, whatever else is there; a proposal without my vote promises nothing and comes
@@ -99,7 +107,10 @@ void Replica::State::SetTime(int64_t now_us) {
   wall = now_us;
 }
 
+// Before the check is done only what others have signed is appended, and behind a record that says where that begins: a
+// journal must not look as if it reached as far as the one that was lost.
 uint64_t Replica::State::Append(JournalRecord record) {
+  if (memory.memory == Memory::kUnchecked && !std::exchange(is_unchecked_recorded, true)) Append(MemoryRecord{memory});
   journal_bytes += EstimateBytes(record);
   sync_now = true;
   out.push_back(AppendEffect{++sequence, std::move(record)});
@@ -114,7 +125,7 @@ void Replica::State::SendWhenDurable(NodeId to, Message message) {
 }
 
 Signed Replica::State::Sign(Phase phase, Height height, const Digest& hash) const {
-  DADBS_CHECK(entered && height == next_height() && height > view_base);
+  DADBS_CHECK(MaySign() && entered && height == next_height() && height > view_base);
   Signed s{self, incarnation, sequence + 1, {}};
   s.signature = signer.Sign(VoteSigningBytes(context, phase, self, incarnation, sequence + 1, view, height, hash));
   return s;
@@ -144,12 +155,7 @@ void Replica::State::DeliverNow(Delivery& delivery) {
   EmitStage(ReplicaStage::kJournal, delivery.certified_at);
   Remember(delivery.effect);
   out.push_back(std::move(delivery.effect));
-  if (!open && chain.origin(self).incarnation == incarnation) {
-    for (const Item& item : block.items) {
-      const auto* begun = std::get_if<IncarnationEntry>(&item);
-      if (begun && begun->origin == self && begun->incarnation == incarnation) open = true;
-    }
-  }
+  UpdateOpen();
 }
 
 // ---- progress ------------------------------------------------------------------------------------------------------
@@ -158,6 +164,7 @@ void Replica::State::Progress() {
   bool again = true;
   while (again && !fenced) {
     again = TryCertified();
+    again = TryMemory() || again;
     again = TryCandidate() || again;
     again = TryPrepared() || again;
     again = TryCommitted() || again;
@@ -195,6 +202,8 @@ void Replica::State::Receive(NodeId from, Message& message) {
         if constexpr (std::is_same_v<M, BlockMessage>) ReceiveBlock(from, m);
         if constexpr (std::is_same_v<M, ViewChangeMessage>) ReceiveViewChange(from, m);
         if constexpr (std::is_same_v<M, NewViewMessage>) ReceiveNewView(from, m);
+        if constexpr (std::is_same_v<M, AttestationRequest>) ReceiveAttestationRequest(from, m);
+        if constexpr (std::is_same_v<M, AttestationMessage>) ReceiveAttestation(from, m.attestation);
       },
       message);
 }
@@ -202,7 +211,7 @@ void Replica::State::Receive(NodeId from, Message& message) {
 // ---- start, incarnation --------------------------------------------------------------------------------------------
 
 void Replica::State::Start() {
-  BeginIncarnation();
+  StartMemory(owners_doubt);
   resend_at = clock + ResendInterval(1);
 }
 
@@ -211,10 +220,15 @@ void Replica::State::Start() {
 void Replica::State::BeginIncarnation() {
   if (MUTATED(kIncarnationReused) && incarnation > 0 && chain.origin(self).incarnation == incarnation) {
     open = true;
+    begun_at = sequence + 1;
+    first_incarnation = incarnation;
     next_number = chain.origin(self).last_number + 1;
     return;
   }
   incarnation++;
+  if (begun_at == 0) begun_at = sequence + 1, first_incarnation = incarnation;
+  next_number = 1;
+  opened_at.reset();
   IncarnationEntry e{.origin = self,
                      .incarnation = incarnation,
                      .journal_sequence = sequence + 1,
@@ -248,9 +262,10 @@ void Replica::State::Connected(NodeId peer) {
   if (it == peers.end()) return;
   it->second.connected = true;
   SendStatus(peer);
+  AskForAttestation(peer);
   if (entry && IsDurable(entry->journal_sequence)) SendNow(peer, IncarnationMessage{*entry});
   SendRound(peer);
-  if (!entered && view_change && IsDurable(view_change->change.envelope.journal_sequence)) SendNow(peer, *view_change);
+  if (!entered && MaySign() && view_change && IsDurable(view_change->change.envelope.journal_sequence)) SendNow(peer, *view_change);
   for (OwnBatch& batch : own) batch.resend_at = clock;
 }
 
@@ -260,7 +275,7 @@ void Replica::State::SendStatus(NodeId to) {
 
 // What this member has signed for the height in flight, as far as `to` may lack it.
 void Replica::State::SendRound(NodeId to) {
-  if (!round.accepted) return;
+  if (!round.accepted || !MaySign()) return;
   const HeightVotes& now = votes[next_height().value];
   const bool has_proposal = now.prepares.contains(to.value);
   const bool has_prepared = now.commits.contains(to.value);
@@ -282,7 +297,7 @@ void Replica::State::ResendRound() {
 
 void Replica::State::Tick() {
   if (clock >= serve_reset_at) {
-    for (auto& [id, peer] : peers) peer.served_bytes = 0;
+    for (auto& [id, peer] : peers) peer.served_bytes = 0, peer.attestations = 0;
     serve_reset_at = clock + ResendInterval(1);
   }
   if (clock >= status_at) {
@@ -290,11 +305,14 @@ void Replica::State::Tick() {
     status_at = clock + limits.status_interval_us;
   }
   if (fenced) return;
-  ResendRound();
+  AskForAttestations();
   ResendEntry();
-  ResendOwnBatches();
   ResendAcks();
-  ResendViewChange();
+  if (MaySign()) {
+    ResendRound();
+    ResendOwnBatches();
+    ResendViewChange();
+  }
   WatchProgress();
 }
 
@@ -313,7 +331,9 @@ Height Replica::State::NetworkHeight(bool connected_only) const {
 
 const char* Replica::State::CurrentPhase() const {
   if (fenced) return "fenced";
+  if (memory.memory == Memory::kUnchecked) return "asking";
   if (NetworkHeight() > next_height()) return "fetching";
+  if (memory.memory == Memory::kLearner) return "rejoining";
   if (!entered) return "changing view";
   if (round.my_commit) return "committing";
   if (round.accepted) return "preparing";
@@ -324,6 +344,7 @@ const char* Replica::State::CurrentPhase() const {
 }
 
 std::vector<NodeId> Replica::State::Missing() const {
+  if (memory.memory == Memory::kUnchecked || (memory.memory == Memory::kLearner && !threshold)) return Unanswered();
   std::vector<NodeId> missing;
   auto at = votes.find(next_height().value);
   const HeightVotes none;
@@ -410,6 +431,12 @@ Effects Replica::OnApplied(Height height, int64_t now_us) {
   return s_->Finish();
 }
 
+Effects Replica::OnDoubt(const char* why, int64_t now_us) {
+  s_->SetTime(now_us);
+  s_->LoseMemory(why);
+  return s_->Finish();
+}
+
 void Replica::SetViewChangeTimeout(int64_t timeout_us) { s_->view_change_timeout_us = timeout_us; }
 
 bool Replica::CanSubmit() const { return s_->HasRoom(); }
@@ -450,6 +477,12 @@ ReplicaStatus Replica::status() const {
   r.primary_connected = s.IsPrimary() || s.peers.at(s.primary().value).connected;
   r.incarnation_open = s.open;
   r.fenced = s.fenced;
+  r.memory = s.memory.memory;
+  r.doubt = s.doubt;
+  r.answers = s.CountAnswers();
+  r.answers_needed = s.AnswersNeeded();
+  r.threshold = s.threshold;
+  r.rejoined = s.rejoined;
   r.incarnation = s.incarnation;
   r.submitted_waiting = s.own_count;
   for (const auto& [id, origin] : s.origins) r.pending_bytes += origin.bytes;

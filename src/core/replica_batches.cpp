@@ -54,7 +54,7 @@ bool Replica::State::IsPaced() {
 }
 
 bool Replica::State::MayCloseBatch() {
-  if (gathering.empty() || fenced) return false;
+  if (gathering.empty() || !MaySign()) return false;
   if (entered && IsPrimary() && round.accepted) return false;
   const auto is_prepared = [&](const OwnBatch& b) { return b.in_proposal && round.my_commit; };
   return std::all_of(own.begin(), own.end(), is_prepared) && ((entered && IsPrimary()) || !IsPaced());
@@ -200,6 +200,7 @@ void Replica::State::ReceiveBatch(NodeId from, const BatchMessage& message) {
   const BatchHeader& h = message.batch->header;
   const Member* origin = genesis.Find(h.origin);
   if (!origin) return Reject(from, "a batch of a node that is not a member");
+  if (from == h.origin) NoteSigned(from, h.incarnation, h.journal_sequence);
   const Digest digest = h.digest();
   const bool wanted = wants.contains(digest);
   if (!wanted && (h.origin == self || !chain.CanStillBeOrdered(h))) return;
@@ -315,6 +316,7 @@ void Replica::State::ReceiveEntry(NodeId from, const IncarnationMessage& message
   if (!verifier.Verify(origin->key, e.SigningBytes(context), e.signature))
     return Reject(from, "an incarnation with a wrong signature");
   queue.entry = e;
+  NoteEntrySeen(e);
 }
 
 // ---- what a proposal takes -----------------------------------------------------------------------------------------
@@ -387,7 +389,6 @@ void Replica::State::DropOrdered() {
     if (queue.entry && !EntryIsUseful(*queue.entry)) queue.entry.reset();
   }
   const OriginState mine = chain.origin(self);
-  if (mine.incarnation > incarnation) fenced = true;
   if (entry && mine.incarnation >= entry->incarnation) entry.reset();
   while (!own.empty() && mine.incarnation == incarnation && own.front().first_number <= mine.last_number) {
     own_bytes -= own.front().bytes;

@@ -43,14 +43,16 @@ bool Replica::State::IsApplyBehind() const {
 }
 
 void Replica::State::NoteUnapplied(const Block& block) {
+  if (block.header.height <= applied) return;  // the tables are further than the journal was
   const uint64_t bytes = block.header.body_bytes + 1024;
   unapplied.emplace_back(block.header.height, bytes);
   unapplied_bytes += bytes;
 }
 
-// At the start it is not known how much of the journal is applied; the first word of it may be lower than what was taken.
+// At the start it is not known how much of the journal is applied; the first word of it may be lower than what was taken,
+// or higher than the journal reaches, where that is a copy of an older one.
 void Replica::State::Applied(Height height) {
-  applied = is_applied_known ? std::max(applied, height) : std::min(height, delivered);
+  applied = is_applied_known ? std::max(applied, height) : height;
   is_applied_known = true;
   while (!unapplied.empty() && unapplied.front().first <= applied) {
     unapplied_bytes -= unapplied.front().second;

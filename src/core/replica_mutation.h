@@ -28,6 +28,8 @@ enum class Mutation {
   kBindingIgnored,          // in a new view, any block is voted for
   kTimerDoublesForEver,     // no cap, and progress does not reset it
   kJoinThisViewOnly,        // f + 1 for one view, in place of f + 1 that exceed
+  kAmnesiaUnchecked,        // whatever shows that memory was lost is ignored
+  kLearnerInMemory,         // that memory was lost is not in the journal
 };
 
 #ifdef DADBS_MUTATIONS

@@ -164,6 +164,10 @@ const char* Replica::State::WhyReplacePrimary() {
 void Replica::State::WatchProgress() {
   if (n == 1 || fenced) return;
   ProbeForBlock();
+  if (!MaySign()) {
+    stalled_since = patience;
+    return;
+  }
   UpdateFronts();
   if (!HasQuorum()) {
     stalled_since = patience;

@@ -18,6 +18,9 @@
  *     | q VIEW-CHANGEs for v': its primary journals and sends NEW-VIEW, the others check and journal it
  *   in view v' entered. Also, from anywhere, by a block that is certified in a view not below the promised one
  *
+ * Nothing of that is signed before this member knows, or has reason to believe, that it remembers what it has signed
+ * before: replica_memory.
+ *
  * Catching up, replica_catch_up: blocks are asked for from several members, verified in order, and go the way of a
  * certified block above.
  *
@@ -162,6 +165,17 @@ struct PeerState {
   std::optional<ProposalMessage> early_proposal;
   std::deque<VoteMessage> early_votes;
   int64_t helped_at = -kClockStepMaxUs;  // with the proof of the view
+  int64_t attested_at = -kClockStepMaxUs;
+  Nonce attested;             // the question that it answered then
+  uint32_t attestations = 0;  // since the last resend interval
+  bool attestation_awaited = false;
+};
+
+// The newest signatures of another member that this one has come across, to be shown to it.
+struct SeenOf {
+  std::pair<uint64_t, uint64_t> newest;  // incarnation, journal sequence; perhaps of what could not be shown
+  std::optional<VoteMessage> vote;
+  std::optional<IncarnationEntry> entry;
 };
 
 // A batch asked for by digest.
@@ -223,6 +237,7 @@ struct Replica::State {
   uint64_t incarnation = 0;               // of this run
   std::optional<IncarnationEntry> entry;  // mine, until it is on the chain
   Round round;
+  MemoryState memory;     // kUnchecked as long as the others were not heard
   uint64_t sequence = 0;  // of the last record appended
   uint64_t durable = 0;
   bool sync_now = false;                  // what was appended is to be durable at once
@@ -259,6 +274,23 @@ struct Replica::State {
   uint64_t own_bytes = 0, own_count = 0;  // in `own` and `gathering`
   bool open = false;                      // the incarnation is on the chain and delivered
   bool fenced = false;
+  // memory
+  const uint64_t recovered_incarnation;   // the highest that the journal had begun
+  bool is_unchecked_recorded = false;
+  bool is_told_to_rejoin = false;
+  const char* owners_doubt = nullptr;
+  const char* doubt = "";
+  std::map<uint16_t, Attestation> answers;  // checked, of this start's question; by signer
+  std::map<uint16_t, SeenOf> seen;          // by signer
+  int64_t attest_at = 0;
+  Height rejoin_head;                       // the highest certified head among the answers
+  std::optional<Height> threshold;          // a learner votes above it
+  bool rejoin_begun = false;                // the entry of the new era has been signed
+  Height begun_above;                       // what was certified, somewhere, when this run's incarnation began
+  uint64_t begun_at = 0;                    // the sequence from which on this run signs
+  uint64_t first_incarnation = 0;           // that this run has begun
+  std::optional<Height> opened_at;          // the block with this run's entry
+  uint64_t rejoined = 0;
   // time: `clock` only goes forward; `wall` goes into blocks
   int64_t wall = 0, clock = 0;
   int64_t resend_at = 0, status_at = 0, serve_reset_at = 0, acks_resend_at = 0, entry_resend_at = 0;
@@ -319,6 +351,35 @@ struct Replica::State {
   const char* CurrentPhase() const;
   std::vector<NodeId> Missing() const;
   Height NetworkHeight(bool connected_only = false) const;
+
+  // ---- replica_memory.cpp
+  bool MaySign() const { return memory.memory == Memory::kIntact && !fenced; }
+  void NoteSigned(NodeId signer, uint64_t by_incarnation, uint64_t at_sequence);
+  void NoteVoteSeen(const VoteMessage& vote);
+  void NoteEntrySeen(const IncarnationEntry& begun);
+  bool IsOfForgottenLife(const Signed& envelope) const;
+  void ReceiveAttestationRequest(NodeId from, const AttestationRequest& request);
+  void ReceiveAttestation(NodeId from, const Attestation& attestation);
+  void AskForAttestations();
+  void AskForAttestation(NodeId whom);
+  void JudgeAnswers(const Attestation& latest);
+  bool IsForgotten(uint64_t by_incarnation, uint64_t at_sequence) const;
+  size_t CountAnswers() const;
+  size_t AnswersNeeded() const;
+  void SetMemory(Memory now, uint64_t floor);
+  void LoseMemory(const char* why);
+  void Fence();
+  void NoteOwnTraces(const Block& block, const Certificate& certificate);
+  void NoteForeignEntry(const IncarnationEntry& begun, Height height);
+  void StartMemory(const char* owners_doubt);
+  Height HighestAnswer() const;
+  View HighestView() const;
+  bool TryMemory();
+  bool TryRejoin();
+  void BeginEra();
+  void BecomeMember();
+  void UpdateOpen();
+  std::vector<NodeId> Unanswered() const;
 
   // ---- replica_batches.cpp
   void Submit(uint64_t ticket, Bytes write_set);

@@ -66,7 +66,7 @@ void Replica::State::LeaveView() {
 }
 
 void Replica::State::AskForView(View wanted, const char* reason) {
-  DADBS_CHECK(wanted > view && !fenced);
+  DADBS_CHECK(wanted > view && MaySign());
   if (chain.height > Height{} && !head) return;  // it could not prove its head: the next block brings a certificate
   LeaveView();
   view = wanted;
@@ -77,7 +77,7 @@ void Replica::State::AskForView(View wanted, const char* reason) {
 }
 
 void Replica::State::PromiseView() {
-  DADBS_CHECK(!entered && !view_change);
+  DADBS_CHECK(!entered && !view_change && MaySign());
   ViewChangeMessage m;
   m.change.view = view;
   m.change.height = chain.height;
@@ -118,7 +118,8 @@ void Replica::State::ReceiveViewChange(NodeId from, ViewChangeMessage& message) 
   const ViewChange& v = message.change;
   const NodeId signer = v.envelope.signer;
   if (!genesis.Find(signer)) return Reject(from, "a VIEW-CHANGE of a node that is not a member");
-  if (signer == self) return;
+  if (signer == self || IsOfForgottenLife(v.envelope)) return;
+  if (from == signer) NoteSigned(signer, v.envelope.incarnation, v.envelope.journal_sequence);
   if (v.view < view || (v.view == view && entered)) return HelpWithView(signer);
   auto known = view_changes.find(signer.value);
   if (known != view_changes.end() && known->second.change.view >= v.view) return;
@@ -132,6 +133,7 @@ void Replica::State::ReceiveViewChange(NodeId from, ViewChangeMessage& message) 
 
 // The highest view that f + 1 others ask for, or go beyond: at least one of them is honest. Never on the word of one.
 bool Replica::State::TryJoin() {
+  if (!MaySign()) return false;
   const size_t needed = std::max<size_t>(FaultsTolerated(n) + 1, 2);
   std::vector<View> asked;
   for (const auto& [id, v] : view_changes)
@@ -154,7 +156,7 @@ bool Replica::State::TryJoin() {
 // ---- the new primary -----------------------------------------------------------------------------------------------
 
 bool Replica::State::TryNewView() {
-  if (entered || !IsPrimary() || fenced || !view_change) return false;
+  if (entered || !IsPrimary() || !MaySign() || !view_change) return false;
   std::vector<const ViewChangeMessage*> asking{view_change.get()};
   for (const auto& [id, v] : view_changes)
     if (v.change.view == view) asking.push_back(&v);
@@ -195,6 +197,8 @@ bool Replica::State::TryRepropose() {
 void Replica::State::ReceiveNewView(NodeId from, NewViewMessage& message) {
   const NewView& v = message.start;
   if (v.view < view || (v.view == view && entered)) return;
+  if (std::any_of(v.proof.begin(), v.proof.end(), [&](const ViewChange& part) { return IsOfForgottenLife(part.envelope); }))
+    return Reject(from, "a NEW-VIEW with a promise that its maker has forgotten");
   const auto is_known = [&](const ViewChange& part) {
     auto mine = view_changes.find(part.envelope.signer.value);
     if (mine == view_changes.end()) return false;

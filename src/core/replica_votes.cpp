@@ -49,7 +49,7 @@ void Replica::State::NoteActivity(const Block& block) {
 }
 
 bool Replica::State::TryPropose() {
-  if (!IsPrimary() || !entered || round.accepted || round.my_prepare || fenced) return false;
+  if (!IsPrimary() || !entered || round.accepted || round.my_prepare || !MaySign()) return false;
   if (next_height() <= view_base) return false;  // others have more: it is being fetched
   if (IsBound()) return TryRepropose();
   if (!MayPropose()) return false;
@@ -116,6 +116,8 @@ void Replica::State::ReceiveProposal(NodeId from, ProposalMessage& message) {
   const Height height = message.block->header.height;
   if (message.envelope.signer != PrimaryOf(genesis, message.view))
     return Reject(from, "a proposal by a node that is not the primary");
+  if (from == message.envelope.signer)
+    NoteVoteSeen({Phase::kPrepare, context.epoch, message.view, height, message.block->header.hash(), message.envelope});
   if (height <= chain.height) AnswerOld(from, height);
   if (IsOfAnotherView(from, message) || height <= chain.height) return;
   if (from == message.envelope.signer) Claim(from, height.prev());
@@ -164,7 +166,7 @@ std::string Replica::State::CheckProposal(const ProposalMessage& message) {
 }
 
 bool Replica::State::TryCandidate() {
-  if (!round.candidate || round.accepted) return false;
+  if (!round.candidate || round.accepted || !MaySign()) return false;
   if (!IsBound() && !TimeIsNear(round.candidate->block())) return false;
   std::vector<HeldBatch*> held;
   if (!FindAll(round.candidate->batches, &held)) {
@@ -240,7 +242,7 @@ void Replica::State::ReceiveVote(NodeId from, const VoteMessage& vote) {
   if (std::string why = CheckVote(vote); !why.empty()) return Reject(from, std::move(why));
   const NodeId signer = vote.envelope.signer;
   if (vote.height <= chain.height) AnswerOld(from, vote.height);
-  if (from == signer) Claim(from, vote.height.prev());
+  if (from == signer) Claim(from, vote.height.prev()), NoteVoteSeen(vote);
   if (IsOfAnotherView(from, vote) || vote.height <= chain.height) return;
   if (vote.height.value > chain.height.value + kVoteWindowHeights) return;
   HeightVotes& at_height = votes[vote.height.value];
@@ -281,7 +283,7 @@ std::optional<Certificate> Replica::State::TakeQuorum(Phase phase, VoteSlots* sl
 }
 
 bool Replica::State::TryPrepared() {
-  if (!round.accepted || round.my_commit) return false;
+  if (!round.accepted || round.my_commit || !MaySign()) return false;
   HeightVotes& now = votes[next_height().value];
   std::optional<Certificate> prepared = TakeQuorum(Phase::kPrepare, &now.prepares, round.accepted->hash);
   if (!prepared) return false;
@@ -331,10 +333,8 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
   const bool is_awaited = std::any_of(block->items.begin(), block->items.end(), [&](const Item& item) {
     return std::visit([&](const auto& i) { return i.origin == self; }, item);
   });
-  for (const Item& item : block->items) {  // that this process did not begin: another server has the key, or this one lost its memory
-    const auto* begun = std::get_if<IncarnationEntry>(&item);
-    if (begun && begun->origin == self && begun->incarnation >= incarnation && begun->nonce.bytes != nonce.bytes) fenced = true;
-  }
+  NoteOwnTraces(*block, *head);
+  std::erase_if(view_changes, [&](const auto& v) { return IsOfForgottenLife(v.second.change.envelope); });
   sync_now = was_needed || is_awaited;
   if (is_awaited) paced_by = chain.height;
   if (!sync_now && !sync_at) sync_at = clock + limits.sync_wait_us_max;

@@ -196,6 +196,19 @@ void Encode(const NewViewMessage& m, Packer& pack) {
   pack(e);
 }
 
+void Encode(const AttestationRequest& m, Packer& pack) {
+  auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_ATTESTATION_REQUEST);
+  e.attestation_request = Span(m.nonce.view());
+  pack(e);
+}
+
+void Encode(const AttestationMessage& m, Packer& pack) {
+  Bytes attestation = PartBytes(m.attestation);
+  auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_ATTESTATION);
+  e.attestation = Span(attestation);
+  pack(e);
+}
+
 void Encode(const StateDigestMessage& m, Packer& pack) {
   Bytes state = PartBytes(m.state);
   auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_STATE_DIGEST);
@@ -436,7 +449,7 @@ WireMessage Decode(const Dadbs__Wire__Hello& wire, Check& check) {
 
 // The names that protobuf-c gives are for the union's members; each is set when the case says so.
 WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
-  static_assert(std::variant_size_v<Message> == 12, "a new message needs its case here");
+  static_assert(std::variant_size_v<Message> == 14, "a new message needs its case here");
   switch (e.body_case) {
     case DADBS__WIRE__ENVELOPE__BODY_HELLO:
       return Decode(*e.hello, check);
@@ -473,6 +486,16 @@ WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
       return Decode(*e.view_change, check);
     case DADBS__WIRE__ENVELOPE__BODY_NEW_VIEW:
       return Decode(*e.new_view, check);
+    case DADBS__WIRE__ENVELOPE__BODY_ATTESTATION_REQUEST: {
+      AttestationRequest m;
+      check.Fixed(e.attestation_request, &m.nonce, "a nonce of the wrong length");
+      return Message(m);
+    }
+    case DADBS__WIRE__ENVELOPE__BODY_ATTESTATION: {
+      AttestationMessage m;
+      check.CanonicalPart(e.attestation, &m.attestation, "an attestation that can't be decoded");
+      return Message(m);
+    }
     case DADBS__WIRE__ENVELOPE__BODY_STATE_DIGEST: {
       StateDigestMessage m;
       check.CanonicalPart(e.state_digest, &m.state, "a state digest that can't be decoded");

@@ -29,6 +29,8 @@ inline Worth WorthOf(const core::Message& message) {
     Worth operator()(const core::BatchAck&) { return Worth::kRepeated; }
     Worth operator()(const core::BatchRequest&) { return Worth::kRepeated; }
     Worth operator()(const core::BlockRequest&) { return Worth::kRepeated; }
+    Worth operator()(const core::AttestationRequest&) { return Worth::kRepeated; }
+    Worth operator()(const core::AttestationMessage&) { return Worth::kRepeated; }
     Worth operator()(const core::BatchMessage&) { return Worth::kAskedFor; }
     Worth operator()(const core::BlockMessage&) { return Worth::kAskedFor; }
     Worth operator()(const core::IncarnationMessage&) { return Worth::kOrder; }

@@ -14,6 +14,7 @@
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/sharing.h"
+#include "consensus/doubt.h"
 
 extern "C" {
 #include "fmgr.h"
@@ -65,6 +66,7 @@ extern "C" void _PG_init(void) {
   shmem_request_hook = ShmemRequest;
   previous_shmem_startup = shmem_startup_hook;
   shmem_startup_hook = ShmemStartup;
+  NoteBackupLabel();
   InitSharingHooks();
   InitHold();
   InitDdl();

@@ -65,6 +65,7 @@ void JournalFold::Apply(const JournalRecord& record, uint64_t generation) {
             promise(r.message.start.view);
             Raise(generation, StartOf(r.message.start).height.next());
           },
+          [&](const MemoryRecord& r) { state_.memory = r.state; },
       },
       record);
 }

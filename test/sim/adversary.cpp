@@ -65,7 +65,9 @@ std::optional<Attack> Adversary::Forge() {
   NodeId liar = AnyMember();
   if (const auto* vote = std::get_if<VoteMessage>(&message); vote && vote->envelope.signer == liar) return std::nullopt;
   if (const auto* p = std::get_if<ProposalMessage>(&message); p && p->envelope.signer == liar) return std::nullopt;
-  return Attack{liar, to, Alter(message)};
+  Message altered = Alter(message);
+  if (const auto* vote = std::get_if<VoteMessage>(&altered); vote && vote->envelope.signer == liar) return std::nullopt;
+  return Attack{liar, to, std::move(altered)};
 }
 
 // A block that follows all rules of the chain, with a certificate that somebody has made up.
@@ -124,6 +126,11 @@ Message Adversary::Alter(const Message& original) {
     if (how == 1) m->start.proof.pop_back();
     if (how == 2) m->start.proof.back() = m->start.proof.front();
     if (how == 3) m->start.proof.back().prepared.reset();
+  } else if (auto* m = std::get_if<AttestationMessage>(&message)) {
+    if (how == 0) m->attestation.height = m->attestation.height.next();
+    if (how == 1) m->attestation.seen_sequence += 1000;
+    if (how == 2 && m->attestation.vote) m->attestation.vote->votes[0].journal_sequence += 1000;
+    if (how == 3 && m->attestation.entry) m->attestation.entry->incarnation++;
   } else if (auto* m = std::get_if<BlockRequest>(&message)) {
     m->count = static_cast<uint32_t>(random_->Below(2000));
     m->from.value = random_->Below(50);
@@ -251,6 +258,21 @@ void Adversary::CorruptVote(NodeId self, const Signer& signer, const VoteMessage
     }
 }
 
+// It claims too much or too little, or says nothing.
+std::vector<Message> Adversary::CorruptAttestation(NodeId self, const Signer& signer, AttestationMessage m) {
+  const uint64_t how = random_->Below(6);
+  Attestation& a = m.attestation;
+  if (how == 0) return {};
+  if (how == 1) a.seen_incarnation += 1000, a.seen_sequence += 1000;
+  if (how == 2) a.vote.reset(), a.entry.reset(), a.seen_incarnation = a.seen_sequence = 0;
+  if (how == 3) a.is_learner = !a.is_learner;
+  if (how == 4) a.view.value += 1000;
+  if (how == 5) a.height = a.height.next();
+  a.envelope.signer = self;
+  a.envelope.signature = signer.Sign(a.SigningBytes({genesis_.chain_id(), Epoch{1}}));
+  return {m};
+}
+
 // As it should; never; every block twisted; now and then; each under the height of another; slowly.
 std::vector<Message> Adversary::CorruptBlock(const BlockMessage& message) {
   if (!serves_) serves_ = random_->Below(6);
@@ -297,6 +319,8 @@ std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeI
     if (random_->Chance(0.6)) result.push_back(OtherNewView(self, signer, *m));
     if (random_->Chance(0.5)) result.push_back(*m);
     return result;
+  } else if (const auto* m = std::get_if<AttestationMessage>(&message)) {
+    return CorruptAttestation(self, signer, *m);
   } else if (const auto* m = std::get_if<BlockMessage>(&message)) {
     return CorruptBlock(*m);
   } else if (const auto* m = std::get_if<BatchMessage>(&message); m && m->batch->header.origin == self) {

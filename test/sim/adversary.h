@@ -49,6 +49,7 @@ class Adversary {
   core::ProposalMessage OtherProposal(core::NodeId self, const core::Signer& signer,
                                       const core::ProposalMessage& proposal);
   std::vector<core::Message> CorruptBlock(const core::BlockMessage& message);
+  std::vector<core::Message> CorruptAttestation(core::NodeId self, const core::Signer& signer, core::AttestationMessage message);
   void ChangeItems(core::Block* block);  // a batch that was ordered before, another order
   core::BatchMessage OtherBatch(const core::Signer& signer, const core::BatchMessage& message);
 

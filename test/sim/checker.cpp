@@ -112,6 +112,31 @@ void Checker::OnRestart(NodeId node, const RecoveredState& recovered) {
   if (height <= top() && recovered.chain.hash != hashes_[height.value]) Fail(node, "came back with another chain");
 }
 
+void Checker::OnRollBack(NodeId node, const std::vector<JournalRecord>& kept, const RecoveredState& recovered) {
+  Member& m = members_[node.value];
+  Member now = m;
+  now.votes.clear();
+  now.proposals.clear();
+  now.entries.clear();
+  now.promised = {};
+  members_[node.value] = now;
+  for (const JournalRecord& record : kept) OnDurable(node, record);
+  Member& again = members_[node.value];
+  again.promised = std::max(again.promised, recovered.view);
+  std::erase_if(again.committed, [&](Height height) { return height > recovered.chain.height; });
+  again.delivered = std::min(again.delivered, recovered.chain.height);
+  again.incarnation_delivered = std::min(again.incarnation_delivered, recovered.chain.origin(node).incarnation);
+  again.has_voted_since = again.must_know = false;
+  for (const auto& [slot, hash] : again.left)
+    if (std::get<Height>(slot) > recovered.chain.height && !again.votes.contains(slot))
+      again.forgotten = std::max(again.forgotten, std::get<Height>(slot));
+}
+
+void Checker::MustKnow(NodeId node) {
+  Member& m = members_[node.value];
+  if (!m.has_voted_since) m.must_know = true;
+}
+
 // ---- what leaves ---------------------------------------------------------------------------------------------------
 
 void Checker::OnSend(NodeId node, const Message& message) {
@@ -146,7 +171,10 @@ void Checker::BatchesAreDurable(NodeId node, const Digest& block_hash, const cha
 void Checker::VoteLeaves(NodeId node, const VoteMessage& vote) {
   if (vote.envelope.signer != node) return;
   Count(vote);
-  const Member& m = members_[node.value];
+  Member& m = members_[node.value];
+  if (m.must_know && vote.height <= m.forgotten) Fail(node, "votes where it has forgotten what it voted" + At(vote.height));
+  m.has_voted_since = true;
+  m.left.try_emplace({vote.phase, vote.view, vote.height}, vote.hash);
   auto it = m.votes.find({vote.phase, vote.view, vote.height});
   if (it == m.votes.end() || it->second != vote.hash) Fail(node, "sends a vote that isn't durable" + At(vote.height));
   BatchesAreDurable(node, vote.hash, "votes for");
@@ -155,6 +183,11 @@ void Checker::VoteLeaves(NodeId node, const VoteMessage& vote) {
 void Checker::ProposalLeaves(NodeId node, const ProposalMessage& p) {
   KnowBlock(*p.block);
   if (p.envelope.signer != node) return;
+  Member& m = members_[node.value];
+  const Height height = p.block->header.height;
+  if (m.must_know && height <= m.forgotten) Fail(node, "proposes where it has forgotten what it voted" + At(height));
+  m.has_voted_since = true;
+  m.left.try_emplace({Phase::kPrepare, p.view, height}, p.block->header.hash());
   const Digest hash = p.block->header.hash();
   if (!members_[node.value].proposals.contains(hash))
     Fail(node, "sends a proposal that isn't durable" + At(p.block->header.height));

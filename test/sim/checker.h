@@ -11,6 +11,7 @@
  *               beginning of a view leaves only when durable; a view begins with q promises
  *   journal     what an honest member sends is in its durable journal, a vote's batches too; never two votes of one
  *               phase for one view and height; what is delivered is durable, and stays so over restarts
+ *   memory      who has been shown that he has forgotten votes never votes at their heights again, in whatever life
  */
 #pragma once
 
@@ -45,6 +46,9 @@ class Checker {
   void OnNumbered(core::NodeId node, const core::TransactionId& id, const core::Digest& identity);
   void OnDeliver(core::NodeId node, const core::DeliverEffect& delivered);
   void OnRestart(core::NodeId node, const core::RecoveredState& recovered);
+  // Of its journal only this is left; what has left the member before stays in the world.
+  void OnRollBack(core::NodeId node, const std::vector<core::JournalRecord>& kept, const core::RecoveredState& recovered);
+  void MustKnow(core::NodeId node);  // that it has forgotten: an honest member that knew has told it before it voted again
 
   core::Height top() const { return core::Height{hashes_.size() - 1}; }
   core::Height delivered(core::NodeId node) const;
@@ -64,6 +68,10 @@ class Checker {
     uint64_t incarnation_delivered = 0;
     core::View promised;                         // durable: the highest
     std::set<core::View> asked, begun;           // durable: VIEW-CHANGEs; views entered
+    std::map<Slot, core::Digest> left;           // votes that have left it, ever
+    core::Height forgotten;                      // the highest with one of them that its journal does not hold any more
+    bool has_voted_since = true;                 // since it was rolled back
+    bool must_know = false;
   };
   struct Origin {
     uint64_t incarnation = 0, last_number = 0;

@@ -23,7 +23,7 @@ constexpr int kPrimariesOfASiege = 10;
 const char* Name(const Message& message) {
   static const char* const kNames[] = {"batch", "batch ack", "batch request", "incarnation", "proposal",
                                        "vote",  "status",    "block request", "block",       "VIEW-CHANGE",
-                                       "NEW-VIEW"};
+                                       "NEW-VIEW",  "attestation request", "attestation"};
   return kNames[message.index()];
 }
 
@@ -103,6 +103,12 @@ void Cluster::DrawProfile() {
   if (r.Chance(0.6)) p.attack_every_us = static_cast<double>(r.Between(2'000, 30'000));
   if (p.n >= 4 && r.Chance(0.35)) p.faulty = NodeId{static_cast<uint16_t>(r.Chance(0.3) ? 1 : r.Below(p.n) + 1)};
   p.fault_phase_us = r.Between(600'000, 1'600'000);
+  const bool can_bear_one_more = p.n >= (p.faulty == kNobody ? 4u : 7u);  // faults, beside the faulty member
+  if (can_bear_one_more && r.Chance(0.35)) {
+    p.amnesiac = NodeId{static_cast<uint16_t>(r.Below(p.n) + 1)};
+    if (p.amnesiac == p.faulty) p.amnesiac = kNobody;
+  }
+  p.relapse = p.n > 1 && (p.n <= 3 || can_bear_one_more) && r.Chance(0.3);
   p.siege = p.n >= 4 && p.faulty == kNobody && r.Chance(0.1);
   if (p.n > 1 && r.Chance(0.4)) p.hunt = 0.02 + 0.2 * static_cast<double>(r.Below(100)) / 100;
   if (p.n >= 4 && r.Chance(0.25)) {
@@ -208,10 +214,14 @@ void Cluster::Transmit(NodeId from, NodeId to, Message message) {
   if (!Linked(from, to) || random_.Chance(profile_.loss)) return;
   const int copies = random_.Chance(profile_.duplication) ? 2 : 1;
   const uint64_t generation = link_generation_[from.value][to.value];
+  const bool shows = std::holds_alternative<AttestationMessage>(message) && !checker_->IsFaulty(from) &&
+                     node(from).knows_lost.contains(to.value);
   for (int i = 0; i < copies; i++) {
-    At(random_.Between(profile_.delay_min_us, profile_.delay_max_us), [this, from, to, generation, message] {
+    At(random_.Between(profile_.delay_min_us, profile_.delay_max_us), [this, from, to, generation, message, shows] {
       if (!Linked(from, to) || link_generation_[from.value][to.value] != generation) return;
       Node& receiver = node(to);
+      Heard(receiver, from, message);
+      if (shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes) checker_->MustKnow(to);
       Carry(receiver, receiver.replica->OnMessage(from, message, WallOf(receiver)));
       EndEvents(receiver);
     });
@@ -240,6 +250,16 @@ void Cluster::ServeOld(Node& node, const ServeBlocksEffect& effect) {
     Send(node, effect.to, block);
     if (node.life != life) return;
   }
+}
+
+// What a member hears of another's votes it must be able to show to it, as long as it lives.
+void Cluster::Heard(Node& receiver, NodeId from, const Message& message) {
+  const Signed* signature = nullptr;
+  if (const auto* vote = std::get_if<VoteMessage>(&message)) signature = &vote->envelope;
+  if (const auto* p = std::get_if<ProposalMessage>(&message)) signature = &p->envelope;
+  if (!signature || signature->signer != from) return;
+  auto& newest = receiver.heard[from.value];
+  newest = std::max(newest, std::pair(signature->incarnation, signature->journal_sequence));
 }
 
 // ---- disks, crashes ------------------------------------------------------------------------------------------------
@@ -273,10 +293,30 @@ void Cluster::Crash(Node& node) {
   node.syncing = false;
   node.crash_after_effects = 0;
   node.identities.clear();
+  node.heard.clear();
+  node.knows_lost.clear();
+  if (faults_ && node.id == profile_.amnesiac && !std::exchange(node.keeps_rest, false) && random_.Chance(0.4)) RollBack(node);
   for (const auto& peer : nodes_)
     if (peer->id != node.id) Link(node.id, peer->id, false);
   const bool is_exiled = node.id == profile_.exile && now_ >= profile_.exile_at_us;
   if (faults_ && !is_exiled) At(random_.Between(1'000, 400'000), [this, &node] { Restart(node); });
+}
+
+// Its files are those of an earlier moment. Its tables too.
+void Cluster::RollBack(Node& node) {
+  if (node.journal.size() < 2) return;
+  const size_t lost = 1 + random_.Below(std::min<size_t>(node.journal.size() - 1, random_.Chance(0.5) ? 6 : 60));
+  node.journal.resize(node.journal.size() - lost);
+  node.durable = node.journal.size();
+  const uint64_t last = node.first_sequence + node.durable - 1;
+  RecoveredState state;
+  for (size_t i = 0; i < node.journal.size(); i++) state.Apply(node.journal[i], node.first_sequence + i);
+  checker_->OnRollBack(node.id, node.journal, state);
+  for (const auto& peer : nodes_)
+    if (peer->replica && peer->heard[node.id.value].second > last) peer->knows_lost.insert(node.id.value);
+  summary_.rolled_back++;
+  node.forgets = true;
+  Trace(node.id, "has forgotten " + std::to_string(lost) + " records");
 }
 
 // What was durable before the crash and not yet delivered is applied from the journal.
@@ -314,7 +354,7 @@ RecoveredState Cluster::Fold(Node& node) {
                        needed <= state.chain.height;
     if (!cuts || !clean || state.chain.height > checker_->delivered(node.id)) continue;
     candidate = i;
-    candidate_head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), node.id};
+    candidate_head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), node.id, state.memory};
   }
   if (cut && *cut > 0) {
     summary_.cuts++;
@@ -338,9 +378,15 @@ void Cluster::Restart(Node& node) {
   checker_->OnRestart(node.id, recovered);
   Nonce nonce;
   for (uint8_t& byte : nonce.bytes) byte = static_cast<uint8_t>(random_.Next());
+  node.nonce = nonce;
+  if (std::exchange(node.told_to_rejoin, false)) recovered.doubt = "its operator says so";
   node.replica =
       std::make_unique<Replica>(node.id, *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
   const uint64_t life = node.life;
+  if (std::exchange(node.forgets, false) && faults_ && random_.Chance(0.5)) {  // again, while it learns
+    node.crash_after_effects = 1 + static_cast<int>(random_.Below(40));
+    node.keeps_rest = true;
+  }
   Carry(node, node.replica->Start(WallOf(node)));
   if (node.life != life) return;
   for (const auto& peer : nodes_) {
@@ -487,6 +533,20 @@ void Cluster::Heal() {
       if (a->id < b->id) Link(a->id, b->id, true);
 }
 
+// A member that has forgotten an incarnation which nobody could show it takes itself for one of two servers when that comes
+// onto the chain. Its operator knows better.
+void Cluster::UnfenceAsOperator() {
+  for (const auto& node : nodes_) {
+    if (!node->replica || !node->replica->status().fenced || summary_.rolled_back == 0) continue;
+    summary_.fenced++;
+    Crash(*node);
+    node->told_to_rejoin = true;
+    Restart(*node);
+    for (const auto& peer : nodes_)
+      if (peer->id != node->id) Link(node->id, peer->id, true);
+  }
+}
+
 bool Cluster::Settled() {
   for (const auto& node : nodes_) {
     if (checker_->IsFaulty(node->id) || node->id == away_) continue;
@@ -501,6 +561,7 @@ void Cluster::RunUntilSettled(const char* what, int64_t bound_us) {
   const int64_t deadline = now_ + bound_us;
   while (true) {
     for (int i = 0; i < 20; i++) Step();
+    UnfenceAsOperator();
     if (Settled()) return;
     if (now_ > deadline) break;
   }
@@ -515,6 +576,40 @@ void Cluster::RunUntilSettled(const char* what, int64_t bound_us) {
     text += ", own " + std::to_string(s.submitted_waiting);
   }
   throw Failure(text);
+}
+
+void Cluster::RunFor(int64_t us) {
+  const int64_t until = now_ + us;
+  while (!events_.empty() && events_.begin()->first.first <= until) Step();  // none: all are down
+  now_ = until;
+}
+
+// All is well and idle. One member comes back on older files; it may crash again while it learns. In larger clusters all
+// may have lost their power at once.
+void Cluster::Relapse() {
+  RunFor(400'000);
+  Node& victim = *nodes_[random_.Below(nodes_.size())];
+  if (checker_->IsFaulty(victim.id)) return;
+  const bool power_cut = nodes_.size() > 3 && random_.Chance(0.3);
+  Crash(victim);
+  if (power_cut)
+    for (const auto& node : nodes_)
+      if (node->replica) Crash(*node);
+  RollBack(victim);
+  RunFor(random_.Between(0, 200'000));
+  for (const auto& node : nodes_)
+    if (!node->replica) Restart(*node);
+  if (random_.Chance(0.5)) {
+    RunFor(random_.Between(0, 150'000));
+    if (!power_cut && random_.Chance(0.5)) victim.crash_after_effects = 1 + static_cast<int>(random_.Below(10));
+    RunFor(random_.Between(0, 50'000));
+    victim.crash_after_effects = 0;
+    if (victim.replica) Crash(victim);
+    Restart(victim);
+  }
+  RunUntilSettled("a member has lost its memory", kLivenessBoundUs);
+  for (const auto& node : nodes_) Submit(*node, 2);
+  RunUntilSettled("new transactions after that", kLivenessBoundUs);
 }
 
 // Each time another member is primary; what failed before is back, so at most one is away.
@@ -552,6 +647,7 @@ Summary Cluster::Run() {
   for (const auto& node : nodes_) Submit(*node, 2);
   RunUntilSettled("new transactions", kLivenessBoundUs);
   summary_.longest_heal_us = now_ - healed_at;
+  if (profile_.relapse) Relapse();
   if (profile_.siege) Siege();
   for (const auto& node : nodes_)
     if (!checker_->IsFaulty(node->id))

@@ -6,12 +6,18 @@
  * between the sends of one broadcast; of what was appended and not synced, any prefix survives. First a phase with
  * faults; then everything is healed, and the cluster has to order all that was submitted and more, within a bound. In
  * some runs its primaries then fail one after the other, and each time the rest has to go on within a shorter bound.
+ *
+ * In some runs one member comes back on an older state of its journal, as from a snapshot: in the middle of everything
+ * where it and the faulty member are at most f, and where all is well and idle in clusters of every size; sometimes all
+ * others lose their power with it. It must never vote again where it has forgotten what it voted, once anybody has shown
+ * it that it has, and be back within the bound.
  */
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "adversary.h"
@@ -44,6 +50,8 @@ struct Profile {
   core::NodeId exile = core::kNobody;  // down until the healing: from the start, or from this time on
   int64_t exile_at_us = 0;
   bool siege = false;  // in the end, one primary after the other
+  core::NodeId amnesiac = core::kNobody;  // may come back from its crashes on an older journal
+  bool relapse = false;                   // in the end, one member does so while all is well
   double hunt = 0;  // chance, each 20 ms, that whoever is primary now crashes or is cut off
   int64_t fault_phase_us = 2'000'000;
 };
@@ -51,6 +59,7 @@ struct Profile {
 struct Summary {
   uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0, left = 0;
   uint64_t furthest = 0;         // behind was a member that came back, in blocks
+  uint64_t rolled_back = 0, fenced = 0;
   uint64_t views = 0;            // the highest that an honest member was in at the end
   int64_t longest_heal_us = 0;   // from healing to "all is ordered"
 };
@@ -76,6 +85,12 @@ class Cluster {
     std::map<uint64_t, core::Digest> identities;  // ticket -> write set
     uint64_t tickets = 0;
     uint64_t generation = 0;  // nonce of the next incarnation
+    core::Nonce nonce;        // of this life
+    bool told_to_rejoin = false;  // by its operator
+    bool forgets = false;         // its next life is the first one since it was rolled back
+    bool keeps_rest = false;      // the next crash does not roll it back again
+    std::map<uint16_t, std::pair<uint64_t, uint64_t>> heard;  // in this life, by signer: the newest vote
+    std::set<uint16_t> knows_lost;  // members that have forgotten something of that
   };
   using Action = std::function<void()>;
 
@@ -97,6 +112,9 @@ class Cluster {
   void SyncDone(Node& node, size_t count);
   bool CrashNow(Node& node);
   void Crash(Node& node);
+  void RollBack(Node& node);
+  void Heard(Node& receiver, core::NodeId from, const core::Message& message);
+  void UnfenceAsOperator();
   void Restart(Node& node);
   core::RecoveredState Fold(Node& node);
   void DeliverFromJournal(Node& node, const core::JournalRecord& record, const core::RecoveredState& state);
@@ -115,6 +133,8 @@ class Cluster {
   bool Settled();
   void RunUntilSettled(const char* what, int64_t bound_us);
   void Siege();
+  void Relapse();
+  void RunFor(int64_t us);
   void Trace(core::NodeId node, const std::string& what);
 
   Options options_;

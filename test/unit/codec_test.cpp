@@ -70,7 +70,21 @@ std::vector<Message> EachMessage() {
   prepared.height = Height{6};
   const ViewChange at_genesis{View{4}, Height{0}, Filled<Digest>(1), std::nullopt, std::nullopt, SomeSignature(1)};
   const ViewChange later{View{4}, Height{5}, Filled<Digest>(3), *certificate, prepared, SomeSignature(2)};
+  Attestation plain;
+  plain.asker = NodeId{2};
+  plain.nonce = Filled<Nonce>(9);
+  plain.envelope = SomeSignature(1);
+  Attestation showing = plain;
+  showing.is_learner = true;
+  showing.height = Height{5};
+  showing.head = *certificate;
+  showing.seen_incarnation = 4, showing.seen_sequence = 77;
+  showing.vote = Certificate{Phase::kPrepare, Epoch{1}, View{1}, Height{6}, Filled<Digest>(3), {SomeSignature(2)}};
+  showing.entry = SomeEntry();
   return {
+      AttestationRequest{Filled<Nonce>(9)},
+      AttestationMessage{plain},
+      AttestationMessage{showing},
       BatchMessage{SomeBatch()},
       ViewChangeMessage{at_genesis, nullptr},
       ViewChangeMessage{later, SomeBlock()},

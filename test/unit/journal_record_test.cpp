@@ -61,7 +61,8 @@ class JournalRecordTest : public ::testing::Test {
             SegmentStateRecord{},
             ViewChangeRecord{{Asked(), nullptr}},
             ViewChangeRecord{{Asked(), block}},
-            NewViewRecord{{{View{4}, {Asked()}, c_.Vote(NodeId{1}, Phase::kPrepare, View{3}, Height{2}, {})}, block}}};
+            NewViewRecord{{{View{4}, {Asked()}, c_.Vote(NodeId{1}, Phase::kPrepare, View{3}, Height{2}, {})}, block}},
+            MemoryRecord{{Memory::kLearner, 7, 0}}};
   }
 
   TestCluster c_{4};

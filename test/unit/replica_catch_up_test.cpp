@@ -359,8 +359,8 @@ TEST(CatchUp, FromAnEmptyChain) {
   EXPECT_TRUE(h.at(3).replica->CanSubmit());
 }
 
-// It has forgotten what it signed, and which of its numbers are used.
-TEST(CatchUp, FromAnEmptyChainWithAnOldKeyFences) {
+// It has forgotten what it signed, and which of its numbers are used: it learns, and comes back in a new era.
+TEST(CatchUp, FromAnEmptyChainWithAnOldKey) {
   Harness h(4, SmallRequests());
   const Height height = h.LeaveBehind(3);
   h.at(3).journal.resize(1);
@@ -369,10 +369,12 @@ TEST(CatchUp, FromAnEmptyChainWithAnOldKeyFences) {
   h.at(3).applied = Height{};
   h.Start(3);
   h.Run();
-  h.Wait(1'000'000);
-  EXPECT_TRUE(h.at(3).replica->status().fenced);
-  EXPECT_FALSE(h.at(3).replica->CanSubmit());
-  EXPECT_LT(h.at(3).replica->status().committed, height);
+  h.Wait(3'000'000);
+  EXPECT_FALSE(h.at(3).replica->status().fenced);
+  EXPECT_EQ(h.at(3).replica->status().rejoined, 1u);
+  EXPECT_EQ(EraOf(h.at(3).replica->status().incarnation), 1u);
+  EXPECT_TRUE(h.at(3).replica->CanSubmit());
+  EXPECT_GE(h.at(3).replica->status().committed, Height{height.value + 2});
 }
 
 // ---- without a link to the primary, without a certificate, without room --------------------------------------------
@@ -438,8 +440,8 @@ void StopWithoutCertificate(Harness* h) {
   h->Crash(3);
   RecoveredState state;
   for (size_t k = 0; k < h->at(3).journal.size(); k++) ASSERT_EQ(state.Apply(h->at(3).journal[k], k + 1), "");
-  h->at(3).journal = {SegmentStateRecord{state.chain, state.view, state.incarnation, h->genesis.Encode(), NodeId{4}}};
-  h->at(3).durable = 1;
+  for (JournalRecord& record : h->at(3).journal)  // as many as before: it remembers up to where it was
+    record = SegmentStateRecord{state.chain, state.view, state.incarnation, h->genesis.Encode(), NodeId{4}, {}};
 }
 
 TEST(CatchUp, TheCertificateOfTheHeadIsAskedForWhereTheJournalLacksIt) {

@@ -84,6 +84,7 @@ class Harness {
     TestMember& m = members[i];
     RecoveredState state;
     for (size_t k = 0; k < m.journal.size(); k++) ASSERT_EQ(state.Apply(m.journal[k], k + 1), "");
+    state.doubt = doubt;
     Nonce nonce;
     nonce.bytes[0] = ++starts_;
     m.replica = std::make_unique<Replica>(Id(i), *m.signer, verifier, limits_, std::move(state), nonce, now);
@@ -227,6 +228,7 @@ class Harness {
   std::function<bool(const Letter&)> lost;
   int64_t now = kNow;
   bool applies = true;   // what is delivered is applied at once
+  const char* doubt = nullptr;  // of the owner of whoever starts now
   bool patient = false;  // the journal waits as long as it may
 
  private:

@@ -139,6 +139,7 @@ TEST(Replica, ThePrimarySendsTheSameProposalAfterARestart) {
   const auto [proposal, batch] = h.HeldBack();
   h.Crash(0);
   h.Start(0);
+  h.Run();  // the others have said that it remembers
   h.Tick(300'000);
   const auto again = h.Sent<ProposalMessage>(NodeId{1}, NodeId{2});
   ASSERT_FALSE(again.empty());

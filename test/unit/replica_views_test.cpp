@@ -270,6 +270,8 @@ TEST(Views, APromiseIsDurableBeforeItLeavesAndBindsAfterARestart) {
   EXPECT_TRUE(h.Sent<ViewChangeMessage>(NodeId{2}, NodeId{3}).empty());
   h.Crash(1);  // the promise was not durable, nothing left
   h.Start(1);
+  h.Step();
+  h.Step();  // the others have said that it remembers
   EXPECT_EQ(ViewOf(h, 1), View{0});
   h.lost = [](const Letter& l) { return Is<NewViewMessage>(l) || Is<ViewChangeMessage>(l); };
   h.Give(1, NodeId{3}, AskFor(h, 2, View{2}));
@@ -281,6 +283,8 @@ TEST(Views, APromiseIsDurableBeforeItLeavesAndBindsAfterARestart) {
   h.Start(1);
   EXPECT_EQ(ViewOf(h, 1), View{2});
   EXPECT_FALSE(h.at(1).replica->status().view_entered);
+  h.Step();
+  h.Step();
   const size_t votes = h.Records<PrepareRecord>(1);
   h.Give(1, NodeId{1}, batch);
   h.Give(1, NodeId{1}, proposal);

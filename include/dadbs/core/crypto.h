@@ -38,7 +38,7 @@ enum class Domain : uint8_t {
   kSignViewChange = 0x46,  // reserved from here on
   kSignNewView = 0x47,
   kSignStateDigest = 0x48,
-  kSignRejoin = 0x49,
+  kSignRejoin = 0x49,      // attestations
   kSignSkip = 0x4a,
   kSignMembership = 0x4b,
   kSignHello = 0x4c,

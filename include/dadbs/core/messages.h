@@ -12,6 +12,7 @@
 #include <memory>
 #include <variant>
 
+#include "dadbs/core/attestation.h"
 #include "dadbs/core/chain.h"
 #include "dadbs/core/chain_state.h"
 #include "dadbs/core/state_digest.h"
@@ -70,10 +71,14 @@ struct NewViewMessage {
   NewView start;
   std::shared_ptr<const Block> block;                                   // that the view is bound to; null: none
 };
+// "Do I remember all that I have signed?" The nonce is fresh for each start of the asker.
+struct AttestationRequest { Nonce nonce; };
+struct AttestationMessage { Attestation attestation; };                 // the answer
 // What the signer has come to: an alarm for whoever differs. Nothing of consensus depends on it.
 struct StateDigestMessage { StateDigest state; };
 using Message = std::variant<BatchMessage, BatchAck, BatchRequest, IncarnationMessage, ProposalMessage, VoteMessage,
-                             StatusMessage, BlockRequest, BlockMessage, ViewChangeMessage, NewViewMessage, StateDigestMessage>;
+                             StatusMessage, BlockRequest, BlockMessage, ViewChangeMessage, NewViewMessage,
+                             AttestationRequest, AttestationMessage, StateDigestMessage>;
 
 // ---- the journal's records -----------------------------------------------------------------------------------------
 // The replica numbers the records that it appends, contiguously; it never appends GenesisRecord or SegmentStateRecord.
@@ -89,6 +94,19 @@ struct CommittedRecord {                                                // befor
   std::shared_ptr<const Block> block;
   Certificate certificate;
 };
+// Does this member remember all that it has signed?
+enum class Memory : uint8_t {
+  kIntact = 0,     // as far as it and those whom it has asked know; it may sign
+  kUnchecked = 1,  // it has begun to append before it had asked; signs nothing yet
+  kLearner = 2,    // no: it signs nothing until it has come back in a new era
+  kFenced = 3,     // another server runs with its key
+};
+struct MemoryState {
+  Memory memory = Memory::kIntact;
+  uint64_t floor = 0;       // signatures of incarnations below are of a life that it knows to have forgotten
+  uint64_t remembered = 0;  // where the journal that is remembered ends; for kUnchecked
+  bool operator==(const MemoryState&) const = default;
+};
 // Repeated at each segment's head by the journal writer, so that older segments can be cut.
 struct SegmentStateRecord {
   ChainState chain;                                                     // of the last block committed
@@ -96,11 +114,14 @@ struct SegmentStateRecord {
   uint64_t incarnation = 0;                                             // mine, the highest begun
   Bytes genesis;
   NodeId self;
+  MemoryState memory;
 };
 struct ViewChangeRecord { ViewChangeMessage message; };                // mine, before it leaves: the promise
 struct NewViewRecord { NewViewMessage message; };                      // mine before it leaves; others' before I vote in it
+struct MemoryRecord { MemoryState state; };                            // before anything follows from it
 using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord, ProposalRecord, PrepareRecord,
-                                   CommitRecord, CommittedRecord, SegmentStateRecord, ViewChangeRecord, NewViewRecord>;
+                                   CommitRecord, CommittedRecord, SegmentStateRecord, ViewChangeRecord, NewViewRecord,
+                                   MemoryRecord>;
 
 Bytes EncodeRecord(const JournalRecord& record);  // u8 type, canonical fields
 bool DecodeRecord(ByteView bytes, JournalRecord* out);
@@ -122,6 +143,9 @@ struct RecoveredState {
   std::shared_ptr<const Block> prepared;  // the block of `commit`
   std::shared_ptr<const ViewChangeRecord> view_change;  // mine for `view`, until that is entered
   std::shared_ptr<const NewViewRecord> new_view;        // of `view`
+  MemoryState memory;
+  const char* doubt = nullptr;         // the owner's reason not to trust this journal; null: none
+  std::map<uint16_t, VoteMessage> seen;  // by signer: the newest vote in the certificates of the journal
   std::map<Digest, std::shared_ptr<const Batch>> batches;  // held, not on the chain; by digest
   std::deque<BlockMessage> recent;                     // the last blocks, for laggards; within these bounds:
   uint64_t recent_bytes = 0;           // of `recent`

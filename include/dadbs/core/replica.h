@@ -104,6 +104,11 @@ struct ReplicaStatus {
   bool primary_connected = false;   // or self
   bool incarnation_open = false;    // own batches may leave
   bool fenced = false;              // another server runs with this member's key: nothing is signed any more
+  Memory memory = Memory::kIntact;  // whether it remembers what it has signed; else nothing is signed
+  const char* doubt = "";           // why it thinks that it does not
+  size_t answers = 0, answers_needed = 0;  // of others, to the question what it had signed
+  std::optional<Height> threshold;  // a learner's: it votes above it
+  uint64_t rejoined = 0;            // how often it has come back in this run
   uint64_t incarnation = 0;
   uint64_t submitted_waiting = 0;   // own transactions not yet on the chain
   uint64_t pending_bytes = 0;       // of all origins
@@ -111,7 +116,7 @@ struct ReplicaStatus {
   std::vector<NodeId> servers_left;  // that are not, for a while
   bool waits_for_apply = false;     // no blocks are asked for, since apply is behind
   std::vector<NodeId> missing;      // members whose vote, batch or connection is waited for
-  const char* phase = "idle";       // idle, waiting (for a proposal), preparing, committing, fetching, changing view
+  const char* phase = "idle";       // idle, waiting (for a proposal), preparing, committing, fetching, changing view, asking, rejoining
   int64_t phase_since_us = 0;
 };
 
@@ -139,6 +144,8 @@ class Replica {
   Effects OnJournalDone(uint64_t sequence, int64_t now_us);  // everything up to `sequence` is durable
   Effects OnTick(int64_t now_us);            // about every resend_interval / 4
   Effects OnApplied(Height height, int64_t now_us);
+  // The owner has found a reason not to trust the journal. `why` lives as long as the process.
+  Effects OnDoubt(const char* why, int64_t now_us);
   void SetViewChangeTimeout(int64_t timeout_us);  // in place of the one in the limits
 
   ReplicaStatus status() const;

@@ -154,6 +154,7 @@ enum class MemberState : uint32 {
   kReplaying,         // applies what the journal held at start; reads wait
   kWaitingForQuorum,  // fewer than q members connected: no writes
   kCatchingUp,        // behind the others
+  kRejoining,         // it may have forgotten what it signed: no votes, no writes, until it has come back
   kReady,
   kDiverged,          // its tables differ from what the others have come to: it votes and can be read, and takes no writes
   kJournalFailing,    // the journal cannot be written (disk full, I/O error): no votes, no writes, tried again

@@ -42,6 +42,7 @@
 #include "dadbs/pg/records.h"
 #include "dadbs/pg/worker.h"
 #include "digests.h"
+#include "doubt.h"
 #include "journal.h"
 #include "publish.h"
 
@@ -128,6 +129,7 @@ class ConsensusWorker {
   void CarryOne(core::ServerLeftEffect& e);
   void MakeDurable();
   void CutJournal();
+  void SettleSigns();
   void Publish();
   void Wait();
   int TimeoutMs() const;
@@ -152,6 +154,7 @@ class ConsensusWorker {
   uint64_t applied_height_ = 0, cut_height_ = 0;
   int64_t ticked_us_ = 0, published_us_ = 0, cut_us_ = 0, sync_retry_us_ = 0;
   bool publish_now_ = true;
+  bool signs_settled_ = false;
   bool isolated_ = false;
   uint64_t deaf_ = 0;  // to these peers: shared->deaf_request
   std::string journal_problem_;
@@ -199,6 +202,7 @@ void ConsensusWorker::Start() {
   core::ReplicaLimits limits;
   limits.apply_lag_blocks_max = static_cast<uint32_t>(guc_apply_lag_blocks_max);
   now_us_ = NowUs();
+  journal_.recovered.doubt = FindDoubt();
   replica_ = std::make_unique<core::Replica>(member_.self, *signer_, core::Ed25519Verifier(), limits,
                                              std::move(journal_.recovered), nonce, now_us_);
   digests_.emplace(member_, *signer_);
@@ -237,6 +241,7 @@ void ConsensusWorker::Round() {
     Carry(replica_->OnEventsEnd(now_us_));
   }
   MakeDurable();
+  SettleSigns();
   if (transport_) ServeBlocks();
   CompareDigests();
   if (transport_) transport_->Flush();
@@ -314,11 +319,13 @@ void ConsensusWorker::TakeSubmissions() {
 void ConsensusWorker::TakeTime() {
   uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
   // What is applied was journaled first: otherwise votes that this member gave have been forgotten with the journal.
-  if (applied > delivered_)
+  if (applied > delivered_ && !transport_)  // nobody has the blocks between
     throw PgError(kErrHalted,
                   "the journal ends at height " + std::to_string(delivered_) + ", but the tables are at height " +
                       std::to_string(applied),
                   "One of them was restored from another time than the other.");
+  if (applied > delivered_ && replica_->status().memory != core::Memory::kLearner)
+    Carry(replica_->OnDoubt("its tables are further than its journal", now_us_));
   if (applied != applied_height_) {
     applied_height_ = applied;
     Carry(replica_->OnApplied(core::Height{applied}, now_us_));
@@ -434,6 +441,13 @@ void ConsensusWorker::MakeDurable() {
     pg_atomic_write_u64(&shared->delivered_height, delivered_);
     WakeWorker(&shared->apply);
   }
+}
+
+// The journal says what was found, if anything was: the signs outside of it may go.
+void ConsensusWorker::SettleSigns() {
+  if (signs_settled_ || appended_ > journal_.writer->durable_sequence()) return;
+  SettleDoubt();
+  signs_settled_ = true;
 }
 
 void ConsensusWorker::CutJournal() {

@@ -141,6 +141,22 @@ StatusPublisher::Decision StatusPublisher::Diverged(const Divergence& found) con
           "somebody to make it equal again"};
 }
 
+// It signs nothing, follows the chain, and says for what and whom it waits.
+StatusPublisher::Decision StatusPublisher::Rejoining(const PublishedInputs& in, uint64_t network, uint64_t applied) const {
+  const core::ReplicaStatus& r = in.replica;
+  std::string reason = std::string("it may have forgotten what it signed, so it does not vote: ") +
+                       (r.doubt[0] == '\0' ? "its journal says so" : r.doubt);
+  if (!r.threshold)
+    return {MemberState::kRejoining,
+            reason + "; " + std::to_string(r.answers) + " of " + std::to_string(r.answers_needed) + " members have said where they stand",
+            Missing(in, r.missing)};
+  reason += "; it votes again above block " + std::to_string(r.threshold->value);
+  if (network > r.delivered.value + kCatchingUpBlocks)
+    return {MemberState::kRejoining, reason + "; " + Progress(applied),
+            r.servers.empty() ? "their blocks" : "blocks of " + Names(r.servers)};
+  return {MemberState::kRejoining, reason, "blocks of the others, with the beginning of its incarnation"};
+}
+
 StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int64_t now_us) const {
   const core::ReplicaStatus& r = in.replica;
   uint64_t const delivered = r.delivered.value;
@@ -175,6 +191,12 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
                 std::to_string(member_.genesis.quorum()) + " are needed",
             Missing(in, unconnected)};
   }
+  if (r.memory == core::Memory::kUnchecked)
+    return {MemberState::kStarting,
+            "the others are asked what it has signed: " + std::to_string(r.answers) + " of " + std::to_string(r.answers_needed) +
+                " have answered",
+            Missing(in, r.missing)};
+  if (r.memory == core::Memory::kLearner) return Rejoining(in, network, applied);
   if (network > delivered + kCatchingUpBlocks)
     return {MemberState::kCatchingUp, Blocks(network - delivered) + " behind the others: " + Progress(applied),
             r.waits_for_apply ? "the apply worker" : r.servers.empty() ? "their blocks" : "blocks of " + Names(r.servers)};

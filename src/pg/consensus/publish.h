@@ -46,6 +46,7 @@ class StatusPublisher {
 
   Decision Diverged(const Divergence& found) const;
   Decision Decide(const PublishedInputs& inputs, int64_t now_us) const;
+  Decision Rejoining(const PublishedInputs& inputs, uint64_t network, uint64_t applied) const;
   std::string Missing(const PublishedInputs& inputs, const std::vector<core::NodeId>& ids) const;
   std::string NameWithReason(const PublishedInputs& inputs, core::NodeId id) const;
   uint64_t NetworkHeight() const;

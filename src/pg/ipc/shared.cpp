@@ -103,6 +103,7 @@ const char* MemberStateName(MemberState state) {
     case MemberState::kReplaying: return "replaying";
     case MemberState::kWaitingForQuorum: return "waiting for quorum";
     case MemberState::kCatchingUp: return "catching up";
+    case MemberState::kRejoining: return "rejoining";
     case MemberState::kReady: return "ready";
     case MemberState::kDiverged: return "diverged";
     case MemberState::kJournalFailing: return "unable to journal";

@@ -1,0 +1,121 @@
+/*
+ * attestation.cpp: see attestation.h. The bytes are in docs/chain-format.md, "attestations".
+ *
+ * It comes from anybody: a decoder checks limits before it takes memory, a check believes nothing. What proves itself
+ * (certificate, vote, entry) is not covered by the signature.
+ */
+#include "dadbs/core/attestation.h"
+
+namespace dadbs::core {
+namespace {
+
+void WriteOptional(Writer& w, const std::optional<Certificate>& c) {
+  w.U8(c ? 1 : 0);
+  if (c) w.Blob(c->Encode());
+}
+
+void ReadOptional(Reader& r, std::optional<Certificate>* out) {
+  out->reset();
+  const uint8_t tag = r.U8();
+  if (tag > 1) r.Fail();
+  if (tag == 1 && !Certificate::Decode(r.Blob(), &out->emplace())) r.Fail();
+}
+
+void ReadEntry(Reader& r, std::optional<IncarnationEntry>* out) {
+  out->reset();
+  const uint8_t tag = r.U8();
+  if (tag > 1) r.Fail();
+  if (tag != 1) return;
+  Item item;
+  if (!DecodeItem(r, &item) || !std::holds_alternative<IncarnationEntry>(item)) return r.Fail();
+  *out = std::get<IncarnationEntry>(std::move(item));
+}
+
+void WriteFields(Writer& w, const Attestation& a) {
+  w.Num(a.asker);
+  w.Fixed(a.nonce);
+  w.U8(a.is_learner ? 1 : 0);
+  w.Num(a.height);
+  w.Fixed(a.hash);
+  w.Num(a.view);
+  w.U64(a.seen_incarnation);
+  w.U64(a.seen_sequence);
+}
+
+std::string CheckHead(const Attestation& a, const Genesis& genesis, const Verifier& verifier) {
+  if (a.height == Height{}) return !a.head && a.hash == genesis.chain_id() ? "" : "another beginning of the chain";
+  if (!a.head) return "";  // counts for what it shows of the asker, not for where its signer stands
+  if (a.head->phase != Phase::kCommit || a.head->height != a.height || a.head->hash != a.hash)
+    return "a head with another block's certificate";
+  std::string why;
+  return VerifyCertificate(*a.head, genesis, verifier, &why) ? "" : "the head's certificate: " + why;
+}
+
+std::string CheckVote(const Certificate& c, NodeId asker, const Member& member, const SignContext& ctx,
+                      const Verifier& verifier) {
+  if (c.phase != Phase::kPrepare && c.phase != Phase::kCommit) return "a vote of an unknown phase";
+  if (c.epoch != ctx.epoch || c.votes.size() != 1 || c.votes[0].signer != asker) return "a vote that is not the asker's";
+  const Signed& s = c.votes[0];
+  const Bytes bytes =
+      VoteSigningBytes(ctx, c.phase, s.signer, s.incarnation, s.journal_sequence, c.view, c.height, c.hash);
+  return verifier.Verify(member.key, bytes, s.signature) ? "" : "a vote that the asker has not signed";
+}
+
+}  // namespace
+
+Bytes Attestation::SigningBytes(const SignContext& ctx) const {
+  Writer w;
+  w.U8(static_cast<uint8_t>(Domain::kSignRejoin));
+  w.Fixed(ctx.chain_id);
+  w.Num(ctx.epoch);
+  w.Num(envelope.signer);
+  w.U64(envelope.incarnation);
+  w.U64(envelope.journal_sequence);
+  WriteFields(w, *this);
+  return w.Take();
+}
+
+void Attestation::Encode(Writer& w) const {
+  WriteFields(w, *this);
+  WriteOptional(w, head);
+  WriteOptional(w, vote);
+  w.U8(entry ? 1 : 0);
+  if (entry) EncodeItem(w, *entry);
+  envelope.Encode(w);
+}
+
+bool Attestation::Decode(Reader& r) {
+  r.Num(asker);
+  r.Fixed(nonce);
+  const uint8_t learner = r.U8();
+  if (learner > 1) r.Fail();
+  is_learner = learner == 1;
+  r.Num(height);
+  r.Fixed(hash);
+  r.Num(view);
+  seen_incarnation = r.U64();
+  seen_sequence = r.U64();
+  ReadOptional(r, &head);
+  ReadOptional(r, &vote);
+  ReadEntry(r, &entry);
+  envelope.Decode(r);
+  return r.ok();
+}
+
+std::string CheckAttestation(const Attestation& a, const Genesis& genesis, const Verifier& verifier) {
+  const SignContext ctx{genesis.chain_id(), Epoch{1}};
+  const Member* signer = genesis.Find(a.envelope.signer);
+  const Member* asker = genesis.Find(a.asker);
+  if (!signer || !asker || signer == asker) return "not of one member to another";
+  if (!verifier.Verify(signer->key, a.SigningBytes(ctx), a.envelope.signature)) return "a wrong signature";
+  if (std::string why = CheckHead(a, genesis, verifier); !why.empty()) return why;
+  if (a.vote)
+    if (std::string why = CheckVote(*a.vote, a.asker, *asker, ctx, verifier); !why.empty()) return why;
+  if (!a.entry) return "";
+  if (a.entry->origin != a.asker) return "an incarnation that is not the asker's";
+  return verifier.Verify(asker->key, a.entry->SigningBytes(ctx), a.entry->signature)
+             ? ""
+             : "an incarnation that the asker has not signed";
+}
+
+}  // namespace dadbs::core

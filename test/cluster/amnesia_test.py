@@ -1,0 +1,122 @@
+"""A member that has forgotten what it signed: restored from an older copy of its files, started as a clone. It notices, votes
+for nothing, catches up, and comes back in a new era of its incarnations; two servers with one key do not both go on."""
+import os
+import shutil
+import subprocess
+import time
+
+import psycopg2
+
+from harness import Suite, check, equal, eventually
+
+ERA = 1 << 20
+
+suite = Suite("amnesia", port=8120)
+
+
+def data_of(c, member):
+    return os.path.join(c.dir, f"m{member}")
+
+
+def copy(source, to):
+    """A cold copy, as a file-system snapshot or a tar of the stopped server is one."""
+    if os.path.exists(to):
+        shutil.rmtree(to)
+    subprocess.run(["cp", "-a", source, to], check=True)
+
+
+def write(c, member, rows, first):
+    for k in range(rows):
+        c.run(member, f"INSERT INTO t VALUES ({first + k}, {member})")
+
+
+def incarnation(c, member):
+    return c.value(member, "SELECT incarnation FROM dadbs.status")
+
+
+def can_write(c, member):
+    try:
+        return c.value(member, "SELECT can_write FROM dadbs.status")
+    except psycopg2.OperationalError:
+        return False
+
+
+def is_back(c, member):
+    """It votes: in a new era, and its clients may write."""
+    eventually(lambda: can_write(c, member), 60, f"member {member} writes again")
+    eventually(lambda: incarnation(c, member) >= ERA, 30, f"member {member} is in a new era")
+
+
+@suite.test
+def restored_from_an_older_copy(c):
+    c.run(1, "CREATE TABLE t (id int PRIMARY KEY, member int)")
+    c.settle()
+    c.stop_member(3)
+    saved = os.path.join(c.base, "saved")
+    copy(data_of(c, 3), saved)
+    c.start_member(3)
+    c.wait_ready()
+    equal(incarnation(c, 3) < ERA, True, "an ordinary start begins no era")
+    write(c, 3, 10, 100)
+    write(c, 1, 10, 200)
+    c.settle()
+    c.stop_member(3)
+    write(c, 1, 5, 300)
+    copy(saved, data_of(c, 3))
+    c.start_member(3)
+    is_back(c, 3)
+    check("it may have forgotten what it signed" in c.log(3), "the log says that it noticed")
+    write(c, 3, 5, 400)
+    c.check_equal()
+    equal(c.value(3, "SELECT count(*) FROM t"), 30, "rows")
+
+
+@suite.test
+def killed_while_it_learns(c):
+    """What it has learned of itself is in its journal: a restart does not make it forget that it has forgotten."""
+    saved = os.path.join(c.base, "saved")
+    c.stop_member(3)
+    copy(saved, data_of(c, 3))
+    for _ in range(3):
+        c.start_member(3)
+        time.sleep(0.2)
+        c.kill(3)
+    c.start_member(3)
+    is_back(c, 3)
+    write(c, 3, 5, 500)
+    c.check_equal()
+
+
+@suite.test
+def all_killed_at_once_while_idle(c):
+    c.settle()
+    eras = {i: incarnation(c, i) // ERA for i in c.members()}
+    for i in c.members():
+        c.kill(i)
+    for i in c.members():
+        c.start_member(i)
+    c.wait_ready()
+    for i in c.members():
+        write(c, i, 1, 600 + i)
+    equal({i: incarnation(c, i) // ERA for i in c.members()}, eras, "nobody has doubted")
+    c.check_equal()
+
+
+@suite.test
+def the_owner_asks_for_it(c):
+    era = incarnation(c, 2) // ERA
+    c.stop_member(2)
+    path = os.path.join(data_of(c, 2), "dadbs", "rejoin")
+    with open(path, "w"):
+        pass
+    owner = os.stat(data_of(c, 2))
+    os.chown(path, owner.st_uid, owner.st_gid)
+    c.start_member(2)
+    eventually(lambda: can_write(c, 2) and incarnation(c, 2) // ERA > era, 60, "member 2 has rejoined")
+    check(not os.path.exists(path), "it is asked once")
+    write(c, 2, 2, 700)
+    c.check_equal()
+
+
+if __name__ == "__main__":
+    suite.main()
