@@ -6,8 +6,14 @@
  */
 #include "dadbs/core/attestation.h"
 
+#include <algorithm>
+
+#include "dadbs/core/messages.h"
+
 namespace dadbs::core {
 namespace {
+
+constexpr uint64_t kClaimMax = uint64_t{1} << 60;  // what is added to it stays a number
 
 void WriteOptional(Writer& w, const std::optional<Certificate>& c) {
   w.U8(c ? 1 : 0);
@@ -63,6 +69,37 @@ std::string CheckVote(const Certificate& c, NodeId asker, const Member& member, 
 
 }  // namespace
 
+// ---- what was seen -------------------------------------------------------------------------------------------------
+
+void SeenOf::Note(uint64_t incarnation, uint64_t sequence) {
+  newest = std::max(newest, std::pair(incarnation, sequence));
+}
+
+void SeenOf::Note(const VoteMessage& its_vote) {
+  const auto at = [](const VoteMessage& v) { return std::pair(v.envelope.incarnation, v.envelope.journal_sequence); };
+  Note(its_vote.envelope.incarnation, its_vote.envelope.journal_sequence);
+  if (!vote || at(its_vote) > at(*vote)) vote = its_vote;
+}
+
+void SeenOf::Note(const IncarnationEntry& begun) {
+  Note(begun.incarnation, begun.journal_sequence);
+  if (!entry || begun.incarnation > entry->incarnation) entry = begun;
+}
+
+void NoteSeen(const Certificate& c, SeenOfAll* seen) {
+  for (const Signed& vote : c.votes) (*seen)[vote.signer.value].Note(VoteMessage{c.phase, c.epoch, c.view, c.height, c.hash, vote});
+}
+
+void NoteSeen(const Block& block, SeenOfAll* seen) {
+  for (const Item& item : block.items) {
+    if (const auto* batch = std::get_if<BatchHeader>(&item))
+      (*seen)[batch->origin.value].Note(batch->incarnation, batch->journal_sequence);
+    if (const auto* begun = std::get_if<IncarnationEntry>(&item)) (*seen)[begun->origin.value].Note(*begun);
+  }
+}
+
+// ---- the message ---------------------------------------------------------------------------------------------------
+
 Bytes Attestation::SigningBytes(const SignContext& ctx) const {
   Writer w;
   w.U8(static_cast<uint8_t>(Domain::kSignRejoin));
@@ -108,6 +145,7 @@ std::string CheckAttestation(const Attestation& a, const Genesis& genesis, const
   const Member* asker = genesis.Find(a.asker);
   if (!signer || !asker || signer == asker) return "not of one member to another";
   if (!verifier.Verify(signer->key, a.SigningBytes(ctx), a.envelope.signature)) return "a wrong signature";
+  if (std::max({a.view.value, a.seen_incarnation, a.seen_sequence}) > kClaimMax) return "a number that nobody can have reached";
   if (std::string why = CheckHead(a, genesis, verifier); !why.empty()) return why;
   if (a.vote)
     if (std::string why = CheckVote(*a.vote, a.asker, *asker, ctx, verifier); !why.empty()) return why;

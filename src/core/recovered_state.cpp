@@ -64,16 +64,6 @@ Why Fold(RecoveredState& s, const MemoryRecord& r) {
   return "";
 }
 
-// The certificates that are at hand say what the others have signed, so that they can be told.
-void NoteSeen(RecoveredState& s, const Certificate& c) {
-  for (const Signed& vote : c.votes) {
-    VoteMessage& newest = s.seen[vote.signer.value];
-    if (std::pair(vote.incarnation, vote.journal_sequence) >
-        std::pair(newest.envelope.incarnation, newest.envelope.journal_sequence))
-      newest = {c.phase, c.epoch, c.view, c.height, c.hash, vote};
-  }
-}
-
 Why Fold(RecoveredState& s, const IncarnationRecord& r) {
   if (r.entry.origin != s.self) return "an incarnation of another node";
   s.incarnation = std::max(s.incarnation, r.entry.incarnation);
@@ -137,7 +127,7 @@ Why Fold(RecoveredState& s, const PrepareRecord& r) { return FoldVote(s, r, &s.p
 
 // The block is kept beside it: a later view may propose another one first, and yet this one may have to come back.
 Why Fold(RecoveredState& s, const CommitRecord& r) {
-  NoteSeen(s, r.prepared);
+  NoteSeen(r.prepared, &s.seen);
   if (Why why = FoldVote(s, r, &s.commit); !why.empty() || !Open(s, r.vote.height)) return why;
   if (s.proposal && s.proposal->proposal.block->header.hash() == r.vote.hash) s.prepared = s.proposal->proposal.block;
   if (s.prepared && s.prepared->header.hash() == r.vote.hash) return "";
@@ -196,7 +186,8 @@ Why Fold(RecoveredState& s, const CommittedRecord& r) {
   if (r.certificate.hash != r.block->header.hash()) return "a committed block with another block's certificate";
   if (r.certificate.view > s.view || (r.certificate.view == s.view && !s.entered)) Enter(s, r.certificate.view);
   Remember(s, r);
-  NoteSeen(s, r.certificate);
+  NoteSeen(r.certificate, &s.seen);
+  NoteSeen(*r.block, &s.seen);
   s.chain.Advance(*r.block);
   s.head = std::make_shared<Certificate>(r.certificate);
   std::erase_if(s.batches, [&](const auto& held) { return !s.chain.CanStillBeOrdered(held.second->header); });

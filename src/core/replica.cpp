@@ -59,6 +59,7 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
   is_unchecked_recorded = memory.memory == Memory::kUnchecked;
   if (memory.memory == Memory::kIntact) memory = {Memory::kUnchecked, memory.floor, sequence};
   fenced = memory.memory == Memory::kFenced;
+  if (memory.memory == Memory::kLearner) doubt = "its journal says so", doubts = 1;
   for (auto& block : recovered.recent) KeepRecent(std::move(block));
   for (const Member& member : genesis.members)
     if (member.id != self) peers[member.id.value];
@@ -68,8 +69,7 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
   }
   RecoverView(recovered);
   RecoverRound(recovered);
-  for (const auto& [id, vote] : recovered.seen)
-    if (NodeId{id} != self) NoteVoteSeen(vote);
+  seen = std::move(recovered.seen);
 }
 
 // A vote in the journal binds in its view, whatever else is there; a proposal without my vote promises nothing and comes
@@ -460,6 +460,8 @@ std::optional<Height> Replica::AwaitedApply() const {
 
 uint64_t Replica::last_sequence() const { return s_->sequence; }
 
+bool Replica::IsFencedForGood() const { return s_->fenced && s_->durable == s_->sequence; }
+
 ReplicaStatus Replica::status() const {
   const State& s = *s_;
   ReplicaStatus r;
@@ -479,6 +481,7 @@ ReplicaStatus Replica::status() const {
   r.fenced = s.fenced;
   r.memory = s.memory.memory;
   r.doubt = s.doubt;
+  r.doubts = s.doubts;
   r.answers = s.CountAnswers();
   r.answers_needed = s.AnswersNeeded();
   r.threshold = s.threshold;

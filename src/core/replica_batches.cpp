@@ -200,7 +200,7 @@ void Replica::State::ReceiveBatch(NodeId from, const BatchMessage& message) {
   const BatchHeader& h = message.batch->header;
   const Member* origin = genesis.Find(h.origin);
   if (!origin) return Reject(from, "a batch of a node that is not a member");
-  if (from == h.origin) NoteSigned(from, h.incarnation, h.journal_sequence);
+  if (from == h.origin) seen[from.value].Note(h.incarnation, h.journal_sequence);
   const Digest digest = h.digest();
   const bool wanted = wants.contains(digest);
   if (!wanted && (h.origin == self || !chain.CanStillBeOrdered(h))) return;
@@ -316,7 +316,7 @@ void Replica::State::ReceiveEntry(NodeId from, const IncarnationMessage& message
   if (!verifier.Verify(origin->key, e.SigningBytes(context), e.signature))
     return Reject(from, "an incarnation with a wrong signature");
   queue.entry = e;
-  NoteEntrySeen(e);
+  seen[e.origin.value].Note(e);
 }
 
 // ---- what a proposal takes -----------------------------------------------------------------------------------------

@@ -37,28 +37,6 @@ bool IsSignedByMe(const Message& message) {
 
 }  // namespace
 
-// ---- what the others have signed -----------------------------------------------------------------------------------
-
-void Replica::State::NoteSigned(NodeId signer, uint64_t by_incarnation, uint64_t at_sequence) {
-  SeenOf& known = seen[signer.value];
-  known.newest = std::max(known.newest, std::pair(by_incarnation, at_sequence));
-}
-
-void Replica::State::NoteVoteSeen(const VoteMessage& vote) {
-  const Signed& e = vote.envelope;
-  NoteSigned(e.signer, e.incarnation, e.journal_sequence);
-  std::optional<VoteMessage>& newest = seen[e.signer.value].vote;
-  if (!newest || std::pair(e.incarnation, e.journal_sequence) >
-                     std::pair(newest->envelope.incarnation, newest->envelope.journal_sequence))
-    newest = vote;
-}
-
-void Replica::State::NoteEntrySeen(const IncarnationEntry& begun) {
-  NoteSigned(begun.origin, begun.incarnation, begun.journal_sequence);
-  std::optional<IncarnationEntry>& newest = seen[begun.origin.value].entry;
-  if (!newest || begun.incarnation > newest->incarnation) newest = begun;
-}
-
 bool Replica::State::IsOfForgottenLife(const Signed& envelope) const {
   return EraOf(envelope.incarnation) < EraOf(chain.origin(envelope.signer).incarnation);
 }
@@ -80,7 +58,7 @@ void Replica::State::ReceiveAttestationRequest(NodeId from, const AttestationReq
   a.view = view;
   if (head) a.head = *head;
   SeenOf& known = seen[from.value];
-  known.newest = std::max(known.newest, std::pair(chain.origin(from).incarnation, uint64_t{0}));
+  known.Note(chain.origin(from).incarnation, 0);
   a.seen_incarnation = known.newest.first;
   a.seen_sequence = known.newest.second;
   if (known.vote && VerifyVote(*known.vote)) {
@@ -169,7 +147,9 @@ void Replica::State::SetMemory(Memory now, uint64_t floor) {
 void Replica::State::LoseMemory(const char* why) {
   if (memory.memory == Memory::kLearner || (fenced && !is_told_to_rejoin) || MUTATED(kAmnesiaUnchecked)) return;
   fenced = false;
+  rejoin_begun = false;
   doubt = why;
+  doubts++;
   SetMemory(Memory::kLearner, memory.floor);
   std::erase_if(releases, [](const Release& r) {  // signed, and not said yet
     const auto* send = std::get_if<SendEffect>(&r.what);
@@ -195,40 +175,34 @@ void Replica::State::Fence() {
 
 // What a block that is certified says of this member: the votes in its certificate, the incarnations that it begins.
 void Replica::State::NoteOwnTraces(const Block& block, const Certificate& certificate) {
-  for (const Signed& vote : certificate.votes) {
-    if (vote.signer != self) {
-      NoteVoteSeen({certificate.phase, certificate.epoch, certificate.view, certificate.height, certificate.hash, vote});
-    } else if (IsForgotten(vote.incarnation, vote.journal_sequence)) {
+  NoteSeen(certificate, &seen);
+  NoteSeen(block, &seen);
+  for (const Signed& vote : certificate.votes)
+    if (vote.signer == self && IsForgotten(vote.incarnation, vote.journal_sequence))
       LoseMemory("a certificate holds a vote of this member that its journal does not hold");
-    }
-  }
   for (const Item& item : block.items) {
-    if (const auto* batch = std::get_if<BatchHeader>(&item)) {
-      if (batch->origin != self) {
-        NoteSigned(batch->origin, batch->incarnation, batch->journal_sequence);
-      } else if (IsForgotten(batch->incarnation, batch->journal_sequence)) {
-        LoseMemory("a block holds transactions of this member that its journal does not hold");
-      }
-    }
+    const auto* batch = std::get_if<BatchHeader>(&item);
+    if (batch && batch->origin == self && IsForgotten(batch->incarnation, batch->journal_sequence))
+      LoseMemory("a block holds transactions of this member that its journal does not hold");
     const auto* begun = std::get_if<IncarnationEntry>(&item);
-    if (!begun) continue;
-    if (begun->origin != self) {
-      NoteEntrySeen(*begun);
-    } else if (begun->nonce.bytes == nonce.bytes) {
+    if (!begun || begun->origin != self) continue;
+    if (begun->nonce.bytes == nonce.bytes) {
       if (begun->incarnation == incarnation) opened_at = block.header.height;
     } else if (begun->incarnation > recovered_incarnation) {
-      NoteForeignEntry(*begun, block.header.height);
+      NoteForeignEntry(*begun);
     }
   }
 }
 
-// On the chain, and this member did not begin it, as far as it knows.
-void Replica::State::NoteForeignEntry(const IncarnationEntry& begun, Height height) {
+// On the chain, and this member did not begin it, as far as it knows. Whoever began it knew of a block that was not there
+// when this one began its own: another server lives. Otherwise this member may have forgotten that it did.
+void Replica::State::NoteForeignEntry(const IncarnationEntry& begun) {
   const bool had_begun = memory.memory == Memory::kIntact || rejoin_begun;
-  const bool is_later = had_begun && height > begun_above;
   if (memory.memory == Memory::kLearner && (!rejoin_begun || begun.incarnation < incarnation)) return;
-  if (is_later) return Fence();
+  if (had_begun && begun.recent_height > begun_above) return Fence();
   LoseMemory("the chain holds an incarnation of this member that it does not know of");
+  rejoin_begun = false;  // what it has begun is not above that
+  entry.reset();
 }
 
 // ---- the way back --------------------------------------------------------------------------------------------------
@@ -280,7 +254,7 @@ bool Replica::State::TryRejoin() {
     return true;
   }
   if (!rejoin_begun) return BeginEra(), true;
-  if (chain.origin(self).incarnation != incarnation) return false;
+  if (!opened_at) return false;
   if (chain.height < *threshold) return BeginIncarnation(), true;  // its entry makes another block
   BecomeMember();
   return true;

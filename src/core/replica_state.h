@@ -171,13 +171,6 @@ struct PeerState {
   bool attestation_awaited = false;
 };
 
-// The newest signatures of another member that this one has come across, to be shown to it.
-struct SeenOf {
-  std::pair<uint64_t, uint64_t> newest;  // incarnation, journal sequence; perhaps of what could not be shown
-  std::optional<VoteMessage> vote;
-  std::optional<IncarnationEntry> entry;
-};
-
 // A batch asked for by digest.
 struct Want {
   NodeId origin;
@@ -280,8 +273,9 @@ struct Replica::State {
   bool is_told_to_rejoin = false;
   const char* owners_doubt = nullptr;
   const char* doubt = "";
+  uint64_t doubts = 0;
   std::map<uint16_t, Attestation> answers;  // checked, of this start's question; by signer
-  std::map<uint16_t, SeenOf> seen;          // by signer
+  SeenOfAll seen;                           // of the others
   int64_t attest_at = 0;
   Height rejoin_head;                       // the highest certified head among the answers
   std::optional<Height> threshold;          // a learner votes above it
@@ -354,9 +348,6 @@ struct Replica::State {
 
   // ---- replica_memory.cpp
   bool MaySign() const { return memory.memory == Memory::kIntact && !fenced; }
-  void NoteSigned(NodeId signer, uint64_t by_incarnation, uint64_t at_sequence);
-  void NoteVoteSeen(const VoteMessage& vote);
-  void NoteEntrySeen(const IncarnationEntry& begun);
   bool IsOfForgottenLife(const Signed& envelope) const;
   void ReceiveAttestationRequest(NodeId from, const AttestationRequest& request);
   void ReceiveAttestation(NodeId from, const Attestation& attestation);
@@ -370,7 +361,7 @@ struct Replica::State {
   void LoseMemory(const char* why);
   void Fence();
   void NoteOwnTraces(const Block& block, const Certificate& certificate);
-  void NoteForeignEntry(const IncarnationEntry& begun, Height height);
+  void NoteForeignEntry(const IncarnationEntry& begun);
   void StartMemory(const char* owners_doubt);
   Height HighestAnswer() const;
   View HighestView() const;

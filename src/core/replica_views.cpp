@@ -119,7 +119,7 @@ void Replica::State::ReceiveViewChange(NodeId from, ViewChangeMessage& message) 
   const NodeId signer = v.envelope.signer;
   if (!genesis.Find(signer)) return Reject(from, "a VIEW-CHANGE of a node that is not a member");
   if (signer == self || IsOfForgottenLife(v.envelope)) return;
-  if (from == signer) NoteSigned(signer, v.envelope.incarnation, v.envelope.journal_sequence);
+  if (from == signer) seen[signer.value].Note(v.envelope.incarnation, v.envelope.journal_sequence);
   if (v.view < view || (v.view == view && entered)) return HelpWithView(signer);
   auto known = view_changes.find(signer.value);
   if (known != view_changes.end() && known->second.change.view >= v.view) return;

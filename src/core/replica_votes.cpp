@@ -117,7 +117,8 @@ void Replica::State::ReceiveProposal(NodeId from, ProposalMessage& message) {
   if (message.envelope.signer != PrimaryOf(genesis, message.view))
     return Reject(from, "a proposal by a node that is not the primary");
   if (from == message.envelope.signer)
-    NoteVoteSeen({Phase::kPrepare, context.epoch, message.view, height, message.block->header.hash(), message.envelope});
+    seen[from.value].Note(
+        VoteMessage{Phase::kPrepare, context.epoch, message.view, height, message.block->header.hash(), message.envelope});
   if (height <= chain.height) AnswerOld(from, height);
   if (IsOfAnotherView(from, message) || height <= chain.height) return;
   if (from == message.envelope.signer) Claim(from, height.prev());
@@ -242,7 +243,7 @@ void Replica::State::ReceiveVote(NodeId from, const VoteMessage& vote) {
   if (std::string why = CheckVote(vote); !why.empty()) return Reject(from, std::move(why));
   const NodeId signer = vote.envelope.signer;
   if (vote.height <= chain.height) AnswerOld(from, vote.height);
-  if (from == signer) Claim(from, vote.height.prev()), NoteVoteSeen(vote);
+  if (from == signer) Claim(from, vote.height.prev()), seen[signer.value].Note(vote);
   if (IsOfAnotherView(from, vote) || vote.height <= chain.height) return;
   if (vote.height.value > chain.height.value + kVoteWindowHeights) return;
   HeightVotes& at_height = votes[vote.height.value];

@@ -221,7 +221,7 @@ def copied_before_writes(c, folder, name, *statements):
 @suite.test
 def files_that_are_wrong(c):
     prepare(c)
-    old = copied_before_writes(c, journal(c), "old-journal", "CHECKPOINT")
+    copied_before_writes(c, journal(c), "old-journal", "CHECKPOINT")
     right = os.path.join(c.base, "right-journal")
     shutil.copytree(journal(c), right)
 
@@ -233,8 +233,6 @@ def files_that_are_wrong(c):
     segment = segments(journal(c))[-1]
     flip(segment, 64 + (end_of(segment) - 64) // 3)
     starts_halted(c, f"journal segment \"{segment}\" at byte")
-    put(old, journal(c))
-    starts_halted(c, "the journal ends at height")
 
     # What a crash in the middle of a write leaves is not damage.
     put(right, journal(c))
@@ -244,6 +242,19 @@ def files_that_are_wrong(c):
         f.write(os.urandom(1000))
     c.start_member(VICTIM)
     c.wait_ready()
+    write(c, VICTIM)
+
+
+@suite.test
+def journal_older_than_the_tables(c):
+    """What it signed since is forgotten: it votes for nothing until it has come back, in a new era of its incarnations."""
+    old = os.path.join(c.base, "old-journal")
+    check(os.path.exists(old), "this test goes on where files_that_are_wrong ends")
+    c.stop_member(VICTIM)
+    put(old, journal(c))
+    c.start_member(VICTIM)
+    eventually(lambda: status(c, "(can_write AND incarnation >= 1 << 20)::text") == "true", 60, "member 3 has rejoined")
+    check("may have forgotten what it signed" in c.log(VICTIM), "its log says so")
     write(c, VICTIM)
 
 

@@ -47,7 +47,7 @@ void Checker::OnDurable(NodeId node, const JournalRecord& record) {
   if (const auto* r = std::get_if<ProposalRecord>(&record)) {
     KnowBlock(*r->proposal.block);
     m.proposals.insert(r->proposal.block->header.hash());
-    if (r->proposal.envelope.signer == node) DurableVote(node, ProposersVote(r->proposal));
+    if (r->proposal.envelope.signer == IdOf(node)) DurableVote(node, ProposersVote(r->proposal));
   }
   if (const auto* r = std::get_if<PrepareRecord>(&record)) DurableVote(node, r->vote);
   if (const auto* r = std::get_if<CommitRecord>(&record)) DurableCommit(node, *r);
@@ -125,11 +125,16 @@ void Checker::OnRollBack(NodeId node, const std::vector<JournalRecord>& kept, co
   again.promised = std::max(again.promised, recovered.view);
   std::erase_if(again.committed, [&](Height height) { return height > recovered.chain.height; });
   again.delivered = std::min(again.delivered, recovered.chain.height);
-  again.incarnation_delivered = std::min(again.incarnation_delivered, recovered.chain.origin(node).incarnation);
+  again.incarnation_delivered = std::min(again.incarnation_delivered, recovered.chain.origin(IdOf(node)).incarnation);
   again.has_voted_since = again.must_know = false;
   for (const auto& [slot, hash] : again.left)
     if (std::get<Height>(slot) > recovered.chain.height && !again.votes.contains(slot))
       again.forgotten = std::max(again.forgotten, std::get<Height>(slot));
+}
+
+void Checker::OnClone(NodeId clone, NodeId original) {
+  members_[clone.value] = members_[original.value];
+  clones_[clone.value] = original;
 }
 
 void Checker::MustKnow(NodeId node) {
@@ -146,7 +151,7 @@ void Checker::OnSend(NodeId node, const Message& message) {
   if (const auto* m = std::get_if<BatchMessage>(&message)) BatchLeaves(node, *m->batch);
   if (const auto* m = std::get_if<IncarnationMessage>(&message)) EntryLeaves(node, m->entry);
   if (const auto* m = std::get_if<ViewChangeMessage>(&message))
-    if (m->change.envelope.signer == node && !members_[node.value].asked.contains(m->change.view))
+    if (m->change.envelope.signer == IdOf(node) && !members_[node.value].asked.contains(m->change.view))
       Fail(node, "asks for a view before that is durable");
   if (const auto* m = std::get_if<NewViewMessage>(&message)) ViewLeaves(node, m->start);
   if (const auto* m = std::get_if<BlockMessage>(&message))
@@ -169,8 +174,9 @@ void Checker::BatchesAreDurable(NodeId node, const Digest& block_hash, const cha
 }
 
 void Checker::VoteLeaves(NodeId node, const VoteMessage& vote) {
-  if (vote.envelope.signer != node) return;
+  if (vote.envelope.signer != IdOf(node)) return;
   Count(vote);
+  InItsEra(vote.envelope, vote.height);
   Member& m = members_[node.value];
   if (m.must_know && vote.height <= m.forgotten) Fail(node, "votes where it has forgotten what it voted" + At(vote.height));
   m.has_voted_since = true;
@@ -182,9 +188,10 @@ void Checker::VoteLeaves(NodeId node, const VoteMessage& vote) {
 
 void Checker::ProposalLeaves(NodeId node, const ProposalMessage& p) {
   KnowBlock(*p.block);
-  if (p.envelope.signer != node) return;
+  if (p.envelope.signer != IdOf(node)) return;
   Member& m = members_[node.value];
   const Height height = p.block->header.height;
+  InItsEra(p.envelope, height);
   if (m.must_know && height <= m.forgotten) Fail(node, "proposes where it has forgotten what it voted" + At(height));
   m.has_voted_since = true;
   m.left.try_emplace({Phase::kPrepare, p.view, height}, p.block->header.hash());
@@ -195,7 +202,7 @@ void Checker::ProposalLeaves(NodeId node, const ProposalMessage& p) {
 }
 
 void Checker::BatchLeaves(NodeId node, const Batch& batch) {
-  if (batch.header.origin != node) return;
+  if (batch.header.origin != IdOf(node)) return;
   const Member& m = members_[node.value];
   if (!m.batches.contains(batch.header.digest())) Fail(node, "sends an own batch that isn't durable");
   if (batch.header.incarnation > m.incarnation_delivered)
@@ -203,10 +210,24 @@ void Checker::BatchLeaves(NodeId node, const Batch& batch) {
 }
 
 void Checker::EntryLeaves(NodeId node, const IncarnationEntry& entry) {
-  if (entry.origin != node) return;
+  if (entry.origin != IdOf(node)) return;
   const Member& m = members_[node.value];
   auto it = m.entries.find(entry.incarnation);
   if (it == m.entries.end() || it->second != ItemLeaf(entry)) Fail(node, "sends an incarnation that isn't durable");
+}
+
+// Of two members certificates need both: there a later era votes in higher views, perhaps at the same height.
+void Checker::InItsEra(const Signed& envelope, Height height) {
+  if (genesis_.members.size() < 3) return;
+  auto& eras = eras_[envelope.signer.value];
+  auto [mine, is_new] = eras.try_emplace(EraOf(envelope.incarnation), height, height);
+  mine->second = {std::min(mine->second.first, height), std::max(mine->second.second, height)};
+  const auto clash = [&](auto lower, auto higher) {
+    if (lower->second.second >= higher->second.first)
+      Fail(envelope.signer, "signs in two eras" + At(height));
+  };
+  if (mine != eras.begin()) clash(std::prev(mine), mine);
+  if (std::next(mine) != eras.end()) clash(mine, std::next(mine));
 }
 
 // Every vote that has left its signer counts for ever, whether it arrived or not.
@@ -223,7 +244,7 @@ void Checker::Count(const VoteMessage& vote) {
 // ---- deliveries ----------------------------------------------------------------------------------------------------
 
 void Checker::OnNumbered(NodeId node, const TransactionId& id, const Digest& identity) {
-  if (id.origin != node) Fail(node, "numbers a transaction as another's");
+  if (id.origin != IdOf(node)) Fail(node, "numbers a transaction as another's");
   if (!numbered_.try_emplace(id, identity).second) Fail(node, "numbers a second transaction " + ToString(id));
 }
 
@@ -233,7 +254,7 @@ void Checker::OnDeliver(NodeId node, const DeliverEffect& delivered) {
   if (height != m.delivered.next()) Fail(node, "leaves out a height");
   m.delivered = height;
   for (const Item& item : delivered.block->items)
-    if (const auto* entry = std::get_if<IncarnationEntry>(&item); entry && entry->origin == node)
+    if (const auto* entry = std::get_if<IncarnationEntry>(&item); entry && entry->origin == IdOf(node))
       m.incarnation_delivered = entry->incarnation;
   if (IsFaulty(node)) return;
   if (!m.committed.contains(height)) Fail(node, "delivers a block that isn't durable" + At(height));

@@ -11,7 +11,11 @@
  *               beginning of a view leaves only when durable; a view begins with q promises
  *   journal     what an honest member sends is in its durable journal, a vote's batches too; never two votes of one
  *               phase for one view and height; what is delivered is durable, and stays so over restarts
- *   memory      who has been shown that he has forgotten votes never votes at their heights again, in whatever life
+ *   memory      who has been shown that he has forgotten votes never votes at their heights again, in whatever life; what is
+ *               signed in a later era of a member's incarnations is above all that was signed in earlier ones, by whatever
+ *               server has its key
+ *
+ * Members are told apart by their places: a clone has one of its own, and the id of its original.
  */
 #pragma once
 
@@ -48,6 +52,7 @@ class Checker {
   void OnRestart(core::NodeId node, const core::RecoveredState& recovered);
   // Of its journal only this is left; what has left the member before stays in the world.
   void OnRollBack(core::NodeId node, const std::vector<core::JournalRecord>& kept, const core::RecoveredState& recovered);
+  void OnClone(core::NodeId clone, core::NodeId original);
   void MustKnow(core::NodeId node);  // that it has forgotten: an honest member that knew has told it before it voted again
 
   core::Height top() const { return core::Height{hashes_.size() - 1}; }
@@ -77,6 +82,8 @@ class Checker {
     uint64_t incarnation = 0, last_number = 0;
   };
 
+  core::NodeId IdOf(core::NodeId node) const { return clones_.contains(node.value) ? clones_.at(node.value) : node; }
+  void InItsEra(const core::Signed& envelope, core::Height height);
   void DurableVote(core::NodeId node, const core::VoteMessage& vote);
   void DurableCommit(core::NodeId node, const core::CommitRecord& record);
   void VoteLeaves(core::NodeId node, const core::VoteMessage& vote);
@@ -94,6 +101,8 @@ class Checker {
   core::Genesis genesis_;
   const core::Verifier* verifier_;
   std::set<uint16_t> faulty_;
+  std::map<uint16_t, core::NodeId> clones_;
+  std::map<uint16_t, std::map<uint64_t, std::pair<core::Height, core::Height>>> eras_;  // by id, era: lowest, highest voted for
   std::map<uint16_t, Member> members_;
   std::map<core::Digest, std::vector<core::Digest>> block_batches_;  // of every proposal seen
   std::map<std::tuple<core::Height, core::View, core::Digest>, std::set<uint16_t>> commits_;

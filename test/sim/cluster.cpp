@@ -65,14 +65,7 @@ Cluster::Cluster(const Options& options) : options_(options), random_(options.se
   for (size_t i = 1; i <= profile_.n; i++) {
     auto node = std::make_unique<Node>();
     node->id = NodeId{static_cast<uint16_t>(i)};
-    PublicKey key;
-    key.bytes[0] = static_cast<uint8_t>(i);
-    if (options_.real_signatures) {
-      Bytes seed(32, static_cast<uint8_t>(i));
-      node->signer = MakeEd25519Signer(seed);
-    } else {
-      node->signer = std::make_unique<ModelSigner>(&table_, key);
-    }
+    node->signer = MakeSigner(node->id);
     node->clock_offset_us = random_.Between(-profile_.skew_us / 2, profile_.skew_us / 2);
     genesis_.members.push_back(
         {node->id, "m" + std::to_string(i), "m:" + std::to_string(i), node->signer->public_key()});
@@ -84,6 +77,13 @@ Cluster::Cluster(const Options& options) : options_(options), random_(options.se
 }
 
 Cluster::~Cluster() = default;
+
+std::unique_ptr<Signer> Cluster::MakeSigner(NodeId id) {
+  if (options_.real_signatures) return MakeEd25519Signer(Bytes(32, static_cast<uint8_t>(id.value)));
+  PublicKey key;
+  key.bytes[0] = static_cast<uint8_t>(id.value);
+  return std::make_unique<ModelSigner>(&table_, key);
+}
 
 void Cluster::DrawProfile() {
   static constexpr size_t kSizes[] = {1, 2, 3, 4, 4, 4, 4, 5, 6, 7};
@@ -117,6 +117,7 @@ void Cluster::DrawProfile() {
     if (p.exile == p.faulty) p.exile = kNobody;
     if (r.Chance(0.5)) p.crash_every_us = p.cut_every_us = 0, p.hunt = 0, p.submit_every_us = 8'000;  // the others get far
   }
+  p.clone = p.n >= 4 && p.faulty == kNobody && r.Chance(0.2);
 }
 
 ReplicaLimits Cluster::Limits() const {
@@ -196,9 +197,9 @@ void Cluster::Append(Node& node, AppendEffect& effect) {
 void Cluster::Send(Node& from, NodeId to, const Message& message) {
   Trace(from.id, "sends " + Describe(message) + " to " + std::to_string(to.value));
   checker_->OnSend(from.id, message);
-  adversary_->Observe(from.id, message);
+  adversary_->Observe(IdOf(from.id), message);
   for (const auto& peer : nodes_) {
-    if (peer->id == from.id || (to != kNobody && to != peer->id)) continue;
+    if (IdOf(peer->id) == IdOf(from.id) || (to != kNobody && to != IdOf(peer->id))) continue;
     if (CrashNow(from)) return;
     if (!checker_->IsFaulty(from.id)) {
       Transmit(from.id, peer->id, message);
@@ -220,9 +221,9 @@ void Cluster::Transmit(NodeId from, NodeId to, Message message) {
     At(random_.Between(profile_.delay_min_us, profile_.delay_max_us), [this, from, to, generation, message, shows] {
       if (!Linked(from, to) || link_generation_[from.value][to.value] != generation) return;
       Node& receiver = node(to);
-      Heard(receiver, from, message);
+      Heard(receiver, IdOf(from), message);
       if (shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes) checker_->MustKnow(to);
-      Carry(receiver, receiver.replica->OnMessage(from, message, WallOf(receiver)));
+      Carry(receiver, receiver.replica->OnMessage(IdOf(from), message, WallOf(receiver)));
       EndEvents(receiver);
     });
   }
@@ -313,7 +314,7 @@ void Cluster::RollBack(Node& node) {
   for (size_t i = 0; i < node.journal.size(); i++) state.Apply(node.journal[i], node.first_sequence + i);
   checker_->OnRollBack(node.id, node.journal, state);
   for (const auto& peer : nodes_)
-    if (peer->replica && peer->heard[node.id.value].second > last) peer->knows_lost.insert(node.id.value);
+    if (peer->replica && peer->heard[IdOf(node.id).value].second > last) peer->knows_lost.insert(node.id.value);
   summary_.rolled_back++;
   node.forgets = true;
   Trace(node.id, "has forgotten " + std::to_string(lost) + " records");
@@ -354,7 +355,7 @@ RecoveredState Cluster::Fold(Node& node) {
                        needed <= state.chain.height;
     if (!cuts || !clean || state.chain.height > checker_->delivered(node.id)) continue;
     candidate = i;
-    candidate_head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), node.id, state.memory};
+    candidate_head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), IdOf(node.id), state.memory};
   }
   if (cut && *cut > 0) {
     summary_.cuts++;
@@ -381,7 +382,7 @@ void Cluster::Restart(Node& node) {
   node.nonce = nonce;
   if (std::exchange(node.told_to_rejoin, false)) recovered.doubt = "its operator says so";
   node.replica =
-      std::make_unique<Replica>(node.id, *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
+      std::make_unique<Replica>(IdOf(node.id), *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
   const uint64_t life = node.life;
   if (std::exchange(node.forgets, false) && faults_ && random_.Chance(0.5)) {  // again, while it learns
     node.crash_after_effects = 1 + static_cast<int>(random_.Below(40));
@@ -414,7 +415,11 @@ void Cluster::Tick(Node& node) {
 // ---- links ---------------------------------------------------------------------------------------------------------
 
 void Cluster::Link(NodeId a, NodeId b, bool up) {
-  if (links_[a.value][b.value] == up || (up && (!node(a).replica || !node(b).replica))) return;
+  if (links_[a.value][b.value] == up || IdOf(a) == IdOf(b) || (up && (!node(a).replica || !node(b).replica))) return;
+  for (const auto& rival : nodes_) {  // of two links to one id the newer one stays
+    if (up && rival->id != a && IdOf(rival->id) == IdOf(a)) Link(rival->id, b, false);
+    if (up && rival->id != b && IdOf(rival->id) == IdOf(b)) Link(a, rival->id, false);
+  }
   links_[a.value][b.value] = links_[b.value][a.value] = up;
   const uint64_t generation = ++link_generation_[a.value][b.value];
   link_generation_[b.value][a.value] = generation;
@@ -422,7 +427,9 @@ void Cluster::Link(NodeId a, NodeId b, bool up) {
     At(random_.Between(0, 2'000), [this, self = self, peer = peer, up, generation] {
       Node& n = node(self);
       if (!n.replica || link_generation_[self.value][peer.value] != generation) return;
-      Carry(n, up ? n.replica->OnConnected(peer, WallOf(n)) : n.replica->OnDisconnected(peer, WallOf(n)));
+      const auto is_replaced = [&](const auto& rival) { return IdOf(rival->id) == IdOf(peer) && Linked(self, rival->id); };
+      if (!up && std::any_of(nodes_.begin(), nodes_.end(), is_replaced)) return;
+      Carry(n, up ? n.replica->OnConnected(IdOf(peer), WallOf(n)) : n.replica->OnDisconnected(IdOf(peer), WallOf(n)));
     });
   }
 }
@@ -432,7 +439,7 @@ void Cluster::Link(NodeId a, NodeId b, bool up) {
 void Cluster::Submit(Node& node, size_t count) {
   for (size_t i = 0; i < count && node.replica && node.replica->CanSubmit(); i++) {
     const size_t size = random_.Chance(profile_.large) ? 1'500 : 20;
-    Bytes write_set = MakeWriteSet(node.id, random_.Next(), size, &random_);
+    Bytes write_set = MakeWriteSet(IdOf(node.id), random_.Next(), size, &random_);
     const uint64_t ticket = ++node.tickets;
     node.identities[ticket] = WriteSetIdentity(write_set);
     Carry(node, node.replica->OnSubmit(ticket, std::move(write_set), WallOf(node)));
@@ -612,6 +619,54 @@ void Cluster::Relapse() {
   RunUntilSettled("new transactions after that", kLivenessBoundUs);
 }
 
+// For a while each peer has a link to one of the two, and both have clients; either may crash.
+void Cluster::ShareLinks(Node& original, Node& clone) {
+  for (uint64_t i = 0, times = random_.Between(5, 40); i < times; i++) {
+    RunFor(random_.Between(1'000, 80'000));
+    Node& one = random_.Chance(0.5) ? original : clone;
+    if (random_.Chance(0.05)) {
+      if (one.replica) Crash(one);
+      Restart(one);
+    }
+    const bool all = random_.Chance(0.2);
+    for (const auto& peer : nodes_)
+      if (all || random_.Chance(0.3)) Link(one.id, peer->id, true);
+    Submit(*nodes_[random_.Below(nodes_.size())], 1);
+  }
+}
+
+// A second server is started with the key of one: from a copy of its journal, mostly an older one. In the end one of them
+// has fenced itself or is taken away, and the other one is as good as any member.
+void Cluster::Clone() {
+  RunFor(200'000);
+  cloned_ = nodes_[random_.Below(nodes_.size())]->id;
+  nodes_.push_back(std::make_unique<Node>());
+  Node& original = node(cloned_);
+  Node& clone = *nodes_.back();
+  clone.id = NodeId{static_cast<uint16_t>(nodes_.size())};
+  clone.signer = MakeSigner(cloned_);
+  clone.first_sequence = original.first_sequence;
+  clone.durable = original.durable;
+  clone.journal.assign(original.journal.begin(), original.journal.begin() + static_cast<int64_t>(original.durable));
+  summary_.cloned++;
+  Trace(clone.id, "is a clone of " + std::to_string(cloned_.value));
+  checker_->OnClone(clone.id, cloned_);
+  if (random_.Chance(0.8)) RollBack(clone);
+  Restart(clone);
+  ShareLinks(original, clone);
+  const auto is_fenced = [](const Node& one) { return one.replica && one.replica->status().fenced; };
+  if (is_fenced(original) && is_fenced(clone)) throw Failure("of two servers with one key none stays");
+  Node& gone = is_fenced(original) || (!is_fenced(clone) && random_.Chance(0.5)) ? original : clone;
+  Node& stays = &gone == &original ? clone : original;
+  away_ = gone.id;
+  if (gone.replica) Crash(gone);
+  Restart(stays);
+  for (const auto& peer : nodes_) Link(stays.id, peer->id, true);
+  RunUntilSettled("one of two servers with one key is left", kLivenessBoundUs);
+  for (const auto& node : nodes_) Submit(*node, 2);
+  RunUntilSettled("new transactions after that", kLivenessBoundUs);
+}
+
 // Each time another member is primary; what failed before is back, so at most one is away.
 void Cluster::Siege() {
   const bool crashes = random_.Chance(0.5);
@@ -649,8 +704,9 @@ Summary Cluster::Run() {
   summary_.longest_heal_us = now_ - healed_at;
   if (profile_.relapse) Relapse();
   if (profile_.siege) Siege();
+  if (profile_.clone) Clone();
   for (const auto& node : nodes_)
-    if (!checker_->IsFaulty(node->id))
+    if (node->replica && !checker_->IsFaulty(node->id))
       summary_.views = std::max(summary_.views, node->replica->status().view.value);
   summary_.heights = checker_->top().value;
   summary_.transactions = checker_->transactions();

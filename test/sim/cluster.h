@@ -10,7 +10,8 @@
  * In some runs one member comes back on an older state of its journal, as from a snapshot: in the middle of everything
  * where it and the faulty member are at most f, and where all is well and idle in clusters of every size; sometimes all
  * others lose their power with it. It must never vote again where it has forgotten what it voted, once anybody has shown
- * it that it has, and be back within the bound.
+ * it that it has, and be back within the bound. In some runs a clone of one is started beside it, from the same journal or an
+ * older one; each other member has a link to one of the two, now this one, now that; one of them must stay, and only one.
  */
 #pragma once
 
@@ -52,6 +53,7 @@ struct Profile {
   bool siege = false;  // in the end, one primary after the other
   core::NodeId amnesiac = core::kNobody;  // may come back from its crashes on an older journal
   bool relapse = false;                   // in the end, one member does so while all is well
+  bool clone = false;                     // in the end, a second server with the key of one of them
   double hunt = 0;  // chance, each 20 ms, that whoever is primary now crashes or is cut off
   int64_t fault_phase_us = 2'000'000;
 };
@@ -59,7 +61,7 @@ struct Profile {
 struct Summary {
   uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0, left = 0;
   uint64_t furthest = 0;         // behind was a member that came back, in blocks
-  uint64_t rolled_back = 0, fenced = 0;
+  uint64_t rolled_back = 0, fenced = 0, cloned = 0;
   uint64_t views = 0;            // the highest that an honest member was in at the end
   int64_t longest_heal_us = 0;   // from healing to "all is ordered"
 };
@@ -99,7 +101,10 @@ class Cluster {
   void At(int64_t delay_us, Action action);
   void Step();
   int64_t WallOf(const Node& node) const { return 1'700'000'000'000'000 + now_ + node.clock_offset_us; }
-  Node& node(core::NodeId id) { return *nodes_[id.value - 1]; }
+  // Members are known by their places, which are their ids; only a clone's is its own.
+  Node& node(core::NodeId place) { return *nodes_[place.value - 1]; }
+  core::NodeId IdOf(core::NodeId place) const { return place.value > profile_.n ? cloned_ : place; }
+  std::unique_ptr<core::Signer> MakeSigner(core::NodeId id);
 
   void Carry(Node& node, core::Effects effects);
   void CarryOne(Node& node, core::Effect& effect);
@@ -134,6 +139,8 @@ class Cluster {
   void RunUntilSettled(const char* what, int64_t bound_us);
   void Siege();
   void Relapse();
+  void Clone();
+  void ShareLinks(Node& original, Node& clone);
   void RunFor(int64_t us);
   void Trace(core::NodeId node, const std::string& what);
 
@@ -152,7 +159,8 @@ class Cluster {
   uint64_t event_order_ = 0;
   int64_t now_ = 0;
   bool faults_ = true;
-  core::NodeId away_ = core::kNobody;  // of a siege: crashed or cut off
+  core::NodeId away_ = core::kNobody;  // of a siege: crashed or cut off; of two servers with one key, the one that has gone
+  core::NodeId cloned_ = core::kNobody;
   Summary summary_;
 };
 

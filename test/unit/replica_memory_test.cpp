@@ -264,6 +264,7 @@ TEST(Memory, AFenceHoldsOverARestartUntilTheOwnerSaysOtherwise) {
   h.Give(0, NodeId{3}, IncarnationMessage{clone});
   h.Run();
   ASSERT_TRUE(StatusOf(h, 2).fenced);
+  EXPECT_TRUE(h.at(2).replica->IsFencedForGood());
   h.Wait(1'000'000);
   h.Crash(2);
   h.Start(2);
@@ -278,6 +279,48 @@ TEST(Memory, AFenceHoldsOverARestartUntilTheOwnerSaysOtherwise) {
   EXPECT_FALSE(StatusOf(h, 2).fenced);
   EXPECT_TRUE(h.at(2).replica->CanSubmit());
   EXPECT_EQ(EraOf(StatusOf(h, 2).incarnation), 1u);
+}
+
+// Nobody has another server's key here: it began that incarnation itself, and nobody but one who kept the entry knew.
+TEST(Memory, AnIncarnationThatItForgotMakesALearner) {
+  Harness h(4);
+  h.Open();
+  const size_t then = h.at(2).durable;
+  h.lost = [](const Letter& l) { return l.from == NodeId{3} && Is<IncarnationMessage>(l); };
+  h.Crash(2);
+  h.Start(2);
+  h.Run();
+  ASSERT_EQ(h.Records<IncarnationRecord>(2), 2u);
+  const IncarnationEntry forgotten = std::get<IncarnationRecord>(h.at(2).journal.back()).entry;
+  h.Crash(2);
+  h.at(2).journal.resize(then);
+  h.at(2).durable = then;
+  h.Start(2);
+  h.Run();
+  ASSERT_EQ(StatusOf(h, 2).memory, Memory::kIntact);
+  h.Give(0, NodeId{2}, IncarnationMessage{forgotten});
+  h.Run();
+  EXPECT_FALSE(StatusOf(h, 2).fenced);
+  EXPECT_EQ(StatusOf(h, 2).memory, Memory::kLearner);
+  h.lost = nullptr;
+  h.Wait(3'000'000);
+  EXPECT_EQ(StatusOf(h, 2).rejoined, 1u);
+  EXPECT_TRUE(h.at(2).replica->CanSubmit());
+}
+
+TEST(Memory, WhoDoubtsAgainBeginsAnotherEra) {
+  Harness h(4);
+  Forget(h, 3);
+  h.Start(3);
+  h.Wait(3'000'000);
+  ASSERT_EQ(StatusOf(h, 3).rejoined, 1u);
+  h.Take(3, h.at(3).replica->OnDoubt("its tables are further than its journal", h.now));
+  EXPECT_EQ(StatusOf(h, 3).memory, Memory::kLearner);
+  EXPECT_EQ(StatusOf(h, 3).doubts, 2u);
+  h.Wait(3'000'000);
+  EXPECT_EQ(StatusOf(h, 3).rejoined, 2u);
+  EXPECT_EQ(EraOf(StatusOf(h, 3).incarnation), 2u);
+  EXPECT_TRUE(h.at(3).replica->CanSubmit());
 }
 
 TEST(Memory, PromisesOfTheForgottenLifeDoNotCount) {

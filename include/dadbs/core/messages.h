@@ -126,6 +126,21 @@ using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord
 Bytes EncodeRecord(const JournalRecord& record);  // u8 type, canonical fields
 bool DecodeRecord(ByteView bytes, JournalRecord* out);
 
+// The newest signatures of a member that another one has come across, to be shown to it when it asks.
+struct SeenOf {
+  std::pair<uint64_t, uint64_t> newest;  // incarnation, journal sequence; perhaps of what is not kept
+  std::optional<VoteMessage> vote;
+  std::optional<IncarnationEntry> entry;
+
+  void Note(uint64_t incarnation, uint64_t sequence);
+  void Note(const VoteMessage& its_vote);
+  void Note(const IncarnationEntry& begun);
+};
+using SeenOfAll = std::map<uint16_t, SeenOf>;  // by signer
+
+void NoteSeen(const Certificate& certificate, SeenOfAll* seen);
+void NoteSeen(const Block& block, SeenOfAll* seen);
+
 // What a restart knows: the fold of the journal's records, in order.
 struct RecoveredState {
   Genesis genesis;
@@ -145,7 +160,7 @@ struct RecoveredState {
   std::shared_ptr<const NewViewRecord> new_view;        // of `view`
   MemoryState memory;
   const char* doubt = nullptr;         // the owner's reason not to trust this journal; null: none
-  std::map<uint16_t, VoteMessage> seen;  // by signer: the newest vote in the certificates of the journal
+  SeenOfAll seen;                      // in the blocks and certificates of the journal
   std::map<Digest, std::shared_ptr<const Batch>> batches;  // held, not on the chain; by digest
   std::deque<BlockMessage> recent;                     // the last blocks, for laggards; within these bounds:
   uint64_t recent_bytes = 0;           // of `recent`

@@ -105,7 +105,8 @@ struct ReplicaStatus {
   bool incarnation_open = false;    // own batches may leave
   bool fenced = false;              // another server runs with this member's key: nothing is signed any more
   Memory memory = Memory::kIntact;  // whether it remembers what it has signed; else nothing is signed
-  const char* doubt = "";           // why it thinks that it does not
+  const char* doubt = "";           // why it thinks that it does not, or last thought so in this run
+  uint64_t doubts = 0;              // how often it began to think so
   size_t answers = 0, answers_needed = 0;  // of others, to the question what it had signed
   std::optional<Height> threshold;  // a learner's: it votes above it
   uint64_t rejoined = 0;            // how often it has come back in this run
@@ -148,6 +149,7 @@ class Replica {
   Effects OnDoubt(const char* why, int64_t now_us);
   void SetViewChangeTimeout(int64_t timeout_us);  // in place of the one in the limits
 
+  bool IsFencedForGood() const;              // and the journal says so: it has nothing to say to anybody any more
   ReplicaStatus status() const;
   uint64_t last_sequence() const;            // of the last AppendEffect (or recovered record)
   // In how many microseconds after the last event an OnEventsEnd is wanted, whatever comes; none: no hurry.

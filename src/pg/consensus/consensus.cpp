@@ -345,7 +345,8 @@ void ConsensusWorker::Isolate() {
       if ((deaf >> bit & 1) != 0) peers.push_back(core::NodeId{static_cast<uint16_t>(bit + 1)});
     transport_->SetDeaf(peers);
   }
-  bool const wanted = pg_atomic_read_u32(&shared->isolate_request) != 0;
+  // The other server with this key is to have the links for itself: peers keep one of the two.
+  bool const wanted = pg_atomic_read_u32(&shared->isolate_request) != 0 || replica_->IsFencedForGood();
   if (wanted == isolated_ || !transport_) return;
   isolated_ = wanted;
   publish_now_ = true;

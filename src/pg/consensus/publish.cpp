@@ -144,8 +144,7 @@ StatusPublisher::Decision StatusPublisher::Diverged(const Divergence& found) con
 // It signs nothing, follows the chain, and says for what and whom it waits.
 StatusPublisher::Decision StatusPublisher::Rejoining(const PublishedInputs& in, uint64_t network, uint64_t applied) const {
   const core::ReplicaStatus& r = in.replica;
-  std::string reason = std::string("it may have forgotten what it signed, so it does not vote: ") +
-                       (r.doubt[0] == '\0' ? "its journal says so" : r.doubt);
+  std::string reason = std::string("it may have forgotten what it signed, so it does not vote: ") + r.doubt;
   if (!r.threshold)
     return {MemberState::kRejoining,
             reason + "; " + std::to_string(r.answers) + " of " + std::to_string(r.answers_needed) + " members have said where they stand",
@@ -280,8 +279,25 @@ void StatusPublisher::LogView(const core::ReplicaStatus& r) {
     });
 }
 
+// Also what has passed since the last look.
+void StatusPublisher::LogMemory(const core::ReplicaStatus& r) {
+  if (r.doubts != logged_doubts_) {
+    logged_doubts_ = r.doubts;
+    const char* const why = r.doubt;
+    Call([&] {
+      ereport(LOG, (errmsg("dadbs: this member may have forgotten what it signed: %s", why),
+                    errdetail("It votes for nothing until it has come back.")));
+    });
+  }
+  if (r.rejoined == logged_rejoined_) return;
+  logged_rejoined_ = r.rejoined;
+  auto const incarnation = static_cast<unsigned long long>(r.incarnation);
+  Call([&] { ereport(LOG, (errmsg("dadbs: this member has rejoined, with incarnation %llu", incarnation))); });
+}
+
 void StatusPublisher::Publish(const PublishedInputs& in, int64_t now_us) {
   LogView(in.replica);
+  LogMemory(in.replica);
   FillNodes(in);
   pg_atomic_write_u64(&shared->view, in.replica.view.value);
   pg_atomic_write_u32(&shared->primary_id, in.replica.primary.value);

@@ -56,6 +56,7 @@ class StatusPublisher {
   void FillNodes(const PublishedInputs& inputs);
   void Log(const Decision& decision);
   void LogView(const core::ReplicaStatus& replica);
+  void LogMemory(const core::ReplicaStatus& replica);
 
   const Member& member_;
   std::map<core::NodeId, Claim> claims_;
@@ -67,7 +68,7 @@ class StatusPublisher {
   int64_t behind_since_us_ = 0;
   CatchUp catch_up_ = {};
   std::string logged_;
-  uint64_t logged_view_ = 0;
+  uint64_t logged_view_ = 0, logged_doubts_ = 0, logged_rejoined_ = 0;
   bool logged_entered_ = true;
 };
 
