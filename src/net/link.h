@@ -74,6 +74,7 @@ class Link {
   State state = State::kConnecting;
   bool on_wake_list = false;
   int64_t deadline_us = 0;  // 0: none
+  int64_t drains_until_us = 0;  // once it was replaced: not even then, if something goes over it
   int64_t heard_us = 0;     // when bytes last came
   int64_t pinged_us = 0;
   uint64_t heard_bytes = 0;           // bytes_received() at heard_us

@@ -38,13 +38,15 @@ constexpr uint32_t kGenesisBytesMax = 16u << 20;
 constexpr uint64_t kStrangerBytesMax = 64u << 10;
 constexpr int64_t kRefusedLingerUs = 500'000;
 constexpr int64_t kReplacedLingerUs = 1'000'000;
+constexpr int64_t kDrainMaxUs = 30'000'000;
+constexpr int kDrainingMax = 4;  // replaced links of one peer
 constexpr int64_t kServedLingerUs = 5'000'000;
 constexpr int64_t kProbeUs = 2'000'000;
 constexpr size_t kRefusedEventsMax = 256;  // between two polls
 constexpr int kListenBacklog = 128;
 constexpr int kRoundsPerPoll = 4;
-// Of one peer in one Poll, and at least one frame; of a link that has not said whose it is, the same: whoever floods a member costs it so much of each round, and no more. A
-// wrong signature takes 0.1 ms.
+// Of one peer in one Poll, and at least one frame; of a link that has not said whose it is, the same: whoever floods a
+// member costs it so much of each round, and no more. A wrong signature takes 0.1 ms.
 constexpr LinkBudget kBudgetPerPoll{64, 2 << 20};
 
 int64_t ClockUs() { return static_cast<int64_t>(uv_hrtime() / 1000); }
@@ -59,7 +61,7 @@ struct Peer {
   int64_t next_dial_us = 0;
   std::string reported;  // the last refusal of our dialling that was told
   SendQueue queue;
-  PeerStats stats;  // without the active link's counters
+  PeerStats stats;  // with the counters of the links that are gone
   bool unheard = false;  // SetDeaf: what it sends is lost
   LinkBudget budget;     // of all its links together: it may have many that are draining
 };
@@ -115,7 +117,10 @@ class TransportImpl final : public Transport, public LinkOwner {
   void OnHello(Link* link, const Hello& hello);
   std::string Judge(const Peer& peer, const Hello& hello) const;
   void OnReady(Link* link, Peer& peer);
+  void Use(Link* link, Peer& peer);
   void Replace(Link* link);
+  bool IsSpare(const Link& link, NodeId peer) const;
+  void UseSpare(Peer& peer);
   void Refuse(Link* link, const std::string& why);
   void OnFailed(Link* link);
   void Detach(Link* link, const std::string& why);
@@ -544,22 +549,45 @@ void TransportImpl::OnReady(Link* link, Peer& peer) {
     old->deadline_us = clock_us_ + kProbeUs;
     return Wake(old);
   }
+  if (old) {
+    peer.active = link;
+    return Replace(old);
+  }
+  Use(link, peer);
+}
+
+void TransportImpl::Use(Link* link, Peer& peer) {
   peer.active = link;
-  if (old) return Replace(old);
   peer.stats.connected_since_us = now_us_;
   peer.stats.last_error.clear();
   Emit(Connected{peer.info.id});
 }
 
 void TransportImpl::Replace(Link* link) {
-  Peer* peer = Find(link->peer);
-  peer->stats.bytes_sent += link->bytes_sent();
-  peer->stats.bytes_received += link->bytes_received();
-  peer->stats.messages_sent += link->messages_sent;
   link->state = Link::State::kDraining;
   link->still_heard = true;
   link->deadline_us = clock_us_ + kReplacedLingerUs;
+  link->drains_until_us = clock_us_ + kDrainMaxUs;
   Wake(link);
+  int more = 0;  // the newest are at the end
+  for (auto other = links_.rbegin(); other != links_.rend(); ++other)
+    if (IsSpare(**other, link->peer) && ++more > kDrainingMax) (*other)->Close();
+}
+
+// Replaced, and still there.
+bool TransportImpl::IsSpare(const Link& link, NodeId peer) const {
+  return link.peer == peer && link.state == Link::State::kDraining && link.still_heard && !link.failed();
+}
+
+// The link that counted is gone: the newest of those that it had replaced, or had not let in, takes its place.
+void TransportImpl::UseSpare(Peer& peer) {
+  for (auto link = links_.rbegin(); link != links_.rend(); ++link) {
+    if (!IsSpare(**link, peer.info.id)) continue;
+    (*link)->state = Link::State::kReady;
+    (*link)->still_heard = false;
+    (*link)->deadline_us = 0;
+    return Use(link->get(), peer);
+  }
 }
 
 // No longer this peer's link. With a reason: tells if it was the one that counted.
@@ -573,13 +601,11 @@ void TransportImpl::Detach(Link* link, const std::string& why) {
     if (peer->active != link) continue;
     peer->active = nullptr;
     peer->stats.dropped += peer->queue.Clear();
-    peer->stats.bytes_sent += link->bytes_sent();
-    peer->stats.bytes_received += link->bytes_received();
-    peer->stats.messages_sent += link->messages_sent;
     peer->stats.last_seen_us = now_us_ - (clock_us_ - link->heard_us);
     peer->stats.last_error = why;
     BackOff(*peer);
     Emit(Disconnected{peer->info.id, why});
+    if (!isolated_) UseSpare(*peer);
   }
 }
 
@@ -612,7 +638,8 @@ void TransportImpl::CheckDeadlines() {
     if (link->deadline_us != 0 && clock_us_ >= link->deadline_us) {
       if (link->state == Link::State::kDraining) {
         // A replaced link may be in the middle of a large message, in either direction.
-        if (link->still_heard && (link->sending() || clock_us_ - link->heard_us < kReplacedLingerUs / 2))
+        const bool goes_on = link->sending() || clock_us_ - link->heard_us < kReplacedLingerUs / 2;
+        if (link->still_heard && goes_on && clock_us_ < link->drains_until_us)
           link->deadline_us = clock_us_ + kReplacedLingerUs / 2;
         else
           link->Close();
@@ -637,8 +664,18 @@ void TransportImpl::CheckDeadlines() {
     if (!peer->active && !peer->dialling && !peer->resolving && clock_us_ >= peer->next_dial_us) Dial(*peer);
 }
 
+void Count(const Link& link, PeerStats* stats) {
+  stats->bytes_sent += link.bytes_sent();
+  stats->bytes_received += link.bytes_received();
+  stats->messages_sent += link.messages_sent;
+}
+
 void TransportImpl::Sweep() {
-  std::erase_if(links_, [](const auto& l) { return l->state == Link::State::kClosed && !l->on_wake_list; });
+  std::erase_if(links_, [this](const auto& link) {
+    if (link->state != Link::State::kClosed || link->on_wake_list) return false;
+    if (Peer* peer = Find(link->peer)) Count(*link, &peer->stats);
+    return true;
+  });
 }
 
 // ---- the interface ----------------------------------------------------------------------------------------------
@@ -741,12 +778,9 @@ std::vector<PeerStats> TransportImpl::stats() const {
     PeerStats s = peer->stats;
     s.connected = peer->active != nullptr;
     s.queued_bytes = peer->queue.bytes();
-    if (peer->active) {
-      s.bytes_sent += peer->active->bytes_sent();
-      s.bytes_received += peer->active->bytes_received();
-      s.messages_sent += peer->active->messages_sent;
-      s.last_seen_us = now_us_ - (clock_us_ - peer->active->heard_us);
-    }
+    if (peer->active) s.last_seen_us = now_us_ - (clock_us_ - peer->active->heard_us);
+    for (const auto& link : links_)
+      if (link->peer == peer->info.id) Count(*link, &s);
     all.push_back(std::move(s));
   }
   return all;

@@ -293,6 +293,36 @@ TEST_F(TransportTest, AMemberThatComesBackIsConnectedAgain) {
   }
 }
 
+// Two servers with one key: the second one's link is not let in. It believes that it is, and nobody can dial to it.
+TEST_F(TransportTest, WhenTheLinkThatStaysIsGoneTheOtherOneCounts) {
+  Make(2);
+  Start(nodes_[0]);
+  Start(nodes_[1]);
+  ASSERT_TRUE(Until([&] { return AllConnected(); }));
+  Node& twin = nodes_.emplace_back();
+  twin.options = nodes_[1].options;
+  twin.peers = nodes_[1].peers;
+  twin.options.listen_port = FreePort();
+  Start(twin);
+  ASSERT_TRUE(Until([&] { return twin.IsConnected(1); }));
+  uint64_t sent = 0;
+  const auto goes_on = [&](int ms) {
+    auto end = Clock::now() + std::chrono::milliseconds(ms);
+    Until([&] { return twin.transport->Send(NodeId{1}, Status(sent++)), Clock::now() > end; });
+  };
+  goes_on(3000);
+  EXPECT_EQ(nodes_[0].Count<Disconnected>(), 0);
+  nodes_[1].transport.reset();
+  auto answered = [&] {
+    nodes_[0].transport->Send(NodeId{2}, Status(1));
+    twin.transport->Send(NodeId{1}, Status(sent++));
+    return twin.Count<Received>() > 0;
+  };
+  EXPECT_TRUE(Until(answered, 5000));
+  EXPECT_EQ(nodes_[0].Count<Connected>(), 2);
+  EXPECT_EQ(nodes_[0].Count<Disconnected>(), 1);
+}
+
 TEST_F(TransportTest, IsolationCutsAndHeals) {
   Make(3);
   StartAll();
