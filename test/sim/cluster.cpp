@@ -313,8 +313,10 @@ void Cluster::RollBack(Node& node) {
   RecoveredState state;
   for (size_t i = 0; i < node.journal.size(); i++) state.Apply(node.journal[i], node.first_sequence + i);
   checker_->OnRollBack(node.id, node.journal, state);
-  for (const auto& peer : nodes_)
+  for (const auto& peer : nodes_) {
+    peer->knows_lost.erase(node.id.value);  // what an earlier life had forgotten counts in none any more, or is lost again
     if (peer->replica && peer->heard[IdOf(node.id).value].second > last) peer->knows_lost.insert(node.id.value);
+  }
   summary_.rolled_back++;
   node.forgets = true;
   Trace(node.id, "has forgotten " + std::to_string(lost) + " records");
@@ -544,7 +546,7 @@ void Cluster::Heal() {
 // onto the chain. Its operator knows better.
 void Cluster::UnfenceAsOperator() {
   for (const auto& node : nodes_) {
-    if (!node->replica || !node->replica->status().fenced || summary_.rolled_back == 0) continue;
+    if (!node->replica || !node->replica->status().fenced || summary_.rolled_back + summary_.cloned == 0) continue;
     summary_.fenced++;
     Crash(*node);
     node->told_to_rejoin = true;
