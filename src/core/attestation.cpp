@@ -7,6 +7,8 @@
 #include "dadbs/core/attestation.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "dadbs/core/messages.h"
 
@@ -71,14 +73,30 @@ std::string CheckVote(const Certificate& c, NodeId asker, const Member& member, 
 
 // ---- what was seen -------------------------------------------------------------------------------------------------
 
+// Within an era journal sequences only grow. Where they do not, the lower one of the later incarnation hides nothing: what
+// the signer has to be shown is the higher one, which it may have forgotten.
 void SeenOf::Note(uint64_t incarnation, uint64_t sequence) {
-  newest = std::max(newest, std::pair(incarnation, sequence));
+  const auto order = [](const std::pair<uint64_t, uint64_t>& s) { return std::tuple(EraOf(s.first), s.second, s.first); };
+  const std::pair<uint64_t, uint64_t> seen{incarnation, sequence};
+  if (order(seen) > order(newest)) newest = seen;
 }
 
 void SeenOf::Note(const VoteMessage& its_vote) {
-  const auto at = [](const VoteMessage& v) { return std::pair(v.envelope.incarnation, v.envelope.journal_sequence); };
   Note(its_vote.envelope.incarnation, its_vote.envelope.journal_sequence);
-  if (!vote || at(its_vote) > at(*vote)) vote = its_vote;
+  if (!vote) {
+    vote = its_vote;
+  } else if (its_vote.envelope.incarnation > vote->envelope.incarnation) {
+    NoteFormer(*std::exchange(vote, its_vote));
+  } else if (its_vote.envelope.incarnation < vote->envelope.incarnation) {
+    NoteFormer(its_vote);
+  } else if (its_vote.envelope.journal_sequence > vote->envelope.journal_sequence) {
+    vote = its_vote;
+  }
+}
+
+void SeenOf::NoteFormer(const VoteMessage& its_vote) {
+  const auto order = [](const VoteMessage& v) { return std::pair(EraOf(v.envelope.incarnation), v.envelope.journal_sequence); };
+  if (!former || order(its_vote) > order(*former)) former = its_vote;
 }
 
 void SeenOf::Note(const IncarnationEntry& begun) {
@@ -116,6 +134,7 @@ void Attestation::Encode(Writer& w) const {
   WriteFields(w, *this);
   WriteOptional(w, head);
   WriteOptional(w, vote);
+  WriteOptional(w, former);
   w.U8(entry ? 1 : 0);
   if (entry) EncodeItem(w, *entry);
   envelope.Encode(w);
@@ -134,6 +153,7 @@ bool Attestation::Decode(Reader& r) {
   seen_sequence = r.U64();
   ReadOptional(r, &head);
   ReadOptional(r, &vote);
+  ReadOptional(r, &former);
   ReadEntry(r, &entry);
   envelope.Decode(r);
   return r.ok();
@@ -147,8 +167,8 @@ std::string CheckAttestation(const Attestation& a, const Genesis& genesis, const
   if (!verifier.Verify(signer->key, a.SigningBytes(ctx), a.envelope.signature)) return "a wrong signature";
   if (std::max({a.view.value, a.seen_incarnation, a.seen_sequence}) > kClaimMax) return "a number that nobody can have reached";
   if (std::string why = CheckHead(a, genesis, verifier); !why.empty()) return why;
-  if (a.vote)
-    if (std::string why = CheckVote(*a.vote, a.asker, *asker, ctx, verifier); !why.empty()) return why;
+  for (const auto& vote : {a.vote, a.former})
+    if (std::string why = vote ? CheckVote(*vote, a.asker, *asker, ctx, verifier) : ""; !why.empty()) return why;
   if (!a.entry) return "";
   if (a.entry->origin != a.asker) return "an incarnation that is not the asker's";
   return verifier.Verify(asker->key, a.entry->SigningBytes(ctx), a.entry->signature)

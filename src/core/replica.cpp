@@ -50,7 +50,10 @@ Replica::State::State(NodeId self, const Signer& signer, const Verifier& verifie
       sequence(recovered.journal_sequence),
       durable(recovered.journal_sequence),
       recovered_incarnation(recovered.incarnation),
+      recovered_height(recovered.chain.height),
+      remembered(recovered.memory.memory == Memory::kUnchecked ? recovered.memory.remembered : recovered.journal_sequence),
       owners_doubt(recovered.doubt),
+      awaits_tables(recovered.awaits_tables),
       wall(now_us) {
   DADBS_CHECK(n >= 1 && n <= kNodesMax && genesis.Find(self) != nullptr);
   incarnation = std::max(incarnation, chain.origin(self).incarnation);
@@ -220,13 +223,12 @@ void Replica::State::Start() {
 void Replica::State::BeginIncarnation() {
   if (MUTATED(kIncarnationReused) && incarnation > 0 && chain.origin(self).incarnation == incarnation) {
     open = true;
-    begun_at = sequence + 1;
     first_incarnation = incarnation;
     next_number = chain.origin(self).last_number + 1;
     return;
   }
   incarnation++;
-  if (begun_at == 0) begun_at = sequence + 1, first_incarnation = incarnation;
+  if (first_incarnation == 0) first_incarnation = incarnation;
   next_number = 1;
   opened_at.reset();
   IncarnationEntry e{.origin = self,
@@ -428,6 +430,12 @@ Effects Replica::OnTick(int64_t now_us) {
 Effects Replica::OnApplied(Height height, int64_t now_us) {
   s_->SetTime(now_us);
   s_->Applied(height);
+  return s_->Finish();
+}
+
+Effects Replica::OnTables(Height height, int64_t now_us) {
+  s_->SetTime(now_us);
+  s_->CompareTables(height);
   return s_->Finish();
 }
 

@@ -32,7 +32,7 @@ constexpr uint32_t kAttestationsMax = 8;  // for one peer, in one resend interva
 bool IsSignedByMe(const Message& message) {
   return std::holds_alternative<VoteMessage>(message) || std::holds_alternative<ProposalMessage>(message) ||
          std::holds_alternative<ViewChangeMessage>(message) || std::holds_alternative<NewViewMessage>(message) ||
-         std::holds_alternative<IncarnationMessage>(message);
+         std::holds_alternative<IncarnationMessage>(message) || std::holds_alternative<AttestationMessage>(message);
 }
 
 }  // namespace
@@ -61,10 +61,12 @@ void Replica::State::ReceiveAttestationRequest(NodeId from, const AttestationReq
   known.Note(chain.origin(from).incarnation, 0);
   a.seen_incarnation = known.newest.first;
   a.seen_sequence = known.newest.second;
-  if (known.vote && VerifyVote(*known.vote)) {
-    const VoteMessage& v = *known.vote;
-    a.vote = Certificate{v.phase, v.epoch, v.view, v.height, v.hash, {v.envelope}};
-  }
+  const auto shown = [&](const std::optional<VoteMessage>& v) -> std::optional<Certificate> {
+    if (!v || !VerifyVote(*v)) return std::nullopt;
+    return Certificate{v->phase, v->epoch, v->view, v->height, v->hash, {v->envelope}};
+  };
+  a.vote = shown(known.vote);
+  a.former = shown(known.former);
   a.entry = known.entry;
   a.envelope = {self, incarnation, sequence, {}};
   a.envelope.signature = signer.Sign(a.SigningBytes(context));
@@ -98,11 +100,8 @@ void Replica::State::ReceiveAttestation(NodeId from, const Attestation& a) {
 }
 
 void Replica::State::JudgeAnswers(const Attestation& latest) {
-  if (latest.vote) {
-    const Signed& vote = latest.vote->votes[0];
-    if (IsForgotten(vote.incarnation, vote.journal_sequence))
-      LoseMemory("another member shows a vote of this one that its journal does not hold");
-  }
+  for (const auto& shown : {latest.vote, latest.former})
+    if (shown) NoteOwnSignature(shown->votes[0], "another member shows a vote of this one that its journal does not hold");
   if (latest.entry) {
     const IncarnationEntry& begun = *latest.entry;
     const bool is_mine = begun.nonce.bytes == nonce.bytes;
@@ -115,14 +114,19 @@ void Replica::State::JudgeAnswers(const Attestation& latest) {
   if (claims > FaultsTolerated(n)) LoseMemory("other members have newer signatures of this one than its journal");
 }
 
+// A signature that others have verified, in what they have sent.
+void Replica::State::NoteOwnSignature(const Signed& envelope, const char* where) {
+  if (envelope.signer == self && IsForgotten(envelope.incarnation, envelope.journal_sequence)) LoseMemory(where);
+}
+
 // Of this member's own signatures: made by it, and not in what it remembers.
 bool Replica::State::IsForgotten(uint64_t by_incarnation, uint64_t at_sequence) const {
   if (by_incarnation < memory.floor) return false;
   if (memory.memory == Memory::kUnchecked)
-    return by_incarnation > recovered_incarnation || at_sequence > memory.remembered;
+    return by_incarnation > recovered_incarnation || at_sequence > remembered;
   if (memory.memory != Memory::kIntact) return false;
   if (by_incarnation > incarnation) return true;
-  return by_incarnation >= first_incarnation ? at_sequence > sequence : at_sequence >= begun_at;
+  return at_sequence > (by_incarnation >= first_incarnation ? sequence : remembered);
 }
 
 size_t Replica::State::CountAnswers() const {
@@ -163,6 +167,7 @@ void Replica::State::LoseMemory(const char* why) {
   gathering.clear();
   own_bytes = own_count = gathering_bytes = 0;
   propose_at.reset();
+  answers.clear();  // where the others stand now is what counts
   attest_at = clock;
 }
 
@@ -178,8 +183,7 @@ void Replica::State::NoteOwnTraces(const Block& block, const Certificate& certif
   NoteSeen(certificate, &seen);
   NoteSeen(block, &seen);
   for (const Signed& vote : certificate.votes)
-    if (vote.signer == self && IsForgotten(vote.incarnation, vote.journal_sequence))
-      LoseMemory("a certificate holds a vote of this member that its journal does not hold");
+    NoteOwnSignature(vote, "a certificate holds a vote of this member that its journal does not hold");
   for (const Item& item : block.items) {
     const auto* batch = std::get_if<BatchHeader>(&item);
     if (batch && batch->origin == self && IsForgotten(batch->incarnation, batch->journal_sequence))
@@ -218,6 +222,11 @@ void Replica::State::StartMemory(const char* owners_doubt) {
   AskForAttestations();
 }
 
+void Replica::State::CompareTables(Height height) {
+  awaits_tables = false;
+  if (height > recovered_height) LoseMemory("its tables are further than its journal");
+}
+
 Height Replica::State::HighestAnswer() const {
   Height highest = chain.height;
   for (const auto& [id, a] : answers)
@@ -227,7 +236,7 @@ Height Replica::State::HighestAnswer() const {
 
 bool Replica::State::TryMemory() {
   if (memory.memory == Memory::kUnchecked) {
-    if (CountAnswers() < AnswersNeeded()) return false;
+    if (awaits_tables || CountAnswers() < AnswersNeeded()) return false;
     memory.memory = Memory::kIntact;
     if (std::exchange(is_unchecked_recorded, false)) SetMemory(Memory::kIntact, memory.floor);
     begun_above = HighestAnswer();
@@ -249,8 +258,7 @@ bool Replica::State::TryRejoin() {
   if (chain.height < rejoin_head || (n == 2 && chain.height > Height{} && !head)) return false;
   if (!others_can_certify) {
     BeginEra();
-    BecomeMember();
-    if (n > 1) AskForView(HighestView().next(), "it had lost its memory");
+    BecomeMember(n > 1 ? "it had lost its memory" : nullptr);
     return true;
   }
   if (!rejoin_begun) return BeginEra(), true;
@@ -272,7 +280,8 @@ void Replica::State::BeginEra() {
   std::vector<uint64_t> claims;
   for (const auto& [id, a] : answers) {
     claims.push_back(a.seen_incarnation);
-    if (a.vote) known = std::max(known, a.vote->votes[0].incarnation);
+    for (const auto& shown : {a.vote, a.former})
+      if (shown) known = std::max(known, shown->votes[0].incarnation);
     if (a.entry) known = std::max(known, a.entry->incarnation);
   }
   std::sort(claims.begin(), claims.end(), std::greater<>());
@@ -283,8 +292,8 @@ void Replica::State::BeginEra() {
   BeginIncarnation();
 }
 
-void Replica::State::BecomeMember() {
-  SetMemory(Memory::kIntact, EraOf(incarnation) * kIncarnationsPerEra);
+// Of two members the one that comes back has promised another view before its journal says that it may vote.
+void Replica::State::BecomeMember(const char* asks_for_view) {
   rejoined++;
   threshold.reset();
   stalled_since = patience;
@@ -292,6 +301,9 @@ void Replica::State::BecomeMember() {
     view_change.reset();
     view_change_resend_at = clock;
   }
+  memory.memory = Memory::kIntact;
+  if (asks_for_view) AskForView(HighestView().next(), asks_for_view);
+  SetMemory(Memory::kIntact, EraOf(incarnation) * kIncarnationsPerEra);
   UpdateOpen();
 }
 

@@ -269,9 +269,12 @@ struct Replica::State {
   bool fenced = false;
   // memory
   const uint64_t recovered_incarnation;   // the highest that the journal had begun
+  const Height recovered_height;
+  const uint64_t remembered;              // where the journal ended that is remembered
   bool is_unchecked_recorded = false;
   bool is_told_to_rejoin = false;
   const char* owners_doubt = nullptr;
+  bool awaits_tables = false;
   const char* doubt = "";
   uint64_t doubts = 0;
   std::map<uint16_t, Attestation> answers;  // checked, of this start's question; by signer
@@ -281,7 +284,6 @@ struct Replica::State {
   std::optional<Height> threshold;          // a learner votes above it
   bool rejoin_begun = false;                // the entry of the new era has been signed
   Height begun_above;                       // what was certified, somewhere, when this run's incarnation began
-  uint64_t begun_at = 0;                    // the sequence from which on this run signs
   uint64_t first_incarnation = 0;           // that this run has begun
   std::optional<Height> opened_at;          // the block with this run's entry
   uint64_t rejoined = 0;
@@ -363,12 +365,14 @@ struct Replica::State {
   void NoteOwnTraces(const Block& block, const Certificate& certificate);
   void NoteForeignEntry(const IncarnationEntry& begun);
   void StartMemory(const char* owners_doubt);
+  void CompareTables(Height height);
+  void NoteOwnSignature(const Signed& envelope, const char* where);
   Height HighestAnswer() const;
   View HighestView() const;
   bool TryMemory();
   bool TryRejoin();
   void BeginEra();
-  void BecomeMember();
+  void BecomeMember(const char* asks_for_view = nullptr);
   void UpdateOpen();
   std::vector<NodeId> Unanswered() const;
 

@@ -80,6 +80,7 @@ std::vector<Message> EachMessage() {
   showing.head = *certificate;
   showing.seen_incarnation = 4, showing.seen_sequence = 77;
   showing.vote = Certificate{Phase::kPrepare, Epoch{1}, View{1}, Height{6}, Filled<Digest>(3), {SomeSignature(2)}};
+  showing.former = Certificate{Phase::kCommit, Epoch{1}, View{1}, Height{4}, Filled<Digest>(5), {SomeSignature(2)}};
   showing.entry = SomeEntry();
   return {
       AttestationRequest{Filled<Nonce>(9)},

@@ -85,6 +85,7 @@ class Harness {
     RecoveredState state;
     for (size_t k = 0; k < m.journal.size(); k++) ASSERT_EQ(state.Apply(m.journal[k], k + 1), "");
     state.doubt = doubt;
+    state.awaits_tables = awaits_tables;
     Nonce nonce;
     nonce.bytes[0] = ++starts_;
     m.replica = std::make_unique<Replica>(Id(i), *m.signer, verifier, limits_, std::move(state), nonce, now);
@@ -229,6 +230,7 @@ class Harness {
   int64_t now = kNow;
   bool applies = true;   // what is delivered is applied at once
   const char* doubt = nullptr;  // of the owner of whoever starts now
+  bool awaits_tables = false;      // of those that start from now on
   bool patient = false;  // the journal waits as long as it may
 
  private:

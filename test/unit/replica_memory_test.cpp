@@ -193,6 +193,116 @@ TEST(Memory, AFollowerThatWentOnLearnsItFromACertificate) {
   EXPECT_EQ(StatusOf(h, 3).rejoined, 1u);
 }
 
+TEST(Memory, NothingIsSignedBeforeTheTablesAreKnown) {
+  for (uint64_t ahead : {0, 1}) {
+    Harness h(4);
+    h.Open();
+    h.Crash(3);
+    const Height then = StatusOf(h, 0).committed;
+    h.awaits_tables = true;
+    h.Start(3);
+    h.Submit(0, "a");
+    h.Wait(1'000'000);
+    EXPECT_EQ(StatusOf(h, 3).memory, Memory::kUnchecked);
+    EXPECT_EQ(h.Records<IncarnationRecord>(3), 1u);
+    EXPECT_EQ(StatusOf(h, 3).committed, StatusOf(h, 0).committed);  // further than the tables were, by now
+    h.Take(3, h.at(3).replica->OnTables(Height{then.value + ahead}, h.now));
+    h.Wait(3'000'000);
+    EXPECT_EQ(StatusOf(h, 3).rejoined, ahead);
+    EXPECT_TRUE(h.at(3).replica->CanSubmit());
+  }
+}
+
+// Of two members, both of which have forgotten nothing that the other knows: the doubt comes once.
+TEST(Memory, OfTwoTheOneWhoseTablesAreFurtherComesBackOnce) {
+  Harness h(2);
+  h.Open();
+  h.Crash(1);
+  h.awaits_tables = true;
+  h.Start(1);
+  h.Take(1, h.at(1).replica->OnTables(Height{StatusOf(h, 0).committed.value + 1}, h.now));
+  h.awaits_tables = false;
+  h.Wait(10'000'000);
+  EXPECT_EQ(StatusOf(h, 1).doubts, 1u);
+  EXPECT_EQ(StatusOf(h, 1).rejoined, 1u);
+  for (size_t i : {0, 1}) EXPECT_TRUE(h.at(i).replica->CanSubmit()) << i;
+}
+
+// The two that answer know nothing; the one that knows answers when it has followed many blocks, and has begun a new life.
+TEST(Memory, WhatAnOldLifeSignedIsForgottenWhereverTheNewOneBegan) {
+  Harness h(4);
+  h.Open();
+  const size_t then = h.at(3).durable;
+  h.lost = [](const Letter& l) { return l.from == NodeId{4} && l.to != NodeId{1}; };
+  h.Submit(0, "a");
+  h.Run();
+  ASSERT_GT(OwnVotes(h, 3), 0u);
+  h.Crash(3);
+  h.lost = nullptr;
+  for (int k = 0; k < 5; k++) {
+    h.Submit(0, "b" + std::to_string(k));
+    h.Run();
+  }
+  for (size_t i : {1, 2}) h.Crash(i);  // what they had in memory is gone
+  h.at(3).journal.resize(then);
+  h.at(3).durable = then;
+  const auto silent = [](const Letter& l) { return Is<AttestationMessage>(l) && l.to == NodeId{4} && l.from == NodeId{1}; };
+  h.lost = [&](const Letter& l) { return silent(l) || (l.to == NodeId{4} && Is<AttestationMessage>(l)); };
+  for (size_t i : {1, 2}) h.Start(i);
+  h.Start(3);
+  h.Wait(1'000'000);
+  ASSERT_EQ(StatusOf(h, 3).memory, Memory::kUnchecked);
+  h.lost = silent;
+  h.Wait(1'000'000);
+  ASSERT_EQ(StatusOf(h, 3).memory, Memory::kIntact);
+  h.lost = nullptr;
+  h.Wait(5'000'000);
+  EXPECT_EQ(StatusOf(h, 3).rejoined, 1u);
+}
+
+TEST(Memory, WhatItHasForgottenIsShownWhenItHasBegunAnotherLife) {
+  SeenOf seen;
+  const auto vote = [](uint64_t incarnation, uint64_t sequence) {
+    VoteMessage v{};
+    v.envelope.incarnation = incarnation;
+    v.envelope.journal_sequence = sequence;
+    return v;
+  };
+  seen.Note(vote(7, 900));
+  seen.Note(vote(8, 710));
+  EXPECT_EQ(seen.vote->envelope.incarnation, 8u);
+  EXPECT_EQ(seen.former->envelope.journal_sequence, 900u);
+  EXPECT_EQ(seen.newest, (std::pair<uint64_t, uint64_t>(7, 900)));
+  seen.Note(vote(9, 720));
+  seen.Note(vote(7, 850));
+  EXPECT_EQ(seen.former->envelope.journal_sequence, 900u);
+  seen.Note(vote(9, 901));
+  EXPECT_EQ(seen.newest, (std::pair<uint64_t, uint64_t>(9, 901)));
+  seen.Note(vote(kIncarnationsPerEra, 800));
+  EXPECT_EQ(seen.vote->envelope.incarnation, kIncarnationsPerEra);
+  EXPECT_EQ(seen.former->envelope.journal_sequence, 901u);
+  EXPECT_EQ(seen.newest.second, 800u);
+}
+
+// Nobody answers it, but the view that begins shows what it promised.
+TEST(Memory, ANewViewWithAPromiseThatItDoesNotRememberMakesALearner) {
+  Harness h(4);
+  h.Open();
+  const size_t then = h.at(3).durable;
+  h.Crash(0);  // the primary
+  h.Submit(1, "a");
+  for (int k = 0; k < 200 && !StatusOf(h, 1).view_entered; k++) h.Wait(50'000);
+  for (int k = 0; k < 200 && StatusOf(h, 1).view == View{}; k++) h.Wait(50'000);
+  ASSERT_EQ(h.Records<ViewChangeRecord>(3), 1u);
+  h.Crash(3);
+  RollBack(h, 3, then);
+  h.lost = [](const Letter& l) { return l.to == NodeId{4} && !Is<NewViewMessage>(l) && !Is<StatusMessage>(l); };
+  h.Start(3);
+  for (int k = 0; k < 100 && StatusOf(h, 3).doubts == 0; k++) h.Wait(50'000);
+  EXPECT_EQ(StatusOf(h, 3).memory, Memory::kLearner);
+  EXPECT_NE(std::string(StatusOf(h, 3).doubt).find("NEW-VIEW"), std::string::npos) << StatusOf(h, 3).doubt;
+}
+
 // ---- liars ---------------------------------------------------------------------------------------------------------
 
 TEST(Memory, OneThatOnlyClaimsIsNotBelieved) {

@@ -32,6 +32,7 @@ struct Attestation {
   uint64_t seen_incarnation = 0, seen_sequence = 0;  // the newest of the asker's signatures; 0, 0: none
   std::optional<Certificate> head;        // of that block; none at height 0, or where an older build's journal lacks it
   std::optional<Certificate> vote;        // the asker's newest vote, as a certificate of one
+  std::optional<Certificate> former;      // the furthest one of its lives before that
   std::optional<IncarnationEntry> entry;  // of the asker, the newest
   Signed envelope;
 

@@ -130,10 +130,12 @@ bool DecodeRecord(ByteView bytes, JournalRecord* out);
 struct SeenOf {
   std::pair<uint64_t, uint64_t> newest;  // incarnation, journal sequence; perhaps of what is not kept
   std::optional<VoteMessage> vote;
+  std::optional<VoteMessage> former;     // the furthest of the incarnations before that: perhaps of a life that is forgotten
   std::optional<IncarnationEntry> entry;
 
   void Note(uint64_t incarnation, uint64_t sequence);
   void Note(const VoteMessage& its_vote);
+  void NoteFormer(const VoteMessage& its_vote);
   void Note(const IncarnationEntry& begun);
 };
 using SeenOfAll = std::map<uint16_t, SeenOf>;  // by signer
@@ -160,6 +162,7 @@ struct RecoveredState {
   std::shared_ptr<const NewViewRecord> new_view;        // of `view`
   MemoryState memory;
   const char* doubt = nullptr;         // the owner's reason not to trust this journal; null: none
+  bool awaits_tables = false;          // nothing is signed before OnTables has said where they are
   SeenOfAll seen;                      // in the blocks and certificates of the journal
   std::map<Digest, std::shared_ptr<const Batch>> batches;  // held, not on the chain; by digest
   std::deque<BlockMessage> recent;                     // the last blocks, for laggards; within these bounds:

@@ -217,6 +217,7 @@ struct Shared {
   pg_atomic_uint32 divergence_known;  // what earlier processes have found stands in `divergence`
   Divergence divergence;              // under lock; consensus writes it when it is found
   // -- apply publishes
+  pg_atomic_uint64 tables;            // Prefix: where the tables were when this server started; 0: not known yet
   pg_atomic_uint64 applied;           // Prefix: visible to every new snapshot; stepped by apply and by turn holders
   ConditionVariable applied_changed;  // broadcast after each step if applied_waiters
   pg_atomic_uint32 applied_waiters;

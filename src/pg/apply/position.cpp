@@ -35,6 +35,11 @@ void StepApplied(core::Prefix to) noexcept {
   }
 }
 
+void PublishTables(core::Prefix at) {
+  pg_atomic_write_u64(&shared->tables, at.value);
+  WakeWorker(&shared->consensus);
+}
+
 bool SleepsOnLock(PGPROC* proc) {
   return proc->waitStatus == PROC_WAIT_STATUS_WAITING && *const_cast<LOCK* volatile*>(&proc->waitLock) != nullptr;
 }

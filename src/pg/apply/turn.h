@@ -14,6 +14,8 @@ namespace dadbs::pg {
 
 // Steps shared->applied and wakes its waiters. By the one who holds the position only.
 void StepApplied(core::Prefix to) noexcept;
+// Where the tables are at the start: consensus compares its journal with that before it signs anything.
+void PublishTables(core::Prefix at);
 
 // What holds the chain up here, for dadbs.status; empty: nothing.
 void SetApplyReason(const char* reason);

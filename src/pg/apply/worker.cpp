@@ -234,6 +234,7 @@ void Worker::Run() {
   if (!AwaitTurnsOver()) return;
   core::NodeId const self{shared->self_id};
   Recovered const recovered = RecoverPosition();
+  PublishTables(recovered.applied);
   DADBS_CHECK(Applied() <= recovered.applied);
   Applier applier(self, RebuildCertifier(recovered), recovered);
   StepApplied(recovered.applied);

@@ -155,6 +155,7 @@ class ConsensusWorker {
   int64_t ticked_us_ = 0, published_us_ = 0, cut_us_ = 0, sync_retry_us_ = 0;
   bool publish_now_ = true;
   bool signs_settled_ = false;
+  bool tables_known_ = false;
   bool isolated_ = false;
   uint64_t deaf_ = 0;  // to these peers: shared->deaf_request
   std::string journal_problem_;
@@ -192,7 +193,8 @@ void ConsensusWorker::Start() {
     throw PgError(
         kErrHalted, "the node key is not this member's",
         "File \"" + KeyFile() + "\" holds another key than the genesis names for \"" + member_.config.name + "\".");
-  journal_ = OpenMemberJournal(member_);
+  const char* const doubt = FindDoubt();
+  journal_ = OpenMemberJournal(member_, doubt != nullptr);
   core::Nonce nonce;
   if (!core::RandomBytes(nonce.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
   PublishDurable(journal_.writer->durable());
@@ -202,7 +204,8 @@ void ConsensusWorker::Start() {
   core::ReplicaLimits limits;
   limits.apply_lag_blocks_max = static_cast<uint32_t>(guc_apply_lag_blocks_max);
   now_us_ = NowUs();
-  journal_.recovered.doubt = FindDoubt();
+  journal_.recovered.doubt = doubt;
+  journal_.recovered.awaits_tables = true;
   replica_ = std::make_unique<core::Replica>(member_.self, *signer_, core::Ed25519Verifier(), limits,
                                              std::move(journal_.recovered), nonce, now_us_);
   digests_.emplace(member_, *signer_);
@@ -318,14 +321,15 @@ void ConsensusWorker::TakeSubmissions() {
 
 void ConsensusWorker::TakeTime() {
   uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
-  // What is applied was journaled first: otherwise votes that this member gave have been forgotten with the journal.
+  if (uint64_t const tables = pg_atomic_read_u64(&shared->tables); !tables_known_ && tables != 0) {
+    tables_known_ = true;
+    Carry(replica_->OnTables(core::PrefixHeight(core::Prefix{tables}), now_us_));
+  }
   if (applied > delivered_ && !transport_)  // nobody has the blocks between
     throw PgError(kErrHalted,
                   "the journal ends at height " + std::to_string(delivered_) + ", but the tables are at height " +
                       std::to_string(applied),
                   "One of them was restored from another time than the other.");
-  if (applied > delivered_ && replica_->status().memory != core::Memory::kLearner)
-    Carry(replica_->OnDoubt("its tables are further than its journal", now_us_));
   if (applied != applied_height_) {
     applied_height_ = applied;
     Carry(replica_->OnApplied(core::Height{applied}, now_us_));
@@ -456,7 +460,7 @@ void ConsensusWorker::CutJournal() {
   if (height <= cut_height_ || std::abs(now_us_ - cut_us_) < kCutInterval_us || !journal_problem_.empty()) return;
   cut_us_ = now_us_;
   cut_height_ = height;
-  journal_.writer->Cut(core::Height{height});
+  journal_.writer->Cut(core::Height{std::min(height, delivered_)});  // the tables may be further than a journal that was put back
 }
 
 // ---- what others see, and waiting

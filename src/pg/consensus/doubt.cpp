@@ -26,12 +26,17 @@ extern "C" {
 namespace dadbs::pg {
 namespace {
 
+bool told_to_rejoin = false;  // at this start
+
 std::string RejoinFile() { return MemberDirectory() + "/rejoin"; }
 std::string ServerFile() { return MemberDirectory() + "/journal.server"; }
 
+// Not to know is not the same as no.
 bool Exists(const std::string& path) {
   struct stat st;
-  return stat(path.c_str(), &st) == 0;
+  if (stat(path.c_str(), &st) == 0) return true;
+  if (errno != ENOENT) Call([&] { ereport(FATAL, (errcode_for_file_access(), errmsg("could not stat file \"%s\": %m", path.c_str()))); });
+  return false;
 }
 
 std::string ThisServer() {
@@ -54,7 +59,7 @@ std::string ServerOfJournal() {
 // Here nothing may be thrown but ereport's own: the server must not come up without the sign.
 void NoteBackupLabel() {
   std::string const label = std::string(DataDir) + "/backup_label";
-  if (!Exists(label) || !Exists(MemberDirectory() + "/journal.begun") || Exists(RejoinFile())) return;
+  if (!Exists(label) || !Exists(MemberDirectory() + "/journal.begun")) return;  // an earlier start may not have come to make it durable
   std::string const path = RejoinFile();
   int const file = open(path.c_str(), O_WRONLY | O_CREAT, 0600);
   bool const done = file >= 0 && fsync(file) == 0;
@@ -67,7 +72,8 @@ void NoteBackupLabel() {
 }
 
 const char* FindDoubt() {
-  if (Exists(RejoinFile())) return "it was started from a base backup, or its owner asks it to rejoin";
+  told_to_rejoin = Exists(RejoinFile());
+  if (told_to_rejoin) return "it was started from a base backup, or its owner asks it to rejoin";
   std::string const server = ServerOfJournal();
   if (server.empty() || server == ThisServer()) return nullptr;
   return "its data directory is on another timeline, or of another server, than its journal";
@@ -76,6 +82,7 @@ const char* FindDoubt() {
 void SettleDoubt() {
   std::string const now = ThisServer();
   if (ServerOfJournal() != now) WriteFileDurably(ServerFile(), core::AsBytes(now), 0600);
+  if (!told_to_rejoin) return;  // one that was made meanwhile is for the next start
   if (unlink(RejoinFile().c_str()) == 0) Call([] { fsync_fname(MemberDirectory().c_str(), true); });
 }
 

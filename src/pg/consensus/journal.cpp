@@ -3,7 +3,7 @@
  *
  * A member whose journal is lost may have forgotten votes that it gave; starting over with an empty one it could vote
  * differently for the same height. So the first start leaves a mark beside the journal ("journal.begun"), and a marked
- * member with an empty journal is halted.
+ * member with an empty journal is halted; unless its owner lets it rejoin: then it learns the chain from the others.
  */
 #include "journal.h"
 
@@ -40,11 +40,15 @@ storage::JournalOptions Options() {
   return options;
 }
 
-void BeginJournal(const Member& member, OpenJournal* journal) {
-  if (IsMarked())
+void BeginJournal(const Member& member, bool may_have_forgotten, OpenJournal* journal) {
+  bool const can_learn = member.genesis.members.size() > 1;
+  if (IsMarked() && !(may_have_forgotten && can_learn))
     throw PgError(kErrHalted, "the journal of this member is missing",
                   "Directory \"" + JournalDirectory() + "\" is empty, but votes were given from it before.",
-                  "Restore it, or set dadbs.journal_directory to where it is.");
+                  std::string("Restore it, or set dadbs.journal_directory to where it is.") +
+                      (can_learn ? " If it is lost, make file \"" + MemberDirectory() +
+                                       "/rejoin\" and restart: the member then learns the chain from the others before it votes again."
+                                 : ""));
   core::GenesisRecord const record{member.genesis_bytes, member.self};
   uint64_t const sequence = journal->writer->next_sequence();
   storage::Error error;
@@ -56,7 +60,7 @@ void BeginJournal(const Member& member, OpenJournal* journal) {
 
 }  // namespace
 
-OpenJournal OpenMemberJournal(const Member& member) {
+OpenJournal OpenMemberJournal(const Member& member, bool may_have_forgotten) {
   OpenJournal journal;
   storage::Error error;
   bool empty = true;
@@ -70,7 +74,7 @@ OpenJournal OpenMemberJournal(const Member& member) {
   if (!journal.writer) Fail(error);
   if (std::string const why = journal.recovered.End(); !why.empty())
     Fail({"the journal in \"" + JournalDirectory() + "\" makes no sense: it ends with " + why});
-  if (empty) BeginJournal(member, &journal);
+  if (empty) BeginJournal(member, may_have_forgotten, &journal);
   if (journal.recovered.genesis.chain_id() != member.genesis.chain_id() || journal.recovered.self != member.self)
     throw PgError(kErrHalted, "the journal in \"" + JournalDirectory() + "\" is not this member's",
                   "It was begun by another node, or for another cluster.");

@@ -20,6 +20,6 @@ struct OpenJournal {
 
 // A new member's journal is begun here. Throws PgError: kErrHalted where the journal is damaged, somebody else's, or
 // gone although it has been begun before.
-OpenJournal OpenMemberJournal(const Member& member);
+OpenJournal OpenMemberJournal(const Member& member, bool may_have_forgotten);
 
 }  // namespace dadbs::pg
