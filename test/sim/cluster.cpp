@@ -318,7 +318,7 @@ void Cluster::RollBack(Node& node) {
     if (peer->replica && peer->heard[IdOf(node.id).value].second > last) peer->knows_lost.insert(node.id.value);
   }
   summary_.rolled_back++;
-  node.forgets = true;
+  node.forgets = node.has_forgotten = true;
   Trace(node.id, "has forgotten " + std::to_string(lost) + " records");
 }
 
@@ -543,10 +543,10 @@ void Cluster::Heal() {
 }
 
 // A member that has forgotten an incarnation which nobody could show it takes itself for one of two servers when that comes
-// onto the chain. Its operator knows better.
+// onto the chain. Its operator knows better; also which of two clones is to stay. Nobody else is ever fenced.
 void Cluster::UnfenceAsOperator() {
   for (const auto& node : nodes_) {
-    if (!node->replica || !node->replica->status().fenced || summary_.rolled_back + summary_.cloned == 0) continue;
+    if (!node->replica || !node->replica->status().fenced || !(node->has_forgotten || IdOf(node->id) == cloned_)) continue;
     summary_.fenced++;
     Crash(*node);
     node->told_to_rejoin = true;

@@ -89,6 +89,7 @@ class Cluster {
     uint64_t generation = 0;  // nonce of the next incarnation
     core::Nonce nonce;        // of this life
     bool told_to_rejoin = false;  // by its operator
+    bool has_forgotten = false;   // ever
     bool forgets = false;         // its next life is the first one since it was rolled back
     bool keeps_rest = false;      // the next crash does not roll it back again
     std::map<uint16_t, std::pair<uint64_t, uint64_t>> heard;  // in this life, by signer: the newest vote
