@@ -9,6 +9,7 @@ import struct
 import time
 
 from clients import Background
+from evil_origin import EvilOrigin, inserted, write_set
 from evil_peer import EvilPeer, batch_request, block_request, blob, state_digest, status, vote
 from harness import Suite, Workers, check, equal, eventually, sqlstate, worker_pid
 
@@ -155,6 +156,76 @@ def a_thousand_strangers(c):
         for stranger in [Background(come, port, go_on) for port in ports]:
             stranger.result(120, "strangers")
     equal({c.value(i, "SELECT state FROM dadbs.status") for i in HONEST}, {"ready"}, "states")
+
+
+# ---- an origin that signs what it likes
+
+@contextlib.contextmanager
+def opened(c, incarnation):
+    """With a link to each; its incarnation is ordered before what it sends next."""
+    chain_id, height, head = c.run(1, "SELECT s.chain_id, b.height, b.hash FROM dadbs.status s, dadbs.blocks b ORDER BY b.height DESC LIMIT 1")[0]
+    origin = EvilOrigin(evil(c), bytes(chain_id), incarnation)
+    with origin.linked({i: peer_port(c, i) for i in HONEST}):
+        origin.send(origin.entry(height, bytes(head)), HONEST)
+        eventually(lambda: c.value(1, "SELECT dadbs.applied_height()") > height, 60, "a block with its incarnation")
+        c.settle()
+        yield origin
+
+
+def evil_row(c, value):
+    base = (c.value(1, "SELECT dadbs.applied_height()") << 20) + (1 << 20) - 1
+    return write_set(base, inserted("public", "evil", value, EVIL))
+
+
+def rows(c, i):
+    return c.run(i, "SELECT id FROM evil ORDER BY 1")
+
+
+@suite.test
+def it_withholds_batches_and_contradicts_itself(c):
+    """A batch for one member only, two under one number, one that comes again and again, one that makes no sense: the others agree, and go on."""
+    c.run(1, "CREATE TABLE evil (id int PRIMARY KEY, by int)")
+    c.settle()
+    primary = int(c.value(1, 'SELECT "primary" FROM dadbs.status').lstrip("m"))
+    others = [i for i in HONEST if i != primary]
+    with opened(c, 2) as origin:
+        origin.send(origin.batch(1, evil_row(c, 1)), [primary])
+        for i in HONEST:
+            eventually(lambda i=i: rows(c, i) == [(1,)], 60, f"what only the primary was given comes to member {i}")
+        with others_go_on(c, "a batch for one that is not primary") as go_on:
+            origin.send(origin.batch(2, evil_row(c, 2)), others[:1])
+            while go_on():
+                time.sleep(0.05)
+        with others_go_on(c, "two batches under one number") as go_on:
+            for k in range(20):
+                origin.send(origin.batch(3 + k, evil_row(c, 100 + k)), [primary])
+                origin.send(origin.batch(3 + k, evil_row(c, 200 + k)), others)
+            while go_on():
+                time.sleep(0.05)
+        with others_go_on(c, "replayed and senseless batches") as go_on:
+            again, senseless = origin.batch(1, evil_row(c, 1)), origin.batch(23, write_set(1, b"?"))
+            while go_on():
+                origin.send(again, HONEST)
+                origin.send(senseless, HONEST)
+                time.sleep(0.01)
+    c.settle()
+    found = [rows(c, i) for i in HONEST]
+    check(found[0] == found[1] == found[2], f"rows {found}")
+    both = [k for k in range(20) if (100 + k,) in found[0] and (200 + k,) in found[0]]
+    equal(both, [], "numbers with two transactions")
+    verdicts = [c.run(i, f"SELECT verdict, count(*) FROM dadbs.transactions WHERE id LIKE '{EVIL}.2.%' GROUP BY 1 ORDER BY 1") for i in HONEST]
+    check(verdicts[0] == verdicts[1] == verdicts[2], f"verdicts {verdicts}")
+    print(f"# rows {found[0]}, verdicts {verdicts[0]}")
+
+
+@suite.test
+def its_owner_comes_back(c):
+    """Others have signed with his key meanwhile. His server finds out, and is a member again in a new era."""
+    c.start_member(EVIL)
+    c.n = 4
+    eventually(lambda: c.value(EVIL, "SELECT can_write AND incarnation >= 1 << 20 FROM dadbs.status"), 60, "member 4 has rejoined")
+    c.run(EVIL, "INSERT INTO evil VALUES (1000, 0)")
+    c.check_equal()
 
 
 if __name__ == "__main__":

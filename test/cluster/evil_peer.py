@@ -86,7 +86,7 @@ def block_request(start, count):
 class EvilPeer:
     def __init__(self, seed, node, directory):
         self.node = node
-        key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.key = key = Ed25519PrivateKey.from_private_bytes(seed)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dadbs")])
         certificate = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
                        .not_valid_before(datetime.datetime(1970, 1, 1)).not_valid_after(datetime.datetime(9999, 12, 31)).sign(key, None))
