@@ -296,11 +296,15 @@ void Cluster::Crash(Node& node) {
   node.identities.clear();
   node.heard.clear();
   node.knows_lost.clear();
-  if (faults_ && node.id == profile_.amnesiac && !std::exchange(node.keeps_rest, false) && random_.Chance(0.4)) RollBack(node);
+  const bool learns = std::exchange(node.keeps_rest, false);
+  if (faults_ && node.id == profile_.amnesiac && !learns && random_.Chance(0.4)) RollBack(node);
   for (const auto& peer : nodes_)
     if (peer->id != node.id) Link(node.id, peer->id, false);
   const bool is_exiled = node.id == profile_.exile && now_ >= profile_.exile_at_us;
   if (faults_ && !is_exiled) At(random_.Between(1'000, 400'000), [this, &node] { Restart(node); });
+  if (faults_ && learns && random_.Chance(0.5))  // the power of all: what they had seen of it they know from their journals only
+    for (const auto& peer : nodes_)
+      if (peer->replica) Crash(*peer);
 }
 
 // Its files are those of an earlier moment. Its tables too.
@@ -534,7 +538,8 @@ void Cluster::Heal() {
   profile_.disk_max_us = 2'000;
   for (const auto& node : nodes_) {
     node->crash_after_effects = 0;
-    if (!node->replica) summary_.furthest = std::max(summary_.furthest, checker_->top().value - checker_->delivered(node->id).value);
+    if (!node->replica && checker_->top() > checker_->delivered(node->id))
+      summary_.furthest = std::max(summary_.furthest, checker_->top().value - checker_->delivered(node->id).value);
     Restart(*node);
   }
   for (const auto& a : nodes_)
