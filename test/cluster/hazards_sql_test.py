@@ -138,13 +138,14 @@ def h33_roles_are_the_chains(c):
     c.run(3, "ALTER DATABASE shared OWNER TO postgres")
     c.run(4, "GRANT CREATE ON DATABASE shared TO alice")
     c.settle()
-    c.run(3, "CREATE SCHEMA a", "CREATE TABLE a.hers (id int PRIMARY KEY)", user="alice")
+    # bob may look into her schema, so that only the owner of the table is asked for
+    c.run(3, "CREATE SCHEMA a", "CREATE TABLE a.hers (id int PRIMARY KEY)", "GRANT USAGE ON SCHEMA a TO bob", user="alice")
     c.settle()
     equal(sqlstate(lambda: c.run(1, "DROP TABLE a.hers", user="bob")), "42501", "bob drops alice's table")
     equal(sqlstate(lambda: c.run(1, "BEGIN", "ALTER TABLE a.hers ADD x int", "COMMIT", user="bob")), "42501", "in a transaction")
     c.run(1, "CREATE ROLE local_only CREATEDB", "GRANT alice TO local_only")
     equal(sqlstate(lambda: c.run(1, "GRANT local_only TO bob")), "0A000", "a member's role for one of the group")
-    c.run(4, "ALTER TABLE a.hers OWNER TO taken", "GRANT SELECT ON a.hers TO bob", "GRANT USAGE ON SCHEMA a TO bob")
+    c.run(4, "ALTER TABLE a.hers OWNER TO taken", "GRANT SELECT ON a.hers TO bob")
     c.settle()
     equal(c.value(1, "SELECT tableowner FROM pg_tables WHERE tablename = 'hers'"), "dadbs_taken", "owner on member 1")
     equal(c.value(2, "SELECT tableowner FROM pg_tables WHERE tablename = 'hers'"), "taken", "owner on member 2")
@@ -181,6 +182,12 @@ def h33_memberships_of_one_member(c):
     c.settle()
 
 
+def with_temporary_schemas(c, member, table):
+    """Sessions of a member that have a temporary table, by their schemas, whose numbers come from the sessions' places on their server."""
+    sessions = [c.connect(member) for _ in range(15)]
+    return {execute(s, f"CREATE TEMPORARY TABLE {table} (id int)", "SELECT pg_my_temp_schema()::regnamespace::text")[0][0]: s for s in sessions}
+
+
 @suite.test
 def h34_names_of_the_session(c):
     """What a name means is settled where it was written: temporary tables, "$user", local objects beside shared ones."""
@@ -214,9 +221,17 @@ def h34_names_of_the_session(c):
     c.run(2, "ALTER TABLE hers ADD COLUMN v int", user="erin")
     # A local schema in front does not travel: pg_temp, where a new view would be this session's.
     c.run(3, "SET search_path = pg_temp, erin, public", "ALTER TABLE hers ADD COLUMN w int")
+    # Nor does that of a session with temporary tables, whose name is that of somebody else's schema on another member.
+    here, there = with_temporary_schemas(c, 3, "mine"), with_temporary_schemas(c, 1, "hers")
+    same = sorted(set(here) & set(there))
+    check(same, f"no temporary schema of one name on two members: {sorted(here)} and {sorted(there)}")
+    execute(here[same[0]], "SET search_path = pg_temp, erin, public", "ALTER TABLE hers ADD COLUMN x int")
+    c.settle()
+    for session in [*here.values(), *there.values()]:
+        session.close()
     refused(c, "0A000", "SET search_path = pg_temp, erin, public", "CREATE VIEW seen AS SELECT * FROM hers", member=3)
     refused(c, "42P01", "CREATE TEMPORARY TABLE here (id int)", "CREATE TABLE erin.bad (LIKE here)", member=3)
-    same_everywhere(c, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'erin.hers'::regclass AND attnum > 0", [(3,)], "columns")
+    same_everywhere(c, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'erin.hers'::regclass AND attnum > 0", [(4,)], "columns")
     same_everywhere(c, "SELECT count(*) FROM pg_class WHERE relname IN ('seen', 'bad')", [(0,)], "what was refused")
     c.run(1, "DROP SCHEMA erin CASCADE", "DROP TABLE ours", "REVOKE CREATE ON SCHEMA public FROM erin", "DROP ROLE erin")
 
