@@ -363,7 +363,8 @@ def h13_equal_and_not_the_same(c):
 
 # A type of a unique column, two spellings of one value, and whether it can be inserted twice on two members.
 H14_TYPES = {"h14_mood": ("'ok'", "'ok'"), "bit(3)": ("B'101'", "B'101'"), "varbit": ("B'1'", "B'1'"), "money": ("'1.50'", "'$1.5'"),
-             "numeric": ("1.0", "1.000"), "char(5)": ("'ab'", "'ab  '"), "float8": ("0", "'-0'"), "interval": ("'24 hours'", "'1 day'"),
+             "numeric": ("1.0", "1.000"), "char(5)": ("'ab'", "'ab  '"), "bpchar": ("'ab'", "'ab  '"),
+             "float8": ("0", "'-0'"), "interval": ("'24 hours'", "'1 day'"),
              "timestamptz": ("'2024-01-01 00:00+00'", "'2024-01-01 05:30+05:30'"), "jsonb": ("'{\"a\": 1.0}'", "'{\"a\": 1.00}'"),
              "inet": ("'10.0.0.1'", "'10.0.0.1/32'"), "h14_mood[]": ("'{ok,sad}'", "'{ok,sad}'"), "h14_pair": ("'(1.0,ok)'", "'(1.00,ok)'"),
              "numrange": ("'[1.0,2)'", "'[1.00,2)'"), "timetz": ("'12:00+00'", "'12:00+00'"), "uuid": ("gen_random_uuid()", None)}
