@@ -147,7 +147,7 @@ void Link::Close() {
 // ---- receiving --------------------------------------------------------------------------------------------------
 
 Link::Progress Link::Next(ByteView* frame) {
-  if (failed()) return Progress::kNone;
+  if (failed() || state == State::kClosing || state == State::kClosed) return Progress::kNone;
   if (out_of_memory_) Fail("out of memory");
   if (state == State::kConnecting) {
     if (error_ != 0) Fail(std::string("could not connect: ") + uv_strerror(error_));

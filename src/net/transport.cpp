@@ -571,7 +571,7 @@ void TransportImpl::Replace(Link* link) {
   Wake(link);
   int more = 0;  // the newest are at the end
   for (auto other = links_.rbegin(); other != links_.rend(); ++other)
-    if (IsSpare(**other, link->peer) && ++more > kDrainingMax) (*other)->Close();
+    if (IsSpare(**other, link->peer) && ++more > kDrainingMax) (*other)->drains_until_us = (*other)->deadline_us = clock_us_;
 }
 
 // Replaced, and still there.
@@ -611,6 +611,7 @@ void TransportImpl::Detach(Link* link, const std::string& why) {
 
 // The hello, or a later frame, is not acceptable.
 void TransportImpl::Refuse(Link* link, const std::string& why) {
+  if (link->state == Link::State::kClosing || link->state == Link::State::kClosed) return;
   Tell(link->address(), Name(link) + ": " + why);
   Detach(link, why);
   link->state = Link::State::kDraining;

@@ -631,6 +631,26 @@ TEST_F(StrangerTest, AMessageBeforeTheHello) {
   EXPECT_NE(nodes_[0].Refusals().find("does not begin with a hello"), std::string::npos) << nodes_[0].Refusals();
 }
 
+// The link that is closed to make room for the next one has more to say, none of it good.
+TEST_F(StrangerTest, AMemberWithManyLinksThatTalksOnWhileOneIsClosed) {
+  const Hello hello{nodes_[1].options.protocol_version, Chain(), NodeId{2}, false, nodes_[1].environment};
+  const Bytes greeting = EncodeFrame(WireMessage(hello));
+  auto oldest = Shake(2);
+  ASSERT_TRUE(oldest->secured);
+  std::vector<std::unique_ptr<Client>> others;
+  for (int i = 0; i < 6; i++) {
+    others.push_back(Shake(2));
+    ASSERT_TRUE(others.back()->secured);
+    SendFrame(*others.back(), greeting);
+    For(10);
+  }
+  Bytes all = greeting;
+  for (uint8_t byte : {0, 0, 0, 4, 255, 255, 255, 255, 0, 0, 0, 0}) all.push_back(byte);
+  SendFrame(*oldest, all);
+  EXPECT_TRUE(Until([&] { return IsClosed(oldest->fd); }, 5000));
+  For(100);
+}
+
 TEST_F(StrangerTest, HalfAHelloTimesOut) {
   auto client = Shake(2);
   ASSERT_TRUE(client->secured);
