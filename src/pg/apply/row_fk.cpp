@@ -72,6 +72,8 @@ List* LeavesOf(Oid table, LOCKMODE mode) {
   return leaves;
 }
 
+// REINDEX CONCURRENTLY, which each member does for itself, exchanges indexes: the one of the plan may be gone. That is no missing parent,
+// but a reason to try again.
 OpenParent* OpenParentOf(RowApplierState* state, Oid parent, Oid index) {
   for (OpenParent* open = state->parents; open != nullptr; open = open->next)
     if (open->parent == parent && open->index == index) return open;
@@ -87,10 +89,8 @@ OpenParent* OpenParentOf(RowApplierState* state, Oid parent, Oid index) {
   foreach (cell, leaves) {
     Relation const table = table_open(lfirst_oid(cell), RowShareLock);
     Relation const part = OpenIndexOf(table, index);
-    if (part == nullptr) {
-      table_close(table, NoLock);
-      continue;
-    }
+    if (part == nullptr)
+      elog(ERROR, "index %u of \"%s\", to which a foreign key refers, has been exchanged", index, RelationGetRelationName(table));
     open->tables[open->count] = table;
     open->indexes[open->count] = part;
     open->slots[open->count++] = table_slot_create(table, nullptr);

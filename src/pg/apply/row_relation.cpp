@@ -27,6 +27,7 @@ extern "C" {
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "catalog/dependency.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
@@ -54,6 +55,7 @@ struct PlanEntry {
   RelationPlan* plan;
 };
 
+constexpr int kAttemptsMax = 100;  // to build a plan while others change what it is made of
 HTAB* plans = nullptr;
 uint64 invalidations = 0;
 List* stale_plans = NIL;  // out of the table, perhaps still held
@@ -490,7 +492,7 @@ RelationPlan* FindPlan(const core::RelationName& name) {
   PreparePlans();
   PlanName plan_name;
   if (!ToPlanName(name, &plan_name)) return nullptr;
-  for (;;) {
+  for (int attempts = 0;;) {
     auto* entry = static_cast<PlanEntry*>(hash_search(plans, &plan_name, HASH_FIND, nullptr));
     if (entry != nullptr && entry->plan->valid) {
       LockRelationOid(entry->plan->relation, RowExclusiveLock);
@@ -500,15 +502,21 @@ RelationPlan* FindPlan(const core::RelationName& name) {
     RangeVar* const variable = makeRangeVar(NameStr(plan_name.schema), NameStr(plan_name.name), -1);
     Oid const relation = RangeVarGetRelid(variable, RowExclusiveLock, true);
     if (!OidIsValid(relation) || !IsSharedRelation(relation)) return nullptr;
+    // What comes while it is built may concern it: then parts of it are of different times (REINDEX CONCURRENTLY exchanges the names
+    // and numbers of indexes), and it is not used.
     uint64 const before = invalidations;
     RelationPlan* const plan = BuildPlan(relation, plan_name);
+    if (before != invalidations) {
+      MemoryContextDelete(plan->context);
+      if (++attempts > kAttemptsMax) elog(ERROR, "the definition of \"%s\" does not come to rest", NameStr(plan_name.name));
+      CHECK_FOR_INTERRUPTS();
+      continue;
+    }
     MemoryContextSetParent(plan->context, CacheMemoryContext);
     bool found;
     entry = static_cast<PlanEntry*>(hash_search(plans, &plan_name, HASH_ENTER, &found));
     entry->plan = plan;
     plan->valid = true;
-    // What came while it was built may concern it: then it serves this once.
-    if (before != invalidations) plan->valid = false;
     return plan;
   }
 }
