@@ -323,7 +323,8 @@ void ConsensusWorker::TakeTime() {
   uint64_t const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
   if (uint64_t const tables = pg_atomic_read_u64(&shared->tables); !tables_known_ && tables != 0) {
     tables_known_ = true;
-    Carry(replica_->OnTables(core::PrefixHeight(core::Prefix{tables}), now_us_));
+    uint64_t const now = pg_atomic_read_u64(&shared->applied);
+    Carry(replica_->OnTables(core::PrefixHeight(core::Prefix{std::max(tables, now)}), now_us_));
   }
   if (applied > delivered_ && !transport_)  // nobody has the blocks between
     throw PgError(kErrHalted,
@@ -456,11 +457,12 @@ void ConsensusWorker::SettleSigns() {
 }
 
 void ConsensusWorker::CutJournal() {
-  uint64_t const height = pg_atomic_read_u64(&shared->durable_applied_height);
+  // The tables may be further than a journal that was put back.
+  uint64_t const height = std::min(pg_atomic_read_u64(&shared->durable_applied_height), delivered_);
   if (height <= cut_height_ || std::abs(now_us_ - cut_us_) < kCutInterval_us || !journal_problem_.empty()) return;
   cut_us_ = now_us_;
   cut_height_ = height;
-  journal_.writer->Cut(core::Height{std::min(height, delivered_)});  // the tables may be further than a journal that was put back
+  journal_.writer->Cut(core::Height{height});
 }
 
 // ---- what others see, and waiting

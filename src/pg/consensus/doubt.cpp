@@ -61,7 +61,8 @@ void NoteBackupLabel() {
   std::string const label = std::string(DataDir) + "/backup_label";
   if (!Exists(label) || !Exists(MemberDirectory() + "/journal.begun")) return;  // an earlier start may not have come to make it durable
   std::string const path = RejoinFile();
-  int const file = open(path.c_str(), O_WRONLY | O_CREAT, 0600);
+  int file = open(path.c_str(), O_WRONLY | O_CREAT, 0600);
+  if (file < 0 && errno == EACCES) file = open(path.c_str(), O_RDONLY);  // somebody else has made it
   bool const done = file >= 0 && fsync(file) == 0;
   if (file >= 0) close(file);
   if (done) {

@@ -176,6 +176,7 @@ void Launcher::ReadConfiguration() try {
 
 void Launcher::StartSet() {
   pg_atomic_fetch_add_u32(&shared->generation, 1);
+  pg_atomic_write_u64(&shared->tables, 0);  // the set that begins looks where they are by now
   started_at_ = GetCurrentTimestamp();
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   shared->worker_error[0] = '\0';
