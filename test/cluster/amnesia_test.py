@@ -71,7 +71,7 @@ def restored_from_an_older_copy(c):
     copy(saved, data_of(c, 3))
     c.start_member(3)
     is_back(c, 3)
-    equal(doubts(c, 3), 1, "the log says that it noticed")
+    check(doubts(c, 3) > 0, "the log says that it noticed")
     write(c, 3, 5, 400)
     c.check_equal()
     equal(c.value(3, "SELECT count(*) FROM t"), 30, "rows")
@@ -149,7 +149,7 @@ def its_tables_are_further_than_its_journal(c):
     for i in (1, 2, 4, 3):
         c.start_member(i)
     eventually(lambda: can_write(c, 3) and incarnation(c, 3) // ERA > era, 60, "member 3 has rejoined")
-    equal(doubts(c, 3), before + 1, "it notices, once")
+    check(doubts(c, 3) > before, "it notices")
     write(c, 3, 2, 760)
     c.check_equal()
 
