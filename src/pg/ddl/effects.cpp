@@ -484,7 +484,10 @@ void CheckEffects(Recorder* recorder) {
     CheckPlace(object);
     CheckReferences(object);
     if (object.classId == ConstraintRelationId) CheckConstraintIsImmutable(object.objectId);
-    if (object.classId == RelationRelationId && object.objectSubId == 0) CheckPartitionKey(object.objectId);
+    if (object.classId == RelationRelationId && object.objectSubId == 0) {
+      CheckPartitionKey(object.objectId);
+      CheckIndexExpressions(object.objectId);
+    }
     if (object.classId == ProcedureRelationId) CheckFunctionNotStored(object);
     if (object.classId == TriggerRelationId) CheckContractTrigger(object.objectId, true);
     CheckFunctionsMayBeLent(object);

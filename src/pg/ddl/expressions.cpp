@@ -16,6 +16,8 @@
  */
 #include "internal.h"
 
+#include "dadbs/pg/sharing.h"
+
 extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -24,6 +26,7 @@ extern "C" {
 #include "catalog/indexing.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
@@ -140,9 +143,17 @@ bool FindNumbers(Node* node, void* found) {
   return check_functions_in_node(node, ShowsNumbers, found) || expression_tree_walker(node, AsWalker(FindNumbers), found);
 }
 
+[[noreturn]] void RaiseReference(const char* what) {
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("%s cannot make a reference to an object out of a number", what),
+                  errdetail("Objects have other numbers in the catalogs of other members."),
+                  errhint("Name the object, as in 'english'::regconfig.")));
+  pg_unreachable();
+}
+
 // Of a CHECK, a generated column or another default.
 void CheckShowsNoNumbers(const char* text, const char* what) {
   Oid function = InvalidOid;
+  if (MakesReference(static_cast<Node*>(stringToNode(text)), nullptr)) RaiseReference(what);
   if (!FindNumbers(static_cast<Node*>(stringToNode(text)), &function)) return;
   ereport(ERROR, (errcode(kErrNotSupported), errmsg("%s cannot call function %s", what, get_func_name(function)),
                   errdetail("It gives the numbers that this member's catalogs have for types and labels; those of others differ."),
@@ -177,6 +188,28 @@ void CheckForeignKey(HeapTuple tuple, const char* name) {
 }
 
 }  // namespace
+
+bool IsMadeReference(Node* node) {
+  return (IsA(node, RelabelType) || IsA(node, ArrayCoerceExpr)) && HoldsObjectReference(exprType(node));
+}
+
+bool MakesReference(Node* node, void* context) {
+  if (node == nullptr) return false;
+  return IsMadeReference(node) || expression_tree_walker(node, AsWalker(MakesReference), context);
+}
+
+// As they are stored: the relation's cache has them simplified.
+void CheckIndexExpressions(Oid relation) {
+  HeapTuple const tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) return;
+  for (AttrNumber const column : {Anum_pg_index_indexprs, Anum_pg_index_indpred}) {
+    bool is_null;
+    Datum const stored = SysCacheGetAttr(INDEXRELID, tuple, column, &is_null);
+    if (!is_null && MakesReference(static_cast<Node*>(stringToNode(TextDatumGetCString(stored))), nullptr))
+      RaiseReference(psprintf("index \"%s\"", get_rel_name(relation)));
+  }
+  ReleaseSysCache(tuple);
+}
 
 void CheckConstraintIsImmutable(Oid constraint) {
   HeapTuple const tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));

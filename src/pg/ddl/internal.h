@@ -156,6 +156,10 @@ void DropLocalDependents(Node* statement);
 void CheckConstraintIsImmutable(Oid constraint);
 // A row belongs into the same partition everywhere.
 void CheckPartitionKey(Oid relation);
+// An expression that makes regclass, regconfig or the like out of a number.
+bool IsMadeReference(Node* node);
+bool MakesReference(Node* node, void* context);
+void CheckIndexExpressions(Oid relation);
 // What the object's expressions call runs with the rights of sessions of other members.
 void CheckFunctionsMayBeLent(const ObjectAddress& object);
 

@@ -86,6 +86,7 @@ bool IsUnfit(Oid function, void*) {
 bool HasUnfit(Node* node, void* context) {
   if (node == nullptr) return false;
   if (check_functions_in_node(node, IsUnfit, context)) return true;
+  if (IsMadeReference(node)) return true;
   if (IsA(node, NextValueExpr) || IsA(node, SubLink) || IsA(node, Query)) return true;
   if (IsA(node, SQLValueFunction)) {
     SQLValueFunctionOp const op = reinterpret_cast<SQLValueFunction*>(node)->op;
