@@ -359,6 +359,46 @@ def records_that_change(c):
 
 
 @suite.test
+def compiled_before_a_definition(c):
+    """What PL/pgSQL has compiled with the types of before counts on no member: verdicts do not depend on who has restarted since."""
+    big = "5000000000"
+    c.run(1, "CREATE TABLE typed (n int)", "INSERT INTO typed VALUES (1)", "CREATE DOMAIN sized AS int", "CREATE DOMAIN kept AS int",
+          "CREATE FUNCTION measured(a numeric) RETURNS numeric IMMUTABLE LANGUAGE plpgsql AS 'DECLARE x typed.n%TYPE; BEGIN x := a; RETURN x; END'")
+    bodies = ("DECLARE x typed.n%TYPE; BEGIN x := a; RETURN x; END", "BEGIN RETURN measured(a::numeric); END", "DECLARE x sized; BEGIN x := a; RETURN x; END")
+    for i, body in enumerate(bodies):
+        c.run(1, "SET dadbs.deploy_unchecked = on", f"SELECT dadbs.deploy_contract('compiled{i}', $${body}$$, arguments => 'a text', returns => 'text')")
+    c.settle()
+    call = "SET dadbs.commit_timeout = '60s'", "SELECT dadbs.call_contract('compiled{}', '{}')"
+
+    def told(member, value):
+        return [sqlstate(lambda: c.run(member, call[0], call[1].format(i, value))) for i in range(len(bodies))]
+
+    equal([told(1, 7)[0], told(1, 7)[2]], [None, None], "before")
+    c.run(1, "CREATE OR REPLACE FUNCTION measured(a numeric) RETURNS numeric IMMUTABLE LANGUAGE plpgsql AS 'DECLARE x typed.n%TYPE; BEGIN x := a; RETURN x; END'")
+    # Rolled back, after measured() has run with the type that n would have had.
+    refused(c, "23514", "ALTER TABLE typed ALTER n TYPE bigint, ADD CHECK (measured(n) < 0)")
+    c.settle()
+    end_worker(c, 3, "apply")
+    c.wait_ready()
+    equal(told(2, big), ["22003"] * 3, "still an integer")
+    c.run(1, "CREATE OR REPLACE FUNCTION measured(a numeric) RETURNS numeric IMMUTABLE LANGUAGE plpgsql AS 'DECLARE x typed.n%TYPE; BEGIN x := a; RETURN x; END'",
+          "ALTER TABLE typed ALTER n TYPE bigint", "DROP DOMAIN sized", "CREATE DOMAIN sized AS bigint")
+    c.settle()
+    end_worker(c, 4, "apply")
+    c.wait_ready()
+    equal(told(1, big), [None] * 3, "a bigint now")
+    c.settle()
+    end_worker(c, 2, "apply")
+    c.wait_ready()
+    widen = "ALTER TABLE typed ALTER n TYPE numeric USING 1e30, ADD CHECK (measured(n) > 0)"
+    equal(sqlstate(lambda: c.run(3, "SET dadbs.commit_timeout = '60s'", widen)), None, "a definition that calls it")
+    everywhere(c, "SELECT n = 1e30 FROM typed", [(True,)], "what the definition wrote")
+    for i in range(len(bodies)):
+        history = [c.run(m, f"SELECT verdict, sqlstate, result FROM dadbs.contract_history('compiled{i}') ORDER BY height, position") for m in c.members()]
+        equal(history, [history[0]] * 4, f"what each member recorded of {bodies[i]}")
+
+
+@suite.test
 def errors_inside_of_functions(c):
     """What a function of values calls an internal error is a verdict, in definitions, proposals and calls: no client's statement stops the chain."""
     c.run(1, "CREATE TABLE inside (id int PRIMARY KEY, s text, n int8[])", "INSERT INTO inside VALUES (1, 'abc', '{1}')",

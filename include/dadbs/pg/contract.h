@@ -77,6 +77,14 @@ void RunContracts(const ContractEvents& events, const AtPosition& at, core::KeyL
 // After an error, when the local transaction is rolled back.
 void ForgetContracts() noexcept;
 
+// -- compiled.cpp. In the apply worker: what PL/pgSQL has compiled is compiled again.
+// Around a definition.
+void ForgetCompiled() noexcept;
+// What a definition has written was rolled back.
+void ForgetCompiledInVain() noexcept;
+// The definition has created this function. Postgres code.
+void ForgetCreated(Oid function);
+
 // -- call.cpp
 // In the apply worker: calls of one transaction, in order, each by its caller's right. As RunContracts.
 void RunCalls(std::span<const core::CallChange> calls, const AtPosition& at, core::KeyList* keys);

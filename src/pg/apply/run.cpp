@@ -269,6 +269,7 @@ Applier::Items Applier::AbortRun() {
     AbortOutOfAnyTransaction();
     ResetExpressions();
     ForgetContracts();
+    ForgetCompiledInVain();
     MemoryContextSwitchTo(TopMemoryContext);
     MemoryContextReset(context_);
   });

@@ -228,6 +228,7 @@ void CarryOut(int64 id, const AtPosition& at, core::KeyList* keys) {
     if (IsOwnFailure(e) || IsHalt(e)) throw;
     Call([] { RollbackAndReleaseCurrentSubTransaction(); });
     ResetExpressions();
+    ForgetCompiledInVain();
     sqlstate = Call([&] { return unpack_sql_state(e.sqlstate()); });
     message = e.message();
   }

@@ -15,6 +15,7 @@
  *   types.cpp     values of which types they may hold
  *   nesting.cpp, conversions.cpp  how deeply such values may be nested
  *   constants.cpp  variables that count as literals there
+ *   compiled.cpp  functions of PL/pgSQL that are compiled
  *   plans.cpp     plans that depend on the catalogs alone
  *   effects.cpp   what they write
  *   guard.cpp     what one member must not define alone (approval.h)
@@ -161,6 +162,9 @@ void InitConstants();
 
 // -- plans.cpp
 void InitPlans();
+
+// -- compiled.cpp
+void NoteCompiled(PLpgSQL_function* function);  // it runs
 
 // -- effects.cpp
 // From ExecutorStart: each row that the query writes is told to us.

@@ -298,7 +298,8 @@ bool IsEmptyLoop(const PLpgSQL_stmt* statement) {
   }
 }
 
-void OnFunction(PLpgSQL_execstate* estate, PLpgSQL_function*) {
+void OnFunction(PLpgSQL_execstate* estate, PLpgSQL_function* function) {
+  NoteCompiled(function);
   if (!ContractsRunning()) return;
   EnterFunction(estate);
   CheckVariables(estate);

@@ -458,6 +458,13 @@ void StopRecording(Recorder* recorder) { current = recorder->previous; }
 
 bool AnythingRecorded(const Recorder* recorder) { return recorder->any; }
 
+void ForgetRecorded(const Recorder* recorder) {
+  ForgetCompiled();
+  ListCell* cell;
+  foreach (cell, recorder->objects)
+    if (auto* const object = static_cast<ObjectAddress*>(lfirst(cell)); object->classId == ProcedureRelationId) ForgetCreated(object->objectId);
+}
+
 List* WrittenRelations(Recorder* recorder, List* named_before) {
   if (!recorder->any) return NIL;
   List* names = list_concat_copy(named_before, NIL);

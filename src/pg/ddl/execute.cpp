@@ -15,6 +15,7 @@
 #include "internal.h"
 
 #include "dadbs/pg/approval.h"
+#include "dadbs/pg/contract.h"
 #include "dadbs/pg/keys.h"
 #include "dadbs/pg/own_failure.h"
 
@@ -244,7 +245,9 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   if (position != nullptr) DropLocalDependents(node);
   List* const named = NamedRelations(node);
   BeginGuard(node);
+  if (position != nullptr) ForgetCompiled();
   Recorder* const recorder = RunAsAuthor(node, statement);
+  if (position != nullptr) ForgetRecorded(recorder);
   CheckEffects(recorder);
   EndGuard();
   *written = WrittenRelations(recorder, named);

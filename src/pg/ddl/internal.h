@@ -137,6 +137,8 @@ enum class RecordedAs { kShared, kLocal, kDropExtension };
 Recorder* StartRecording(RecordedAs as = RecordedAs::kShared);
 void StopRecording(Recorder* recorder);   // also on errors
 bool AnythingRecorded(const Recorder* recorder);
+// At a position: what PL/pgSQL has compiled before, or to check the function that was created, is compiled again.
+void ForgetRecorded(const Recorder* recorder);
 // Relations whose definition was written: recorded ones and those named (looked up before), if anything was.
 List* WrittenRelations(Recorder* recorder, List* named_before);
 // After execution, of a shared statement: raises if something was made that members could not keep equal.

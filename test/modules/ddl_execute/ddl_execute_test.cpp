@@ -48,6 +48,8 @@ void NoteLocalDefinition() {}
 void CheckContractTrigger(Oid, bool) {}
 bool ContractsRunning() { return false; }
 void CheckContractCall(Oid) {}
+void ForgetCompiled() noexcept {}
+void ForgetCreated(Oid) {}
 void BeginGuard(Node*) {}
 void EndGuard() noexcept {}
 void GuardEarly(Node*) {}
