@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "dadbs/core/messages.h"
+#include "replica_mutation.h"
 
 namespace dadbs::core {
 
@@ -133,7 +134,7 @@ Why Fold(RecoveredState& s, const CommitRecord& r) {
   if (s.prepared && s.prepared->header.hash() == r.vote.hash) return "";
   // The segment with its proposal may have been cut: its height is applied then, and the committed block follows (End).
   s.prepared.reset();
-  return s.cut_at == s.chain.height ? "" : kNoProposal;
+  return s.cut_at == s.chain.height && !MUTATED(kCutCommitRefused) ? "" : kNoProposal;
 }
 
 Why Fold(RecoveredState& s, const ViewChangeRecord& r) {

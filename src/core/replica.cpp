@@ -277,7 +277,7 @@ void Replica::State::SendStatus(NodeId to) {
 
 // What this member has signed for the height in flight, as far as `to` may lack it.
 void Replica::State::SendRound(NodeId to) {
-  if (!round.accepted || !MaySign()) return;
+  if (!round.accepted || !MaySign() || MUTATED(kRoundNotResent)) return;
   const HeightVotes& now = votes[next_height().value];
   const bool has_proposal = now.prepares.contains(to.value);
   const bool has_prepared = now.commits.contains(to.value);
@@ -325,7 +325,7 @@ Height Replica::State::NetworkHeight(bool connected_only) const {
   std::vector<Height> claims;
   for (const auto& [id, peer] : peers)
     if (peer.connected || !connected_only) claims.push_back(peer.claimed);
-  const size_t liars = FaultsTolerated(n);
+  const size_t liars = MUTATED(kClaimsBelieved) ? 0 : FaultsTolerated(n);
   if (claims.size() <= liars) return chain.height;
   std::sort(claims.begin(), claims.end(), std::greater<>());
   return std::max(chain.height, claims[liars]);

@@ -322,7 +322,7 @@ void Replica::State::ReceiveEntry(NodeId from, const IncarnationMessage& message
 // ---- what a proposal takes -----------------------------------------------------------------------------------------
 
 bool Replica::State::MayBeNamed(const HeldBatch& held) const {
-  return !IsLarge(*held.batch) || static_cast<size_t>(std::popcount(held.acks)) >= q;
+  return MUTATED(kLargeBatchUnacked) || !IsLarge(*held.batch) || static_cast<size_t>(std::popcount(held.acks)) >= q;
 }
 
 const HeldBatch* Replica::State::NextBatch(NodeId origin, const OriginState& after) const {

@@ -111,7 +111,7 @@ void Replica::State::JudgeAnswers(const Attestation& latest) {
   }
   size_t claims = 0;
   for (const auto& [id, a] : answers) claims += IsForgotten(a.seen_incarnation, a.seen_sequence);
-  if (claims > FaultsTolerated(n)) LoseMemory("other members have newer signatures of this one than its journal");
+  if (claims > (MUTATED(kOneClaimBelieved) ? 0 : FaultsTolerated(n))) LoseMemory("other members have newer signatures of this one than its journal");
 }
 
 // A signature that others have verified, in what they have sent.
@@ -172,7 +172,7 @@ void Replica::State::LoseMemory(const char* why) {
 }
 
 void Replica::State::Fence() {
-  if (fenced) return;
+  if (fenced || MUTATED(kNeverFenced)) return;
   fenced = true;
   open = false;
   SetMemory(Memory::kFenced, memory.floor);
@@ -263,6 +263,7 @@ bool Replica::State::TryRejoin() {
   }
   if (!rejoin_begun) return BeginEra(), true;
   if (!opened_at) return false;
+  if (chain.height < *threshold && MUTATED(kNoSecondEntry)) return false;
   if (chain.height < *threshold) return BeginIncarnation(), true;  // its entry makes another block
   BecomeMember();
   return true;

@@ -30,6 +30,26 @@ enum class Mutation {
   kJoinThisViewOnly,        // f + 1 for one view, in place of f + 1 that exceed
   kAmnesiaUnchecked,        // whatever shows that memory was lost is ignored
   kLearnerInMemory,         // that memory was lost is not in the journal
+  kCutCommitRefused,        // a journal that begins with a COMMIT whose proposal was cut is taken for damaged
+  // Those that only scenarios find.
+  kRelayNothing,            // the primary is not handed what it lacks
+  kTimersOnGaps,            // a batch is waited for that cannot be ordered yet
+  kParentTimeIgnored,       // a block's time is held against the own clock only
+  kTimeUnchecked,           // and against nothing
+  kBoundTimeChecked,        // also that of a block which the view is bound to
+  kClaimsBelieved,          // one member's word for a height
+  kLargeBatchUnacked,       // a large batch is named before a quorum holds it
+  kOneClaimBelieved,        // one member's word that this one has forgotten
+  kJoinOnOneWord,           // a view is joined on the word of one
+  kPromisesCounted,         // VIEW-CHANGEs of one member count twice
+  kClockWithoutQuorum,      // the primary is given up by who reaches no quorum
+  kNeverFenced,             // a second server with the same key is not minded
+  kFirstPreparedWins,       // of two prepared blocks a view is bound to any
+  kNoSecondEntry,           // who comes back waits for others' blocks
+  kOthersIgnored,           // who does not reach the primary does not look whether others do
+  kViewHelpOmitted,         // a NEW-VIEW is sent once
+  kPassedOverIgnored,       // a primary may leave out whom it likes
+  kRoundNotResent,          // votes are sent once
 };
 
 #ifdef DADBS_MUTATIONS

@@ -43,7 +43,7 @@ int64_t Replica::State::ViewTimeout() const {
 // which it does not reach, is there for others.
 bool Replica::State::OthersProceed() const {
   auto at = votes.find(next_height().value);
-  if (at == votes.end() || round.accepted || round.candidate) return false;
+  if (MUTATED(kOthersIgnored) || at == votes.end() || round.accepted || round.candidate) return false;
   std::set<uint16_t> voters;
   for (const VoteSlots* slots : {&at->second.prepares, &at->second.commits})
     for (const auto& [id, slot] : *slots)
@@ -83,6 +83,13 @@ int64_t Replica::State::TransferAllowance() const {
 
 // ---- what waits ----------------------------------------------------------------------------------------------------
 
+const HeldBatch* Replica::State::FirstToOrder(NodeId origin) const {
+  const HeldBatch* next = NextBatch(origin, chain.origin(origin));
+  if (!MUTATED(kTimersOnGaps) || next) return next;
+  auto queue = origins.find(origin.value);
+  return queue == origins.end() || queue->second.batches.empty() ? nullptr : &queue->second.batches.begin()->second;
+}
+
 bool Replica::State::UpdateFront(NodeId origin) {
   auto queue = origins.find(origin.value);
   if (queue == origins.end()) return false;
@@ -91,7 +98,7 @@ bool Replica::State::UpdateFront(NodeId origin) {
   if (pending && chain.CheckItem(*pending, genesis).empty()) {
     if (origin == self && !IsDurable(pending->journal_sequence)) return false;
     now.incarnation = pending->incarnation;
-  } else if (const HeldBatch* held = NextBatch(origin, chain.origin(origin))) {
+  } else if (const HeldBatch* held = FirstToOrder(origin)) {
     const BatchHeader& h = held->batch->header;
     if (origin == self && !IsDurable(h.journal_sequence)) return false;
     now.incarnation = h.incarnation;
@@ -124,7 +131,7 @@ void Replica::State::NotePassedOver(const Block& block) {
 
 // One backup after the other, the next one in line first: mostly one copy is enough.
 void Replica::State::Relay() {
-  if (IsPrimary() || !peers.at(primary().value).connected) return;
+  if (MUTATED(kRelayNothing) || IsPrimary() || !peers.at(primary().value).connected) return;
   const int64_t rank = (self.value + n - primary().value) % n;
   const int64_t wait = view_change_timeout_us / 8 + (rank - 1) * view_change_timeout_us / 16;
   const bool stands_still = !round.accepted && !round.candidate && patience - stalled_since >= wait;
@@ -156,7 +163,7 @@ const char* Replica::State::WhyReplacePrimary() {
     return round.accepted ? "the primary's proposal was not agreed in time" : "the primary proposed nothing";
   const uint32_t passed_over_max = std::max(kPassedOverMin, static_cast<uint32_t>(n) + 1);
   for (const auto& [id, front] : fronts)
-    if (front.passed_over >= passed_over_max && patience - front.since >= 2 * ViewTimeout())
+    if (!MUTATED(kPassedOverIgnored) && front.passed_over >= passed_over_max && patience - front.since >= 2 * ViewTimeout())
       return "the primary passes over what a member has sent";
   return nullptr;
 }
@@ -169,7 +176,7 @@ void Replica::State::WatchProgress() {
     return;
   }
   UpdateFronts();
-  if (!HasQuorum()) {
+  if (!HasQuorum() && !MUTATED(kClockWithoutQuorum)) {
     stalled_since = patience;
     view_asked_at.reset();
     for (auto& [id, front] : fronts) front.since = patience;

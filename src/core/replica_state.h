@@ -453,6 +453,7 @@ struct Replica::State {
   void WatchProgress();
   void UpdateFronts();
   bool UpdateFront(NodeId origin);
+  const HeldBatch* FirstToOrder(NodeId origin) const;
   void NotePassedOver(const Block& block);
   void Relay();
   bool HasQuorum() const;

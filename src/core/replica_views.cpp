@@ -137,7 +137,7 @@ void Replica::State::ReceiveViewChange(NodeId from, ViewChangeMessage& message) 
 // The highest view that f + 1 others ask for, or go beyond: at least one of them is honest. Never on the word of one.
 bool Replica::State::TryJoin() {
   if (!MaySign()) return false;
-  const size_t needed = std::max<size_t>(FaultsTolerated(n) + 1, 2);
+  const size_t needed = MUTATED(kJoinOnOneWord) ? 1 : std::max<size_t>(FaultsTolerated(n) + 1, 2);
   std::vector<View> asked;
   for (const auto& [id, v] : view_changes)
     if (v.change.view > view) asked.push_back(v.change.view);
@@ -298,7 +298,7 @@ bool Replica::State::IsOfAnotherView(NodeId from, const VoteMessage& vote) {
 // To who has not entered this view: its proof. It needs no other sender's word.
 void Replica::State::HelpWithView(NodeId to) {
   auto it = peers.find(to.value);
-  if (it == peers.end() || !it->second.connected || !entered || !new_view || !IsDurable(new_view_sequence)) return;
+  if (MUTATED(kViewHelpOmitted) || it == peers.end() || !it->second.connected || !entered || !new_view || !IsDurable(new_view_sequence)) return;
   if (clock - it->second.helped_at < limits.resend_interval_us / 2) return;
   it->second.helped_at = clock;
   SendNow(to, *new_view);

@@ -109,6 +109,8 @@ bool Replica::State::TransactionsMatch(const Block& block, const std::vector<Hel
 // The bound holds back a clock that runs ahead; parent + 1 is what one can always propose.
 bool Replica::State::TimeIsNear(const Block& block) const {
   const int64_t time = block.header.time_us;
+  if (MUTATED(kTimeUnchecked)) return true;
+  if (MUTATED(kParentTimeIgnored)) return time <= wall + limits.time_bound_us;
   return time == chain.time_us + 1 || time <= std::max(chain.time_us, wall) + limits.time_bound_us;
 }
 
@@ -168,7 +170,7 @@ std::string Replica::State::CheckProposal(const ProposalMessage& message) {
 
 bool Replica::State::TryCandidate() {
   if (!round.candidate || round.accepted || !MaySign()) return false;
-  if (!IsBound() && !TimeIsNear(round.candidate->block())) return false;
+  if ((!IsBound() || MUTATED(kBoundTimeChecked)) && !TimeIsNear(round.candidate->block())) return false;
   std::vector<HeldBatch*> held;
   if (!FindAll(round.candidate->batches, &held)) {
     if (!MUTATED(kBatchUnheld)) return false;

@@ -128,7 +128,7 @@ ViewStart StartOf(const NewView& new_view) {
   for (const ViewChange& v : new_view.proof)
     if (start.hash.is_zero() || v.height > start.height) start = {v.height, v.hash, nullptr};
   for (const ViewChange& v : new_view.proof)
-    if (v.height == start.height && v.prepared && (!start.prepared || v.prepared->view > start.prepared->view))
+    if (v.height == start.height && v.prepared && (!start.prepared || (v.prepared->view > start.prepared->view && !MUTATED(kFirstPreparedWins))))
       start.prepared = &*v.prepared;
   return start;
 }
@@ -148,7 +148,7 @@ std::string CheckNewView(const NewView& v, const Genesis& genesis, const Verifie
   if (!SignatureIsRight(v.envelope, v.SigningBytes(ContextOf(genesis)), genesis, verifier)) return "a wrong signature";
   NodeId last = kNobody;
   for (const ViewChange& part : v.proof) {
-    if (part.envelope.signer <= last) return "VIEW-CHANGEs that are not of distinct members in ascending order";
+    if (part.envelope.signer <= last && !MUTATED(kPromisesCounted)) return "VIEW-CHANGEs that are not of distinct members in ascending order";
     last = part.envelope.signer;
     if (part.view != v.view) return "a VIEW-CHANGE for another view";
     if (is_known(part)) continue;

@@ -298,6 +298,7 @@ std::vector<Message> Adversary::CorruptBlock(const BlockMessage& message) {
 
 std::vector<Message> Adversary::Corrupt(NodeId self, const Signer& signer, NodeId to, const Message& message,
                                         const Made& made) {
+  if (is_scripted_) return TellLies(self, signer, to, message, made);
   if (!is_silent_) is_silent_ = random_->Chance(0.2);
   std::vector<Message> result;
   if (const auto* m = std::get_if<ProposalMessage>(&message)) {

@@ -11,12 +11,31 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "checker.h"
 #include "model_crypto.h"
 
 namespace dadbs::sim {
+
+// How a faulty member lies in a scenario; it keeps to the rules in all else.
+enum class Lie {
+  kEquivocate,       // members with odd numbers get a second proposal
+  kVoteForAll,       // both votes for every block that was proposed at the height
+  kWrongTime,        // its proposals are an hour ahead
+  kOldBatch,         // its proposals name a batch that has been ordered
+  kHidePrepared,     // its VIEW-CHANGEs do not say what it had prepared
+  kInventPrepared,   // they show a prepare certificate that nobody has signed
+  kTooFewPromises,   // its NEW-VIEWs hold one promise less than a quorum
+  kPromiseTwice,     // they hold one of them twice
+  kClaimForgotten,   // it tells everybody that he has forgotten
+  kHideSignatures,   // it shows nobody what he has signed
+  kClaimHeight,      // its heartbeats claim a thousand blocks more
+  kTwistBlocks,      // it serves blocks with another time
+  kOtherBodies,      // it serves blocks with other bodies
+  kTwoBatches,       // members with even numbers get another batch under the same numbers
+};
 
 struct Attack {
   core::NodeId from, to;
@@ -32,11 +51,22 @@ class Adversary {
 
   // What the faulty member sends to `to` in place of `message`; more than one, or nothing. `made` sees each vote.
   using Made = std::function<void(const core::VoteMessage&)>;
+  void Tell(std::optional<Lie> lie) {  // none: it only forgets to keep what it has promised; from now on nothing is random
+    is_scripted_ = true;
+    if (lie) lies_.insert(*lie);
+  }
+  core::Message Twisted(const core::Message& message) { return Alter(message); }
   std::vector<core::Message> Corrupt(core::NodeId self, const core::Signer& signer, core::NodeId to,
                                      const core::Message& message, const Made& made);
 
  private:
   core::Message Alter(const core::Message& message);
+  bool Tells(Lie lie) const { return lies_.contains(lie); }
+  std::vector<core::Message> TellLies(core::NodeId self, const core::Signer& signer, core::NodeId to,
+                                      const core::Message& message, const Made& made);
+  core::ProposalMessage FalseProposal(core::NodeId self, const core::Signer& signer, core::NodeId to, const core::ProposalMessage& m);
+  core::ViewChangeMessage FalseViewChange(const core::Signer& signer, core::ViewChangeMessage m);
+  core::Message FalseBlock(const core::BlockMessage& m);
   std::optional<Attack> FakeCertified();
   core::NodeId AnyMember() { return genesis_.members[random_->Below(genesis_.members.size())].id; }
   core::VoteMessage Vote(core::NodeId self, const core::Signer& signer, core::Phase phase, core::View view,
@@ -55,6 +85,8 @@ class Adversary {
 
   Random* random_;
   core::Genesis genesis_;
+  bool is_scripted_ = false;
+  std::set<Lie> lies_;
   std::vector<std::pair<core::NodeId, core::Message>> kept_;
   std::optional<core::ProposalMessage> last_proposal_;
   std::map<core::Height, std::vector<core::Digest>> hashes_;  // of all blocks proposed

@@ -28,6 +28,11 @@ Height Checker::delivered(NodeId node) const {
   return it == members_.end() ? Height{} : it->second.delivered;
 }
 
+bool Checker::IsClosed(const TransactionId& id) const {
+  auto origin = origins_.find(id.origin.value);
+  return !IsOrdered(id) && origin != origins_.end() && origin->second.incarnation > id.incarnation;
+}
+
 void Checker::KnowBlock(const Block& block) {
   auto [it, is_new] = block_batches_.try_emplace(block.header.hash());
   if (!is_new) return;
@@ -307,7 +312,7 @@ void Checker::NewItems(const DeliverEffect& delivered) {
     if (batch.header.digest() != header.digest()) throw Failure("a delivery with another batch than the block's");
     for (const Bytes& write_set : batch.write_sets) {
       const TransactionId id{header.origin, header.incarnation, ++origin.last_number};
-      ordered_.insert(id);
+      ordered_.emplace(id, ordered_.size());
       if (IsFaulty(header.origin)) continue;
       auto known = numbered_.find(id);
       if (known == numbered_.end()) throw Failure("a transaction that its origin has never numbered");

@@ -58,6 +58,8 @@ class Checker {
   core::Height top() const { return core::Height{hashes_.size() - 1}; }
   core::Height delivered(core::NodeId node) const;
   bool IsOrdered(const core::TransactionId& id) const { return ordered_.contains(id); }
+  bool IsClosed(const core::TransactionId& id) const;  // not on the chain, and never will be
+  size_t PlaceOf(const core::TransactionId& id) const { return ordered_.at(id); }  // among all that are ordered
   uint64_t transactions() const { return ordered_.size(); }
   const core::BlockMessage& block(core::Height h) const { return blocks_.at(h.value); }
 
@@ -111,7 +113,7 @@ class Checker {
   std::vector<core::Digest> hashes_;  // of the chain
   std::map<uint64_t, core::BlockMessage> blocks_;
   std::map<uint16_t, Origin> origins_;
-  std::set<core::TransactionId> ordered_;
+  std::map<core::TransactionId, size_t> ordered_;
 };
 
 }  // namespace dadbs::sim

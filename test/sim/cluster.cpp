@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "../../src/storage/journal_fold.h"
 #include "dadbs/core/write_set.h"
 
 namespace dadbs::sim {
@@ -58,7 +59,12 @@ std::string Describe(const Message& message) {
 
 Cluster::Cluster(const Options& options) : options_(options), random_(options.seed), verifier_(&table_) {
   if (options_.real_signatures) verifier_ = &Ed25519Verifier();
-  DrawProfile();
+  if (options_.profile) {
+    profile_ = *options_.profile;
+    faults_ = false;
+  } else {
+    DrawProfile();
+  }
   genesis_.cluster_name = "sim";
   genesis_.created_at_us = 1'700'000'000'000'000 - 60'000'000;
   genesis_.nonce.bytes[0] = static_cast<uint8_t>(options_.seed);
@@ -175,8 +181,10 @@ void Cluster::CarryOne(Node& node, Effect& effect) {
   if (auto* e = std::get_if<AppendEffect>(&effect)) Append(node, *e);
   if (auto* e = std::get_if<SendEffect>(&effect)) Send(node, e->to, e->message);
   if (auto* e = std::get_if<DeliverEffect>(&effect)) Deliver(node, *e);
-  if (auto* e = std::get_if<NumberedEffect>(&effect))
+  if (auto* e = std::get_if<NumberedEffect>(&effect)) {
     checker_->OnNumbered(node.id, e->id, node.identities.at(e->ticket));
+    if (options_.script) options_.script->OnNumbered(node.id, e->ticket, e->id);
+  }
   if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) ServeOld(node, *e);
   if (auto* e = std::get_if<ServerLeftEffect>(&effect)) {
     summary_.left++;
@@ -184,6 +192,7 @@ void Cluster::CarryOne(Node& node, Effect& effect) {
   }
   if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) {
     summary_.rejected++;
+    if (options_.script) options_.script->OnRejected(node.id);
     Trace(node.id, "rejects " + std::to_string(e->from.value) + ": " + e->why);
   }
 }
@@ -192,6 +201,7 @@ void Cluster::Append(Node& node, AppendEffect& effect) {
   if (effect.sequence != node.first_sequence + node.journal.size())
     throw Failure("a journal sequence that isn't the next");
   node.journal.push_back(std::move(effect.record));
+  if (options_.script && options_.script->CrashesAtWrite(node.id, node.journal.back())) Crash(node, node.durable);
 }
 
 void Cluster::Send(Node& from, NodeId to, const Message& message) {
@@ -203,6 +213,7 @@ void Cluster::Send(Node& from, NodeId to, const Message& message) {
     if (CrashNow(from)) return;
     if (!checker_->IsFaulty(from.id)) {
       Transmit(from.id, peer->id, message);
+      if (options_.script && options_.script->CrashesAfterSend(from.id, peer->id, message)) return Crash(from, from.durable);
       continue;
     }
     const auto made = [&](const VoteMessage& vote) { checker_->OnVoteMade(vote); };
@@ -212,6 +223,7 @@ void Cluster::Send(Node& from, NodeId to, const Message& message) {
 }
 
 void Cluster::Transmit(NodeId from, NodeId to, Message message) {
+  if (options_.script && options_.script->Takes(from, to, message)) return;
   if (!Linked(from, to) || random_.Chance(profile_.loss)) return;
   const int copies = random_.Chance(profile_.duplication) ? 2 : 1;
   const uint64_t generation = link_generation_[from.value][to.value];
@@ -220,13 +232,20 @@ void Cluster::Transmit(NodeId from, NodeId to, Message message) {
   for (int i = 0; i < copies; i++) {
     At(random_.Between(profile_.delay_min_us, profile_.delay_max_us), [this, from, to, generation, message, shows] {
       if (!Linked(from, to) || link_generation_[from.value][to.value] != generation) return;
-      Node& receiver = node(to);
-      Heard(receiver, IdOf(from), message);
-      if (shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes) checker_->MustKnow(to);
-      Carry(receiver, receiver.replica->OnMessage(IdOf(from), message, WallOf(receiver)));
-      EndEvents(receiver);
+      For(node(to), [this, from, to, message, shows] {
+        Node& receiver = node(to);
+        Heard(receiver, IdOf(from), message);
+        if (shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes) checker_->MustKnow(to);
+        Carry(receiver, receiver.replica->OnMessage(IdOf(from), message, WallOf(receiver)));
+        EndEvents(receiver);
+      });
     });
   }
+}
+
+void Cluster::For(Node& node, Action action) {
+  if (node.paused) return node.backlog.push_back(std::move(action));
+  action();
 }
 
 void Cluster::Deliver(Node& node, DeliverEffect& effect) {
@@ -234,7 +253,7 @@ void Cluster::Deliver(Node& node, DeliverEffect& effect) {
   checker_->OnDeliver(node.id, effect);
   const uint64_t life = node.life;
   const Height height = effect.block->header.height;
-  At(random_.Between(100, 20'000), [this, &node, life, height] {
+  At(random_.Between(100, profile_.apply_max_us), [this, &node, life, height] {
     if (node.life == life) Carry(node, node.replica->OnApplied(height, WallOf(node)));
   });
 }
@@ -266,31 +285,42 @@ void Cluster::Heard(Node& receiver, NodeId from, const Message& message) {
 // ---- disks, crashes ------------------------------------------------------------------------------------------------
 
 void Cluster::StartSync(Node& node) {
-  if (node.syncing || node.durable == node.journal.size()) return;
+  if (node.syncing || node.disk_hangs || node.durable == node.journal.size()) return;
   node.syncing = true;
   const uint64_t life = node.life;
   const size_t count = node.journal.size();
   int64_t takes = random_.Between(profile_.disk_min_us, profile_.disk_max_us);
   if (random_.Chance(profile_.disk_stall)) takes += random_.Between(100'000, 400'000);
   At(takes, [this, &node, life, count] {
-    if (node.life == life) SyncDone(node, count);
+    if (node.life != life) return;
+    For(node, [this, &node, life, count] {
+      if (node.life == life) SyncDone(node, count);
+    });
   });
 }
 
 void Cluster::SyncDone(Node& node, size_t count) {
-  for (; node.durable < count; node.durable++) checker_->OnDurable(node.id, node.journal[node.durable]);
   node.syncing = false;
+  if (node.disk_hangs) return;
+  bool crashes = false;
+  for (; node.durable < count; node.durable++) {
+    checker_->OnDurable(node.id, node.journal[node.durable]);
+    crashes = (options_.script && options_.script->CrashesWhenDurable(node.id, node.journal[node.durable])) || crashes;
+  }
+  if (crashes) return Crash(node, node.durable);
   Carry(node, node.replica->OnJournalDone(node.first_sequence + count - 1, WallOf(node)));
 }
 
-void Cluster::Crash(Node& node) {
+void Cluster::Crash(Node& node, std::optional<size_t> survives) {
   Trace(node.id, "crashes");
   summary_.crashes++;
-  const size_t survives = node.durable + random_.Below(node.journal.size() - node.durable + 1);
-  for (; node.durable < survives; node.durable++) checker_->OnDurable(node.id, node.journal[node.durable]);
-  node.journal.resize(survives);
+  if (!survives) survives = node.durable + random_.Below(node.journal.size() - node.durable + 1);
+  for (; node.durable < *survives; node.durable++) checker_->OnDurable(node.id, node.journal[node.durable]);
+  node.journal.resize(*survives);
   node.replica.reset();
   node.life++;
+  node.paused = false;
+  node.backlog.clear();
   node.syncing = false;
   node.crash_after_effects = 0;
   node.identities.clear();
@@ -311,7 +341,17 @@ void Cluster::Crash(Node& node) {
 void Cluster::RollBack(Node& node) {
   if (node.journal.size() < 2) return;
   const size_t lost = 1 + random_.Below(std::min<size_t>(node.journal.size() - 1, random_.Chance(0.5) ? 6 : 60));
-  node.journal.resize(node.journal.size() - lost);
+  const size_t since_cut = node.first_sequence + node.journal.size() - 1 - node.cut_behind;  // before, its old part was there
+  std::vector<JournalRecord> kept = node.journal;
+  kept.resize(kept.size() - std::min(lost, since_cut));
+  Forget(node, std::move(kept), node.first_sequence);
+}
+
+void Cluster::Forget(Node& node, std::vector<JournalRecord> kept, uint64_t first_sequence) {
+  const size_t lost = node.first_sequence + node.journal.size() - first_sequence - kept.size();
+  if (lost == 0) return;
+  node.journal = std::move(kept);
+  node.first_sequence = first_sequence;
   node.durable = node.journal.size();
   const uint64_t last = node.first_sequence + node.durable - 1;
   RecoveredState state;
@@ -335,42 +375,42 @@ void Cluster::DeliverFromJournal(Node& node, const JournalRecord& record, const 
   checker_->OnDeliver(node.id, {block.block, block.certificate, block.batches});
 }
 
-// The journal through its own encoding; sometimes with its old part cut, as when older segments are gone.
+// How many of the oldest records may be gone: a segment may end behind any record, and what may be cut is the journal's rule.
+size_t Cluster::MayCut(const Node& node) const {
+  storage::JournalFold fold;
+  for (size_t i = 0; i < node.journal.size(); i++) fold.Apply(node.journal[i], i + 1);
+  fold.Prune();
+  size_t count = 0;
+  while (count + 1 < node.journal.size() && fold.CanCut(count + 1, checker_->delivered(node.id))) count++;
+  return count;
+}
+
+void Cluster::CutJournal(Node& node, size_t count) {
+  if (count == 0) return;
+  storage::JournalFold fold;
+  for (size_t i = 0; i < count; i++) fold.Apply(node.journal[i], 1);
+  Trace(node.id, "cuts " + std::to_string(count) + " records off its journal");
+  summary_.cuts++;
+  node.cut_behind = node.first_sequence + node.durable - 1;
+  // The state takes no number of its own: that of the record before it.
+  node.journal.erase(node.journal.begin(), node.journal.begin() + static_cast<int64_t>(count) - 1);
+  node.journal.front() = fold.state();
+  node.first_sequence += count - 1;
+  node.durable = node.journal.size();
+}
+
+// The journal through its own encoding.
 RecoveredState Cluster::Fold(Node& node) {
   RecoveredState state;
   state.recent_blocks_max = Limits().recent_blocks_max;
-  std::optional<size_t> cut, candidate;  // records that may go: not the last block's, it proves the head
-  std::optional<SegmentStateRecord> candidate_head;
-  std::optional<SegmentStateRecord> head;
-  Height needed;  // the highest that a VIEW-CHANGE or NEW-VIEW is about
-  const bool cuts = random_.Chance(0.3);
   for (size_t i = 0; i < node.journal.size(); i++) {
     JournalRecord record;
     if (!DecodeRecord(EncodeRecord(node.journal[i]), &record)) throw Failure("a record that can't be read back");
     if (std::string why = state.Apply(record, node.first_sequence + i); !why.empty())
       throw Failure("a restart finds " + why);
     DeliverFromJournal(node, record, state);
-    if (candidate && std::holds_alternative<CommittedRecord>(record)) {
-      cut = candidate;
-      head = candidate_head;
-    }
-    if (const auto* v = std::get_if<ViewChangeRecord>(&record)) needed = std::max(needed, v->message.change.height.next());
-    if (const auto* v = std::get_if<NewViewRecord>(&record))
-      needed = std::max(needed, StartOf(v->message.start).height.next());
-    const bool clean = state.batches.empty() && !state.proposal && !state.prepare && !state.commit &&
-                       needed <= state.chain.height;
-    if (!cuts || !clean || state.chain.height > checker_->delivered(node.id)) continue;
-    candidate = i;
-    candidate_head = SegmentStateRecord{state.chain, state.view, state.incarnation, genesis_.Encode(), IdOf(node.id), state.memory};
   }
-  if (cut && *cut > 0) {
-    summary_.cuts++;
-    node.journal.erase(node.journal.begin(), node.journal.begin() + static_cast<int64_t>(*cut));
-    node.journal.front() = *head;
-    node.first_sequence += *cut;
-    node.durable = node.journal.size();
-    return Fold(node);
-  }
+  if (std::string why = state.End(); !why.empty()) throw Failure("a restart finds a journal that ends with " + why);
   return state;
 }
 
@@ -380,6 +420,7 @@ void Cluster::Restart(Node& node) {
     node.journal.push_back(GenesisRecord{genesis_.Encode(), node.id});
     node.durable = 1;
   }
+  if (random_.Chance(profile_.cut)) CutJournal(node, random_.Below(MayCut(node) + 1));
   RecoveredState recovered = Fold(node);
   Trace(node.id, "restarts at " + std::to_string(recovered.chain.height.value));
   checker_->OnRestart(node.id, recovered);
@@ -414,13 +455,14 @@ void Cluster::Tick(Node& node) {
   const uint64_t life = node.life;
   Carry(node, node.replica->OnTick(WallOf(node)));
   At(kTickUs, [this, &node, life] {
-    if (node.life == life) Tick(node);
+    if (node.life == life) For(node, [this, &node] { Tick(node); });
   });
 }
 
 // ---- links ---------------------------------------------------------------------------------------------------------
 
 void Cluster::Link(NodeId a, NodeId b, bool up) {
+  if (up && cut_[a.value][b.value]) return;
   if (links_[a.value][b.value] == up || IdOf(a) == IdOf(b) || (up && (!node(a).replica || !node(b).replica))) return;
   for (const auto& rival : nodes_) {  // of two links to one id the newer one stays
     if (up && rival->id != a && IdOf(rival->id) == IdOf(a)) Link(rival->id, b, false);
@@ -435,7 +477,9 @@ void Cluster::Link(NodeId a, NodeId b, bool up) {
       if (!n.replica || link_generation_[self.value][peer.value] != generation) return;
       const auto is_replaced = [&](const auto& rival) { return IdOf(rival->id) == IdOf(peer) && Linked(self, rival->id); };
       if (!up && std::any_of(nodes_.begin(), nodes_.end(), is_replaced)) return;
-      Carry(n, up ? n.replica->OnConnected(IdOf(peer), WallOf(n)) : n.replica->OnDisconnected(IdOf(peer), WallOf(n)));
+      For(n, [this, &n, peer, up] {
+        Carry(n, up ? n.replica->OnConnected(IdOf(peer), WallOf(n)) : n.replica->OnDisconnected(IdOf(peer), WallOf(n)));
+      });
     });
   }
 }
@@ -455,7 +499,7 @@ void Cluster::Submit(Node& node, size_t count) {
 
 // Or more events are at hand.
 void Cluster::EndEvents(Node& node) {
-  if (node.replica && random_.Chance(0.9)) Carry(node, node.replica->OnEventsEnd(WallOf(node)));
+  if (node.replica && !random_.Chance(profile_.more_events)) Carry(node, node.replica->OnEventsEnd(WallOf(node)));
 }
 
 void Cluster::ClientLoop(Node& node) {
@@ -642,22 +686,30 @@ void Cluster::ShareLinks(Node& original, Node& clone) {
   }
 }
 
-// A second server is started with the key of one: from a copy of its journal, mostly an older one. In the end one of them
-// has fenced itself or is taken away, and the other one is as good as any member.
-void Cluster::Clone() {
-  RunFor(200'000);
-  cloned_ = nodes_[random_.Below(nodes_.size())]->id;
+// Not started yet; from a copy of its journal.
+Cluster::Node& Cluster::MakeClone(NodeId id) {
+  cloned_ = id;
   nodes_.push_back(std::make_unique<Node>());
   Node& original = node(cloned_);
   Node& clone = *nodes_.back();
   clone.id = NodeId{static_cast<uint16_t>(nodes_.size())};
   clone.signer = MakeSigner(cloned_);
   clone.first_sequence = original.first_sequence;
+  clone.cut_behind = original.cut_behind;
   clone.durable = original.durable;
   clone.journal.assign(original.journal.begin(), original.journal.begin() + static_cast<int64_t>(original.durable));
   summary_.cloned++;
   Trace(clone.id, "is a clone of " + std::to_string(cloned_.value));
   checker_->OnClone(clone.id, cloned_);
+  return clone;
+}
+
+// A second server is started with the key of one: from a copy of its journal, mostly an older one. In the end one of them
+// has fenced itself or is taken away, and the other one is as good as any member.
+void Cluster::Clone() {
+  RunFor(200'000);
+  Node& clone = MakeClone(nodes_[random_.Below(nodes_.size())]->id);
+  Node& original = node(cloned_);
   if (random_.Chance(0.8)) RollBack(clone);
   Restart(clone);
   ShareLinks(original, clone);

@@ -27,11 +27,27 @@
 
 namespace dadbs::sim {
 
+struct Profile;
+
+// What a scenario (scenario.h) sees of a run and does to it, event by event. Members by their places.
+class Script {
+ public:
+  virtual ~Script() = default;
+  virtual bool Takes(core::NodeId from, core::NodeId to, const core::Message& message) = 0;  // it does not go its way now
+  virtual bool CrashesAfterSend(core::NodeId from, core::NodeId to, const core::Message& message) = 0;
+  virtual bool CrashesAtWrite(core::NodeId node, const core::JournalRecord& record) = 0;
+  virtual bool CrashesWhenDurable(core::NodeId node, const core::JournalRecord& record) = 0;
+  virtual void OnNumbered(core::NodeId node, uint64_t ticket, const core::TransactionId& id) = 0;
+  virtual void OnRejected(core::NodeId node) = 0;
+};
+
 struct Options {
   uint64_t seed = 1;
   bool real_signatures = false;
   bool verbose = false;
   bool trace = false;
+  const Profile* profile = nullptr;  // of a scenario; null: drawn from the seed
+  Script* script = nullptr;
 };
 
 // What goes wrong in this run, and how much. Drawn from the seed.
@@ -56,6 +72,9 @@ struct Profile {
   bool clone = false;                     // in the end, a second server with the key of one of them
   double hunt = 0;  // chance, each 20 ms, that whoever is primary now crashes or is cut off
   int64_t fault_phase_us = 2'000'000;
+  double more_events = 0.1;   // chance that more are at hand behind an event
+  double cut = 0.3;           // chance that a start finds a journal without its old segments
+  int64_t apply_max_us = 20'000;
 };
 
 struct Summary {
@@ -73,6 +92,7 @@ class Cluster {
   Summary Run();  // throws Failure, or core::BrokenInvariant
 
  private:
+  friend class Scenario;
   struct Node {
     core::NodeId id;
     std::unique_ptr<core::Signer> signer;
@@ -94,6 +114,10 @@ class Cluster {
     bool keeps_rest = false;      // the next crash does not roll it back again
     std::map<uint16_t, std::pair<uint64_t, uint64_t>> heard;  // in this life, by signer: the newest vote
     std::set<uint16_t> knows_lost;  // members that have forgotten something of that
+    uint64_t cut_behind = 0;      // the sequence with which its journal was durable when it was cut
+    bool paused = false;
+    bool disk_hangs = false;
+    std::vector<std::function<void()>> backlog;  // what happens when it goes on
   };
   using Action = std::function<void()>;
 
@@ -117,15 +141,19 @@ class Cluster {
   void StartSync(Node& node);
   void SyncDone(Node& node, size_t count);
   bool CrashNow(Node& node);
-  void Crash(Node& node);
+  void Crash(Node& node, std::optional<size_t> survives = std::nullopt);  // that many records; none: any that may
   void RollBack(Node& node);
+  void Forget(Node& node, std::vector<core::JournalRecord> kept, uint64_t first_sequence);
   void Heard(Node& receiver, core::NodeId from, const core::Message& message);
   void UnfenceAsOperator();
   void Restart(Node& node);
   core::RecoveredState Fold(Node& node);
+  size_t MayCut(const Node& node) const;
+  void CutJournal(Node& node, size_t count);
   void DeliverFromJournal(Node& node, const core::JournalRecord& record, const core::RecoveredState& state);
   bool Linked(core::NodeId a, core::NodeId b) const { return links_[a.value][b.value]; }
   void Link(core::NodeId a, core::NodeId b, bool up);
+  void For(Node& node, Action action);  // now, or when it goes on
   void Tick(Node& node);
   void Submit(Node& node, size_t count);
   void EndEvents(Node& node);
@@ -141,6 +169,7 @@ class Cluster {
   void Siege();
   void Relapse();
   void Clone();
+  Node& MakeClone(core::NodeId original);
   void ShareLinks(Node& original, Node& clone);
   void RunFor(int64_t us);
   void Trace(core::NodeId node, const std::string& what);
@@ -155,6 +184,7 @@ class Cluster {
   std::unique_ptr<Adversary> adversary_;
   std::vector<std::unique_ptr<Node>> nodes_;
   bool links_[16][16] = {};
+  bool cut_[16][16] = {};  // by a scenario: no link comes up
   uint64_t link_generation_[16][16] = {};
   std::map<std::pair<int64_t, uint64_t>, Action> events_;
   uint64_t event_order_ = 0;

@@ -3,6 +3,8 @@
  *
  *   dadbs_sim --seeds FROM COUNT [--real-signatures] [--verbose] [--trace] [--mutation NAME]
  *   dadbs_sim --mutations [COUNT]     each deliberate mistake must be found within COUNT (1000) seeds
+ *   dadbs_sim --scenarios DIRECTORY [--check-mutations]     each file of it (scenario.h); with the mistakes that it names it must fail
+ *   dadbs_sim --scenario FILE [--trace] [--mutation NAME]
  *   dadbs_sim --bench                 blocks per second of four replicas in one thread
  *
  * A failure prints its seed and the command that replays it.
@@ -12,11 +14,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "../../src/core/replica_mutation.h"
 #include "bench.h"
 #include "cluster.h"
 #include "dadbs/core/check.h"
+#include "scenario.h"
 
 namespace {
 
@@ -26,6 +30,7 @@ using dadbs::sim::Options;
 struct NamedMutation {
   Mutation mutation;
   const char* name;
+  bool by_seeds = true;  // random runs find it; else scenarios do
 };
 
 constexpr NamedMutation kMutations[] = {
@@ -50,6 +55,25 @@ constexpr NamedMutation kMutations[] = {
     {Mutation::kJoinThisViewOnly, "join-this-view-only"},
     {Mutation::kAmnesiaUnchecked, "amnesia-unchecked"},
     {Mutation::kLearnerInMemory, "learner-in-memory"},
+    {Mutation::kCutCommitRefused, "cut-commit-refused"},
+    {Mutation::kRelayNothing, "relay-nothing", false},
+    {Mutation::kTimersOnGaps, "timers-on-gaps", false},
+    {Mutation::kParentTimeIgnored, "parent-time-ignored", false},
+    {Mutation::kTimeUnchecked, "time-unchecked", false},
+    {Mutation::kBoundTimeChecked, "bound-time-checked", false},
+    {Mutation::kClaimsBelieved, "claims-believed", false},
+    {Mutation::kLargeBatchUnacked, "large-batch-unacked", false},
+    {Mutation::kOneClaimBelieved, "one-claim-believed", false},
+    {Mutation::kJoinOnOneWord, "join-on-one-word", false},
+    {Mutation::kPromisesCounted, "promises-counted", false},
+    {Mutation::kClockWithoutQuorum, "clock-without-quorum", false},
+    {Mutation::kNeverFenced, "never-fenced", false},
+    {Mutation::kFirstPreparedWins, "first-prepared-wins", false},
+    {Mutation::kOthersIgnored, "others-ignored", false},
+    {Mutation::kViewHelpOmitted, "view-help-omitted", false},
+    {Mutation::kPassedOverIgnored, "passed-over-ignored", false},
+    {Mutation::kRoundNotResent, "round-not-resent", false},
+    {Mutation::kNoSecondEntry, "no-second-entry", false},
 };
 
 // Empty: passed.
@@ -120,6 +144,7 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
 int RunMutations(uint64_t seeds) {
   int passed = 0, failed = 0;
   for (const NamedMutation& m : kMutations) {
+    if (!m.by_seeds) continue;
     dadbs::core::active_mutation = m.mutation;
     std::string found;
     uint64_t seed = 0;
@@ -138,10 +163,56 @@ int RunMutations(uint64_t seeds) {
   return failed == 0 ? 0 : 1;
 }
 
+const NamedMutation* FindMutation(const std::string& name) {
+  const auto* found = std::find_if(std::begin(kMutations), std::end(kMutations), [&](const auto& m) { return name == m.name; });
+  return found == std::end(kMutations) ? nullptr : found;
+}
+
+// Empty: it fails with each of the mistakes that it names.
+std::string CheckFailsWith(const std::string& path) {
+  std::string why;
+  const dadbs::sim::Scenario scenario(path);
+  for (const std::string& name : scenario.fails_with()) {
+    const NamedMutation* m = FindMutation(name);
+    if (!m) return "there is no mistake " + name;
+    dadbs::core::active_mutation = m->mutation;
+    if (dadbs::sim::RunScenario(path, false).empty()) why += "it passes with " + name + "; ";
+  }
+  dadbs::core::active_mutation = Mutation::kNone;
+  return why;
+}
+
+int RunScenarios(const std::string& directory, bool check_mutations) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error))
+    if (entry.path().extension() == ".scenario") paths.push_back(entry.path().string());
+  std::sort(paths.begin(), paths.end());
+  int passed = 0, failed = 0;
+  for (const std::string& path : paths) {
+    std::string why = dadbs::sim::RunScenario(path, false);
+    if (why.empty() && check_mutations) why = CheckFailsWith(path);
+    std::printf("%s - %s%s%s\n", why.empty() ? "ok" : "not ok", std::filesystem::path(path).stem().c_str(), why.empty() ? "" : ": ",
+                why.c_str());
+    why.empty() ? passed++ : failed++;
+  }
+  if (paths.empty()) std::printf("not ok - no scenarios in %s\n", directory.c_str()), failed++;
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}
+
+int RunOneScenario(const std::string& path, bool trace) {
+  const std::string why = dadbs::sim::RunScenario(path, trace);
+  std::printf("%s - %s%s%s\n", why.empty() ? "ok" : "not ok", path.c_str(), why.empty() ? "" : ": ", why.c_str());
+  return why.empty() ? 0 : 1;
+}
+
 int Usage() {
   std::fprintf(stderr,
                "usage: dadbs_sim --seeds FROM COUNT [--real-signatures] [--verbose] [--trace] [--mutation NAME]\n"
                "       dadbs_sim --mutations [COUNT]\n"
+               "       dadbs_sim --scenarios DIRECTORY [--check-mutations]\n"
+               "       dadbs_sim --scenario FILE [--trace] [--mutation NAME]\n"
                "       dadbs_sim --bench\n");
   return 2;
 }
@@ -151,7 +222,8 @@ int Usage() {
 int main(int argc, char** argv) {
   Options options;
   uint64_t from = 0, count = 0, mutation_seeds = 0;
-  std::string arguments;
+  std::string arguments, scenarios, scenario;
+  bool check_mutations = false;
   for (int i = 1; i < argc; i++) {
     const std::string_view a = argv[i];
     if (a == "--seeds" && i + 2 < argc) {
@@ -161,13 +233,18 @@ int main(int argc, char** argv) {
       mutation_seeds = i + 1 < argc ? std::strtoull(argv[++i], nullptr, 10) : 1000;
     } else if (a == "--mutation" && i + 1 < argc) {
       const std::string_view name = argv[++i];
-      for (const NamedMutation& m : kMutations)
-        if (name == m.name) dadbs::core::active_mutation = m.mutation;
-      if (dadbs::core::active_mutation == Mutation::kNone) return Usage();
+      if (!FindMutation(std::string(name))) return Usage();
+      dadbs::core::active_mutation = FindMutation(std::string(name))->mutation;
       arguments += " --mutation " + std::string(name);
     } else if (a == "--real-signatures") {
       options.real_signatures = true;
       arguments += " --real-signatures";
+    } else if (a == "--scenarios" && i + 1 < argc) {
+      scenarios = argv[++i];
+    } else if (a == "--scenario" && i + 1 < argc) {
+      scenario = argv[++i];
+    } else if (a == "--check-mutations") {
+      check_mutations = true;
     } else if (a == "--bench") {
       dadbs::sim::RunBench(false);
       dadbs::sim::RunBench(true);
@@ -180,6 +257,8 @@ int main(int argc, char** argv) {
       return Usage();
     }
   }
+  if (!scenarios.empty()) return RunScenarios(scenarios, check_mutations);
+  if (!scenario.empty()) return RunOneScenario(scenario, options.trace);
   if (mutation_seeds > 0) return RunMutations(mutation_seeds);
   if (count == 0) return Usage();
   return RunSeeds(options, from, count, arguments.c_str());
