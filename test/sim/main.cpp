@@ -2,7 +2,7 @@
  * main.cpp: dadbs_sim, the deterministic simulator of the replica.
  *
  *   dadbs_sim --seeds FROM COUNT [--real-signatures] [--verbose] [--trace] [--mutation NAME]
- *   dadbs_sim --mutations [COUNT]     each deliberate mistake must be found within COUNT (1000) seeds
+ *   dadbs_sim --mutations [COUNT]     each deliberate mistake must be found within COUNT (3000) seeds
  *   dadbs_sim --scenarios DIRECTORY [--check-mutations]     each file of it (scenario.h); with the mistakes that it names it must fail
  *   dadbs_sim --scenario FILE [--trace] [--mutation NAME]
  *   dadbs_sim --bench                 blocks per second of four replicas in one thread
@@ -230,7 +230,7 @@ int main(int argc, char** argv) {
       from = std::strtoull(argv[++i], nullptr, 10);
       count = std::strtoull(argv[++i], nullptr, 10);
     } else if (a == "--mutations") {
-      mutation_seeds = i + 1 < argc ? std::strtoull(argv[++i], nullptr, 10) : 1000;
+      mutation_seeds = i + 1 < argc ? std::strtoull(argv[++i], nullptr, 10) : 3000;
     } else if (a == "--mutation" && i + 1 < argc) {
       const std::string_view name = argv[++i];
       if (!FindMutation(std::string(name))) return Usage();
