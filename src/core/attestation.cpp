@@ -17,18 +17,6 @@ namespace {
 
 constexpr uint64_t kClaimMax = uint64_t{1} << 60;  // what is added to it stays a number
 
-void WriteOptional(Writer& w, const std::optional<Certificate>& c) {
-  w.U8(c ? 1 : 0);
-  if (c) w.Blob(c->Encode());
-}
-
-void ReadOptional(Reader& r, std::optional<Certificate>* out) {
-  out->reset();
-  const uint8_t tag = r.U8();
-  if (tag > 1) r.Fail();
-  if (tag == 1 && !Certificate::Decode(r.Blob(), &out->emplace())) r.Fail();
-}
-
 void ReadEntry(Reader& r, std::optional<IncarnationEntry>* out) {
   out->reset();
   const uint8_t tag = r.U8();
@@ -119,13 +107,7 @@ void NoteSeen(const Block& block, SeenOfAll* seen) {
 // ---- the message ---------------------------------------------------------------------------------------------------
 
 Bytes Attestation::SigningBytes(const SignContext& ctx) const {
-  Writer w;
-  w.U8(static_cast<uint8_t>(Domain::kSignRejoin));
-  w.Fixed(ctx.chain_id);
-  w.Num(ctx.epoch);
-  w.Num(envelope.signer);
-  w.U64(envelope.incarnation);
-  w.U64(envelope.journal_sequence);
+  Writer w = BeginSigned(Domain::kSignRejoin, ctx, envelope);
   WriteFields(w, *this);
   return w.Take();
 }

@@ -328,16 +328,33 @@ BlockHeader Block::MakeHeader(const Digest& chain_id, Epoch epoch, const BlockHe
 
 // ---- votes and certificates ----------------------------------------------------------------------------------------
 
+Writer BeginSigned(Domain domain, const SignContext& ctx, const Signed& envelope) {
+  Writer w;
+  WriteContext(w, domain, ctx);
+  w.Num(envelope.signer);
+  w.U64(envelope.incarnation);
+  w.U64(envelope.journal_sequence);
+  return w;
+}
+
+void WriteOptional(Writer& w, const std::optional<Certificate>& certificate) {
+  w.U8(certificate ? 1 : 0);
+  if (certificate) w.Blob(certificate->Encode());
+}
+
+void ReadOptional(Reader& r, std::optional<Certificate>* out) {
+  out->reset();
+  const uint8_t tag = r.U8();
+  if (tag > 1) r.Fail();
+  if (tag == 1 && !Certificate::Decode(r.Blob(), &out->emplace())) r.Fail();
+}
+
 Bytes VoteSigningBytes(const SignContext& ctx, Phase phase, NodeId signer, uint64_t incarnation,
                        uint64_t journal_sequence, View view, Height height, const Digest& hash) {
   const Domain domain = phase == Phase::kProposal  ? Domain::kSignProposal
                         : phase == Phase::kPrepare ? Domain::kSignPrepare
                                                    : Domain::kSignCommit;
-  Writer w;
-  WriteContext(w, domain, ctx);
-  w.Num(signer);
-  w.U64(incarnation);
-  w.U64(journal_sequence);
+  Writer w = BeginSigned(domain, ctx, {signer, incarnation, journal_sequence, {}});
   w.Num(view);
   w.Num(height);
   w.Fixed(hash);

@@ -439,12 +439,6 @@ Effects Replica::OnTables(Height height, int64_t now_us) {
   return s_->Finish();
 }
 
-Effects Replica::OnDoubt(const char* why, int64_t now_us) {
-  s_->SetTime(now_us);
-  s_->LoseMemory(why);
-  return s_->Finish();
-}
-
 void Replica::SetViewChangeTimeout(int64_t timeout_us) { s_->view_change_timeout_us = timeout_us; }
 
 bool Replica::CanSubmit() const { return s_->HasRoom(); }

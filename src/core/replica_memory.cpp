@@ -2,9 +2,11 @@
  * replica_memory.cpp: does this member remember all that it has signed? If not, how it comes back.
  *
  *   unchecked  a start; nothing is signed. The others are asked; they answer at once, whatever their own state
- *     | q - 1 others that are not learners have answered (q with itself), none shows what the journal does not hold
+ *     | q - 1 others that are not learners have answered (q with itself), none shows what the journal does not hold,
+ *     |   and the tables are not further than it
  *   intact     it signs. What shows itself later counts all the same
- *     | any doubt: a signature of its own that it does not remember, an incarnation that it did not begin, the owner's word
+ *     | any doubt: a signature of its own that it does not remember, an incarnation that it did not begin, tables
+ *     |   that are further than the journal, the owner's word
  *   learner    journaled before anything else; nothing is signed but the entry below. It follows the chain
  *     | q others that are not learners have answered (all others, where there are fewer): the highest certified head
  *     |   among them is H, and nothing that was forgotten is above H + 2 (docs/protocol.md, section 7)

@@ -47,13 +47,7 @@ void EffectsDigest::AddEffect(uint32_t index, std::string_view contract, ByteVie
 // ---- signed ---------------------------------------------------------------------------------------------------------
 
 Bytes StateDigest::SigningBytes(const SignContext& ctx) const {
-  Writer w;
-  w.U8(static_cast<uint8_t>(Domain::kSignStateDigest));
-  w.Fixed(ctx.chain_id);
-  w.Num(ctx.epoch);
-  w.Num(envelope.signer);
-  w.U64(envelope.incarnation);
-  w.U64(envelope.journal_sequence);
+  Writer w = BeginSigned(Domain::kSignStateDigest, ctx, envelope);
   w.Num(height);
   w.Fixed(digest);
   return w.Take();

@@ -12,31 +12,6 @@
 namespace dadbs::core {
 namespace {
 
-void WriteOptional(Writer& w, const std::optional<Certificate>& c) {
-  w.U8(c ? 1 : 0);
-  if (c) w.Blob(c->Encode());
-}
-
-void ReadOptional(Reader& r, std::optional<Certificate>* out) {
-  out->reset();
-  const uint8_t tag = r.U8();
-  if (tag > 1) r.Fail();
-  if (tag == 1 && !Certificate::Decode(r.Blob(), &out->emplace())) r.Fail();
-}
-
-// Domain, context, who says it, and in front of the fields the view.
-Writer BeginSigned(Domain domain, const SignContext& ctx, const Signed& envelope, View view) {
-  Writer w;
-  w.U8(static_cast<uint8_t>(domain));
-  w.Fixed(ctx.chain_id);
-  w.Num(ctx.epoch);
-  w.Num(envelope.signer);
-  w.U64(envelope.incarnation);
-  w.U64(envelope.journal_sequence);
-  w.Num(view);
-  return w;
-}
-
 void WriteStart(Writer& w, Height height, const Digest& hash, const Certificate* prepared) {
   w.Num(height);
   w.Fixed(hash);
@@ -74,7 +49,8 @@ std::string CheckPrepared(const ViewChange& v, const Genesis& genesis, const Ver
 }  // namespace
 
 Bytes ViewChange::SigningBytes(const SignContext& ctx) const {
-  Writer w = BeginSigned(Domain::kSignViewChange, ctx, envelope, view);
+  Writer w = BeginSigned(Domain::kSignViewChange, ctx, envelope);
+  w.Num(view);
   WriteStart(w, height, hash, prepared ? &*prepared : nullptr);
   return w.Take();
 }
@@ -99,7 +75,8 @@ bool ViewChange::Decode(Reader& r) {
 }
 
 Bytes NewView::SigningBytes(const SignContext& ctx) const {
-  Writer w = BeginSigned(Domain::kSignNewView, ctx, envelope, view);
+  Writer w = BeginSigned(Domain::kSignNewView, ctx, envelope);
+  w.Num(view);
   const ViewStart start = StartOf(*this);
   WriteStart(w, start.height, start.hash, start.prepared);
   return w.Take();

@@ -23,7 +23,7 @@ Attestation Made(bool shows) {
     a.seen_incarnation = 5, a.seen_sequence = 9;
     Certificate vote{Phase::kPrepare, Epoch{1}, View{0}, Height{8}, test::Filled<Digest>(6), {}};
     vote.votes = {Cluster().Vote(NodeId{3}, Phase::kPrepare, View{0}, Height{8}, vote.hash)};
-    a.vote = vote;
+    a.vote = a.former = vote;
     a.entry = Cluster().MakeIncarnation(NodeId{3}, 5);
   }
   a.envelope = {NodeId{1}, 1, 9, {}};

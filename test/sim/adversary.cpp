@@ -198,6 +198,10 @@ void Adversary::ChangeItems(Block* block) {
   } else {
     std::reverse(block->items.begin(), block->items.end());
   }
+  MakeHeader(block);
+}
+
+void Adversary::MakeHeader(Block* block) const {
   std::vector<Digest> hashes;
   for (const Item& item : block->items) {
     const auto* header = std::get_if<BatchHeader>(&item);

@@ -81,6 +81,7 @@ class Adversary {
   std::vector<core::Message> CorruptBlock(const core::BlockMessage& message);
   std::vector<core::Message> CorruptAttestation(core::NodeId self, const core::Signer& signer, core::AttestationMessage message);
   void ChangeItems(core::Block* block);  // a batch that was ordered before, another order
+  void MakeHeader(core::Block* block) const;  // anew, for the items that it has now
   core::BatchMessage OtherBatch(const core::Signer& signer, const core::BatchMessage& message);
 
   Random* random_;

@@ -21,18 +21,7 @@ ProposalMessage Adversary::FalseProposal(NodeId self, const Signer& signer, Node
   if (Tells(Lie::kWrongTime)) block->header.time_us += kAnHourUs;
   if (Tells(Lie::kOldBatch) && !batches_.empty()) {
     block->items.push_back(batches_.begin()->second.batch->header);
-    std::vector<Digest> hashes;
-    for (const Item& item : block->items) {
-      const auto* header = std::get_if<BatchHeader>(&item);
-      auto known = header ? batches_.find(header->digest()) : batches_.end();
-      std::vector<Digest> its_hashes;
-      if (known != batches_.end()) known->second.batch->BodyMatches(nullptr, &its_hashes);
-      hashes.insert(hashes.end(), its_hashes.begin(), its_hashes.end());
-    }
-    const BlockHeader& h = block->header;
-    BlockHeader parent;
-    parent.height = h.height.prev();
-    block->header = Block::MakeHeader(h.chain_id, h.epoch, &parent, h.previous_hash, h.time_us, h.proposer, block->items, hashes);
+    MakeHeader(block.get());
   }
   const Digest hash = block->header.hash();
   it->second = {m.view, block, Vote(self, signer, Phase::kPrepare, m.view, block->header.height, hash).envelope};

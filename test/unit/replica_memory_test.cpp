@@ -244,8 +244,7 @@ TEST(Memory, WhatAnOldLifeSignedIsForgottenWhereverTheNewOneBegan) {
     h.Run();
   }
   for (size_t i : {1, 2}) h.Crash(i);  // what they had in memory is gone
-  h.at(3).journal.resize(then);
-  h.at(3).durable = then;
+  RollBack(h, 3, then);
   const auto silent = [](const Letter& l) { return Is<AttestationMessage>(l) && l.to == NodeId{4} && l.from == NodeId{1}; };
   h.lost = [&](const Letter& l) { return silent(l) || (l.to == NodeId{4} && Is<AttestationMessage>(l)); };
   for (size_t i : {1, 2}) h.Start(i);
@@ -403,8 +402,7 @@ TEST(Memory, AnIncarnationThatItForgotMakesALearner) {
   ASSERT_EQ(h.Records<IncarnationRecord>(2), 2u);
   const IncarnationEntry forgotten = std::get<IncarnationRecord>(h.at(2).journal.back()).entry;
   h.Crash(2);
-  h.at(2).journal.resize(then);
-  h.at(2).durable = then;
+  RollBack(h, 2, then);
   h.Start(2);
   h.Run();
   ASSERT_EQ(StatusOf(h, 2).memory, Memory::kIntact);
@@ -424,7 +422,7 @@ TEST(Memory, WhoDoubtsAgainBeginsAnotherEra) {
   h.Start(3);
   h.Wait(3'000'000);
   ASSERT_EQ(StatusOf(h, 3).rejoined, 1u);
-  h.Take(3, h.at(3).replica->OnDoubt("its tables are further than its journal", h.now));
+  h.Take(3, h.at(3).replica->OnTables(StatusOf(h, 0).committed, h.now));
   EXPECT_EQ(StatusOf(h, 3).memory, Memory::kLearner);
   EXPECT_EQ(StatusOf(h, 3).doubts, 2u);
   h.Wait(3'000'000);

@@ -70,6 +70,9 @@ struct Signed {
   void Decode(Reader& r);
 };
 
+// Begins what is signed: domain, context, whose it is. The fields follow.
+Writer BeginSigned(Domain domain, const SignContext& ctx, const Signed& envelope);
+
 struct BatchHeader {
   NodeId origin;
   uint64_t incarnation = 0;
@@ -173,6 +176,9 @@ struct Certificate {
   Bytes Encode() const;
   static bool Decode(ByteView bytes, Certificate* out);
 };
+// u8 0, or 1 and a blob.
+void WriteOptional(Writer& w, const std::optional<Certificate>& certificate);
+void ReadOptional(Reader& r, std::optional<Certificate>* out);
 
 // Content, distinct signers, quorum, signatures. False with the reason.
 bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verifier& verifier,

@@ -148,8 +148,6 @@ class Replica {
   // Once, if the recovered state awaits it: the highest block of which the tables held something at the start. What is
   // applied was journaled first: a journal that ends below has forgotten.
   Effects OnTables(Height height, int64_t now_us);
-  // The owner has found a reason not to trust the journal. `why` lives as long as the process.
-  Effects OnDoubt(const char* why, int64_t now_us);
   void SetViewChangeTimeout(int64_t timeout_us);  // in place of the one in the limits
 
   bool IsFencedForGood() const;              // and the journal says so: it has nothing to say to anybody any more
