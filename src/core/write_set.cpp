@@ -181,6 +181,12 @@ void ReadCall(Reader& r, CallChange* out) {
   ReadSignature(r, out);
 }
 
+void ReadVote(Reader& r, ImpasseVote* out) {
+  r.Num(out->position.height);
+  out->position.index = r.U32();
+  out->can = ReadBool(r);
+}
+
 // ---- the frame ---------------------------------------------------------------------------------------------------
 
 bool DecodeHeader(ByteView bytes, WriteSetHeader* out) {
@@ -230,7 +236,7 @@ class Frame {
     if (size > kWriteSetBytesMax) return "larger than a write set may be";
     if (r_.U8() != kWriteSetFormat) return "unknown format";
     const uint8_t kind = r_.U8();
-    if (kind < static_cast<uint8_t>(WriteSetKind::kRows) || kind > static_cast<uint8_t>(WriteSetKind::kCalls))
+    if (kind < static_cast<uint8_t>(WriteSetKind::kRows) || kind > static_cast<uint8_t>(WriteSetKind::kVote))
       return "unknown kind";
     kind_ = static_cast<WriteSetKind>(kind);
     header_bytes_ = r_.Blob();
@@ -238,6 +244,7 @@ class Frame {
     count_ = r_.U32();
     if (!r_.ok() || count_ == 0 || count_ > r_.remaining() / kChangeFrameBytes) return "wrong number of changes";
     if (kind_ == WriteSetKind::kLoneDdl && count_ != 1) return "a lone statement with other changes";
+    if (kind_ == WriteSetKind::kVote && count_ != 1) return "a vote with other changes";
     return nullptr;
   }
 
@@ -332,6 +339,13 @@ void WriteChange(Writer& w, const CallChange& c) {
   w.Fixed(c.signature);
 }
 
+void WriteChange(Writer& w, const ImpasseVote& c) {
+  w.U8('V');
+  w.Num(c.position.height);
+  w.U32(c.position.index);
+  w.U8(c.can ? 1 : 0);
+}
+
 uint32_t FlagsOf(uint8_t op) {
   if (op == 'Q' || op == 'S' || op == 'K' || op == 'P') return kHasDdl;
   if (op == 'T') return kHasTruncate;
@@ -395,6 +409,9 @@ bool DecodeChange(ByteView bytes, Change* out) {
     case 'C':
       ReadCall(r, &out->emplace<CallChange>());
       break;
+    case 'V':
+      ReadVote(r, &out->emplace<ImpasseVote>());
+      break;
     default:
       return false;
   }
@@ -447,6 +464,7 @@ bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why) {
     if (!DecodeChange(change.bytes, &decoded)) return refuse("malformed change " + std::to_string(frame.seen()));
     flags |= FlagsOf(change.bytes[0]);
     if (std::holds_alternative<CallChange>(decoded) != (frame.kind() == WriteSetKind::kCalls)) return refuse("calls among other changes");
+    if (std::holds_alternative<ImpasseVote>(decoded) != (frame.kind() == WriteSetKind::kVote)) return refuse("a vote among other changes");
     out->changes.push_back(change);
   }
   if (!frame.ok()) return refuse(frame.why());
@@ -456,6 +474,15 @@ bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why) {
   out->kind = frame.kind();
   out->header = std::move(frame.header());
   out->header_bytes = frame.header_bytes();
+  return true;
+}
+
+bool ParseVote(ByteView bytes, ImpasseVote* out) {
+  if (bytes.size() < 2 || bytes[1] != static_cast<uint8_t>(WriteSetKind::kVote)) return false;
+  WriteSetView view;
+  Change change;
+  if (!ParseWriteSet(bytes, &view) || !DecodeChange(view.changes[0].bytes, &change)) return false;
+  *out = std::get<ImpasseVote>(change);
   return true;
 }
 

@@ -48,8 +48,15 @@ def installation(base):
 def begin(c):
     made = Background(installation, os.path.join(c.base, "liar"))
     c.start()
-    c.stop_member(LIAR)
-    os.environ["PG_CONFIG"] = made.result(180, "the compiler")
+    c.liar_config = made.result(180, "the compiler")
+    restart(c)
+
+
+def restart(c, running=True):
+    """The member that lies, with the server that does it."""
+    if running:
+        c.stop_member(LIAR)
+    os.environ["PG_CONFIG"] = c.liar_config
     try:
         c.start_member(LIAR)
     finally:

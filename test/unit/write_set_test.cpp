@@ -318,6 +318,35 @@ TEST(WriteSet, CallsTravelAloneAndCallsOnly) {
   EXPECT_FALSE(Parses(Build({Row('I', {}, {Text("1")}), calls[0]})));
 }
 
+TEST(WriteSet, Votes) {
+  const ImpasseVote vote{{Height{77}, 3}, true};
+  const Bytes bytes = Build({vote}, WriteSetKind::kVote);
+  ImpasseVote read;
+  ASSERT_TRUE(ParseVote(bytes, &read));
+  EXPECT_EQ(read.position, vote.position);
+  EXPECT_TRUE(read.can);
+  for (size_t size = 0; size < bytes.size(); size++) ASSERT_FALSE(ParseVote(ByteView(bytes).first(size), &read)) << size;
+  for (size_t i = 1; i < bytes.size(); i++) {  // whatever is changed, it is no other kind of transaction's, and nothing crashes
+    Bytes twisted = bytes;
+    twisted[i] ^= 0x04;
+    if (ParseVote(twisted, &read)) {
+      EXPECT_TRUE(Parses(twisted)) << i;
+    }
+  }
+  Bytes encoded = EncodeChange(vote);
+  encoded.back() = 2;  // neither can nor cannot
+  Change change;
+  EXPECT_FALSE(DecodeChange(encoded, &change));
+  EXPECT_FALSE(Parses(Build({vote})));
+  EXPECT_FALSE(Parses(Build({Row('I', {}, {Text("1")}), vote})));
+  EXPECT_FALSE(Parses(Build({vote, vote}, WriteSetKind::kVote)));
+  EXPECT_FALSE(Parses(Build({Ddl()}, WriteSetKind::kVote)));
+  EXPECT_FALSE(Parses(Build({vote}, WriteSetKind::kLoneDdl)));
+  EXPECT_FALSE(Parses(Build({vote}, WriteSetKind::kCalls)));
+  EXPECT_FALSE(ParseVote(Build({Ddl()}, WriteSetKind::kLoneDdl), &read));
+  EXPECT_FALSE(ParseVote({}, &read));
+}
+
 TEST(WriteSet, CallsThatNobodyMakesAreRefused) {
   const auto decodes = [](const CallChange& call) {
     Change read;

@@ -20,10 +20,11 @@
  *       (approved, rejected: all but the id, and the comment of a rejection, are empty)
  *   'C' call of a contract: name, role, u16 n, n x (type, u8 tag 'n' or 't', [text]), u8 signed (0, 1),
  *       [32 bytes public key, nonce, 64 bytes signature]
+ *   'V' vote on a position that members could not execute: u64 height, u32 index, u8 can (0, 1)
  * Tuple: u16 columns, each u8 tag: 'n' null, 'u' unchanged TOAST (only in the new tuple of a 'U'), 'b' binary blob,
  * 't' text blob. A key tuple has at least one value. Texts and names hold no NUL; names of relations are not empty.
- * schema_base <= base, at least one change, flags as the changes say, 'C' in write sets of calls and nothing else there:
- * everything else is malformed.
+ * schema_base <= base, at least one change, flags as the changes say, 'C' in write sets of calls and nothing else there, one 'V' in
+ * those of votes and nowhere else: everything else is malformed.
  */
 #pragma once
 
@@ -46,6 +47,7 @@ enum class WriteSetKind : uint8_t {
   kRows = 1,     // row changes and TRUNCATEs, perhaps DDL executed inside the block, in order
   kLoneDdl = 2,  // exactly one DdlChange: takes its turn first, executed by the apply worker of every member
   kCalls = 3,    // CallChanges: executed together, or not at all, as a lone statement is
+  kVote = 4,     // exactly one ImpasseVote, of the member itself: no client waits for it
 };
 
 enum WriteSetFlags : uint32_t {
@@ -141,7 +143,12 @@ struct CallChange {
   Signature signature;
 };
 
-using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange, ProposalChange, CallChange>;
+struct ImpasseVote {
+  Position position;
+  bool can = false;  // whether this member can execute it, given somewhat more stack than is usual (src/pg/apply/impasse.cpp)
+};
+
+using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange, ProposalChange, CallChange, ImpasseVote>;
 
 // Makes a write set. Changes are appended as canonical bytes; the header is set at the end, when the base is known:
 // Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay
@@ -183,6 +190,8 @@ struct WriteSetView {
 
 // Checks the frame and every change. False: malformed; `why` (if not null) says where.
 bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why = nullptr);
+// Of a write set of that kind; false for any other.
+bool ParseVote(ByteView bytes, ImpasseVote* out);
 bool ParseWriteSetHeader(ByteView bytes, WriteSetHeader* out);  // the cheap part, for views: does not read the changes
 
 bool HasWriteSetFrame(ByteView bytes);  // the frame check, without a hash: TransactionHash will work

@@ -209,6 +209,11 @@ struct Shared {
   slock_t block_order_mutex;          // protects the three
   uint64 block_order, block_order_from;
   uint32 block_order_count;
+  // What apply wants consensus to have ordered: the vote with this number (apply/impasse.h).
+  slock_t vote_mutex;                 // protects the four
+  uint64 vote, vote_height;
+  uint32 vote_index;
+  bool vote_can;
   // -- blocks publishes; consensus forgets the digests and `divergence_known` at its start
   pg_atomic_uint64 blocks_served, block_bytes_served;
   slock_t digest_mutex;               // protects the two

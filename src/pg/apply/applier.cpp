@@ -33,7 +33,7 @@ extern "C" {
 namespace dadbs::pg {
 
 Applier::Applier(core::NodeId self, core::Certifier certifier, const Recovered& recovered)
-    : self_(self), certifier_(std::move(certifier)), recovered_(recovered), height_(recovered.whole) {
+    : self_(self), certifier_(std::move(certifier)), recovered_(recovered), height_(recovered.whole), vote_answers_(self) {
   context_ = Call([] { return AllocSetContextCreate(TopMemoryContext, "dadbs position", ALLOCSET_DEFAULT_SIZES); });
 }
 

@@ -13,6 +13,7 @@
 #include "dadbs/pg/apply.h"
 
 #include "feed.h"
+#include "impasse.h"
 #include "work.h"
 
 extern "C" {
@@ -39,6 +40,9 @@ class Cancellable {
   Cancellable& operator=(const Cancellable&) = delete;
 };
 void HandleCancels();  // from the worker's start on
+
+// Up to where the journal is durable.
+storage::JournalPosition DurablePosition();
 
 class Applier {
  public:
@@ -95,9 +99,12 @@ class Applier {
   void ExecuteChanges(Work* work);
   void Redo(const Items& items);
   void Alone(const Item& item);
+  bool CanExecute(Work* work);
+  void AwaitPassage(Work* work);
   void Finish(const Item& item);
   void NoteApplied(core::Prefix applied);
   void BackOff(const PgError& e, const Work* work, int* attempt) const;
+  void AnswerVote(const Work& work);
 
   // chain.cpp: positions executed by local backends
   size_t CollectChain(const Works& works, size_t at, Chain* chain);
@@ -113,6 +120,7 @@ class Applier {
   Recovered recovered_;
   core::Height height_;           // of the block in work; of the last one otherwise
   LocalWaiters waiters_;
+  VoteAnswers vote_answers_;
 
   bool open_ = false;             // a local transaction is open
   Items run_;                     // what it holds

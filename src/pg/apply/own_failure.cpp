@@ -14,11 +14,10 @@
  *   verdict  more than 100 functions inside each other (ddl/code_guard.cpp): counted, not measured
  *   own      resources, operators, the system, locks, deadlocks; whatever a file of this server's storage says, also as "permission
  *            denied" (a file system that was remounted read-only gives 42501, the SQLSTATE of a missing privilege)
- *   own      54001, stack depth. The same limit is set on all members, far above what sessions have, so an honest origin does not
- *            meet it. But how much stack a call takes depends on the build and on what is cached in this process (a function that
- *            is compiled or planned first takes more): at the edge one member gets through and another does not, and a liar may
- *            look for the edge. No number of retries changes that, so it never becomes a verdict.
- *   own      a regular expression that is "too complex": its compiler says so, as 2201B, where it has used up the stack
+ *   own      54001, stack depth, and a regular expression that is "too complex" (2201B): the stack is used up. The same limit is set on
+ *            all members, far above what sessions have, but how much a call takes depends on the build and on what is cached in
+ *            this process (a function that is compiled or planned first takes more): at the edge one member gets through and another
+ *            does not. Members vote about it: impasse.cpp
  *   verdict  54000: json in contracts that is nested more than 1,000 deep, which is counted (contract/nesting.cpp)
  *   verdict  54001 of reading a value (json nested too deeply) as long as no function ran: that is a function of its bytes and the
  *            build alone, measured from the same frame on all members (row_values.cpp)
@@ -28,7 +27,8 @@
  *   own      other internal errors (XX000) outside of expressions of rows; inside of those the applier has made them verdicts
  *            (ThrowVerdict), since the rows that they could damage are not read there
  *
- * A budget that counts what functions do, and the skip entry that all members sign, are to take over what is left.
+ * An EXCEPTION block in a function that is evaluated here must not take one of the second kind for its answer: it is raised again
+ * (contract/sandbox.cpp). A budget that counts what functions do is to take over what is left.
  */
 #include "dadbs/pg/own_failure.h"
 
@@ -91,6 +91,13 @@ bool IsOwnFailure(const PgError& e) {
     default:
       return e.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE || e.sqlstate() == ERRCODE_STATEMENT_TOO_COMPLEX;
   }
+}
+
+bool IsOwnFailure(const ErrorData& e) {
+  PgError error(e.sqlerrcode, e.message != nullptr ? e.message : "", e.detail != nullptr ? e.detail : "");
+  error.function = e.funcname != nullptr ? e.funcname : "";
+  error.file = e.filename != nullptr ? e.filename : "";
+  return IsOwnFailure(error);
 }
 
 }  // namespace dadbs::pg

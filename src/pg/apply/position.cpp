@@ -9,6 +9,7 @@
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
 
+#include "applier.h"
 #include "turn.h"
 
 extern "C" {
@@ -21,6 +22,13 @@ extern "C" {
 }
 
 namespace dadbs::pg {
+
+storage::JournalPosition DurablePosition() {
+  SpinLockAcquire(&shared->durable_mutex);
+  storage::JournalPosition const position{pg_atomic_read_u64(&shared->durable_generation), pg_atomic_read_u64(&shared->durable_offset)};
+  SpinLockRelease(&shared->durable_mutex);
+  return position;
+}
 
 core::Prefix Applied() { return core::Prefix{pg_atomic_read_u64(&shared->applied)}; }
 

@@ -243,6 +243,7 @@ class Deriver {
   void Derive(const core::ContractChange&) {}
   void Derive(const core::ProposalChange&) {}
   void Derive(const core::CallChange&) {}
+  void Derive(const core::ImpasseVote&) {}
 
  private:
   RelationPlan* PlanOf(const core::RelationName& name);

@@ -4,6 +4,8 @@
  */
 #include "row_values.h"
 
+#include "stack.h"
+
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/row_apply.h"
 #include "dadbs/pg/own_failure.h"
@@ -165,7 +167,9 @@ Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull
   if (*isnull) return 0;
   doing = Doing::kReadingValues;
   functions_before = FunctionsBegun();
+  Stack const stack = SetStack(Stack::kUsual);
   Datum const datum = Read(column, value);
+  (void)SetStack(stack);
   doing = Doing::kOwn;
   if (column->is_reference || column->holds_references) CheckReference(column, datum);
   return datum;

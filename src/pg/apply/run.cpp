@@ -40,6 +40,8 @@ constexpr size_t kRunChangesMax = 5000;
 constexpr size_t kRunBytesMax = 4u << 20;
 constexpr long kBackOffFirstMs = 5, kBackOffMaxMs = 1000;
 constexpr int kBackOffSilentAttempts = 3;
+constexpr long kVotePollMs = 100;
+constexpr int64 kVoteInterval_us = 3'000'000;
 constexpr char kBackOffHint[] = "Remove the cause on this member; it goes on by itself. If all members say the same, none can "
                                 "execute it: keep them running and report it.";
 
@@ -63,6 +65,19 @@ void FixTimestamps(int64_t block_time_us) {
   ParallelWorkerNumber = 0;
   SetParallelStartTimestamps(at, at);
   ParallelWorkerNumber = number;
+}
+
+std::string Describe(const Work& work) {
+  return "transaction " + core::ToString(work.id) + " of member " + NodeName(work.id.origin) + " at height " +
+         std::to_string(work.position.height.value) + ", index " + std::to_string(work.position.index);
+}
+
+void Pause(long ms) {
+  Call([&] {
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+  });
 }
 
 }  // namespace
@@ -145,6 +160,7 @@ void Applier::Execute(Work* work) {
   work->verdict = core::Verdict::kUnknown;
   work->written_keys.clear();
   work->runs.clear();
+  if (work->is_vote()) return AnswerVote(*work);
   Call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
   try {
     work->calls() ? ExecuteCalls(work) : ExecuteChanges(work);
@@ -157,6 +173,12 @@ void Applier::Execute(Work* work) {
     if (ActiveSnapshotSet()) PopActiveSnapshot();
   });
   AddStage(kStageApply, GetCurrentTimestamp() - began);
+}
+
+void Applier::AnswerVote(const Work& work) {
+  core::Change change;
+  DADBS_CHECK(core::DecodeChange(work.view.changes[0].bytes, &change));  // parsed
+  vote_answers_.Answer(work.id.origin, std::get<core::ImpasseVote>(change), work.position, GetCurrentTimestamp());
 }
 
 void Applier::ExecuteCalls(Work* work) {
@@ -308,6 +330,7 @@ void Applier::Alone(const Item& item) {
     try {
       Cancellable const while_executed;
       OpenRun(item.block ? item.block->block->header.time_us : work->block_time_us);
+      StackScope const stack(work != nullptr && work->passage == Passage::kExecute ? Stack::kDecided : Stack::kUsual);
       if (work != nullptr && Decide(work) == Decision::kTakeTurn) Doom(work->waiter);
       Carry(item);
       run_.push_back(item);
@@ -317,7 +340,10 @@ void Applier::Alone(const Item& item) {
       if (IsHalt(e)) throw;
       bool const at_commit = !run_.empty();
       AbortRun();
-      if (work == nullptr || work->writing_row || work->recorded || at_commit || IsOwnFailure(e))
+      bool const own = work == nullptr || work->writing_row || work->recorded || at_commit;
+      if (!own && work->passage == Passage::kUndecided && IsStackFailure(e))
+        AwaitPassage(work);
+      else if (own || IsOwnFailure(e))
         BackOff(e, work, &attempt);
       else if (!work->certified)
         RefuseUnreadable(work, e);
@@ -327,12 +353,53 @@ void Applier::Alone(const Item& item) {
   }
 }
 
+// Whether kAsked is enough stack for the transaction; what it does is rolled back.
+bool Applier::CanExecute(Work* work) {
+  for (int attempt = 0;;) {
+    try {
+      Cancellable const while_executed;
+      OpenRun(work->block_time_us);
+      StackScope const stack(Stack::kAsked);
+      if (Decide(work) == Decision::kTakeTurn) Doom(work->waiter);
+      if (work->verdict == core::Verdict::kUnknown) Execute(work);
+      AbortRun();
+      return true;
+    } catch (const PgError& e) {
+      if (IsHalt(e)) throw;
+      AbortRun();
+      if (IsStackFailure(e)) return false;
+      if (!IsOwnFailure(e)) return true;
+      BackOff(e, work, &attempt);
+    }
+  }
+}
+
+// The stack has ended: until the members have said what becomes of the transaction (impasse.cpp).
+void Applier::AwaitPassage(Work* work) {
+  size_t const members = CurrentMember()->genesis.members.size();
+  VoteCount count(JournalDirectory(), work->position, members);
+  std::optional<bool> can;
+  int64_t cast_us = 0;
+  while ((work->passage = count.Look(DurablePosition())) == Passage::kUndecided) {
+    if (!can) can = CanExecute(work);
+    if (TimestampTz const now = GetCurrentTimestamp(); cast_us == 0 || std::abs(now - cast_us) >= kVoteInterval_us) {
+      CastVote({work->position, *can});
+      cast_us = now;
+    }
+    SetApplyReason((Describe(*work) + " takes more stack than is usual. " + std::to_string(count.votes()) + " of the " + std::to_string(count.needed()) +
+                    " members that are needed have said on the chain whether they can execute it").c_str());
+    Pause(kVotePollMs);
+  }
+  vote_answers_.Settled(work->position);
+  SetApplyReason("");
+  if (work->passage == Passage::kRefuse)
+    work->Refuse(core::Verdict::kRejected, ERRCODE_STATEMENT_TOO_COMPLEX, "stack depth limit exceeded on a quorum of the members", "",
+                 "Use values and expressions that are nested less deeply.");
+}
+
 // This member's own failure: say so, wait a little, and try again. Never a verdict, never skipped.
 void Applier::BackOff(const PgError& e, const Work* work, int* attempt) const {
-  std::string const what = work == nullptr ? "block " + std::to_string(height_.value)
-                                           : "transaction " + core::ToString(work->id) + " of member " + NodeName(work->id.origin) + " at height " +
-                                                 std::to_string(work->position.height.value) + ", index " +
-                                                 std::to_string(work->position.index);
+  std::string const what = work == nullptr ? "block " + std::to_string(height_.value) : Describe(*work);
   std::string const reason = what + " is retried: " + e.message() + " (SQLSTATE " + unpack_sql_state(e.sqlstate()) + ")";
   SetApplyReason((reason + ". " + kBackOffHint).c_str());
   bool const speak = ++*attempt > kBackOffSilentAttempts && (*attempt & (*attempt - 1)) == 0;
@@ -343,10 +410,8 @@ void Applier::BackOff(const PgError& e, const Work* work, int* attempt) const {
               (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()),
                errdetail("Attempt %d. It is never skipped: positions after it wait, and so does COMMIT here.", *attempt),
                errhint("%s", kBackOffHint)));
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
   });
+  Pause(wait_ms);
 }
 
 }  // namespace dadbs::pg

@@ -14,6 +14,7 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/own_failure.h"
 
+#include "impasse.h"
 #include "turn.h"
 
 namespace dadbs::pg {
@@ -42,6 +43,7 @@ struct Work {
   core::KeyList schema_keys;    // with the schema base
   core::KeyList written_keys;   // by DDL and contracts as they ran
   std::vector<ContractRun> runs;  // contracts that ran last time, up to what they raised
+  Passage passage = Passage::kUndecided;  // what members have said, where the stack was not enough
 
   // Kept once found, whatever happens to its execution: kUnknown until then.
   core::Verdict verdict = core::Verdict::kUnknown;
@@ -49,7 +51,8 @@ struct Work {
 
   bool lone_ddl() const { return parsed && view.kind == core::WriteSetKind::kLoneDdl; }
   bool calls() const { return parsed && view.kind == core::WriteSetKind::kCalls; }
-  bool takes_turn_first() const { return lone_ddl() || calls(); }
+  bool is_vote() const { return parsed && view.kind == core::WriteSetKind::kVote; }
+  bool takes_turn_first() const { return lone_ddl() || calls() || is_vote(); }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
   bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !drives_contracts; }
   AtPosition at() const { return {position, id, block_time_us, view.header.user}; }

@@ -49,7 +49,7 @@ struct Setting {
   const char* name;
   const char* value;
 };
-constexpr Setting kEnvironment[] = {
+const Setting kEnvironment[] = {
     {"TimeZone", "UTC"},
     {"DateStyle", "ISO, YMD"},
     {"IntervalStyle", "postgres"},
@@ -112,7 +112,7 @@ constexpr Setting kEnvironment[] = {
     {"effective_cache_size", "4GB"},
     {"work_mem", "4MB"},
     {"hash_mem_multiplier", "1"},
-    {"max_stack_depth", "6MB"},  // the same everywhere, and more than sessions have (own_failure.cpp)
+    {"max_stack_depth", StackLimit(Stack::kUsual)},  // the same everywhere, and more than sessions have
     {"max_parallel_workers_per_gather", "0"},
     {"synchronous_commit", "off"},
     {"statement_timeout", "0"},
@@ -153,14 +153,6 @@ void SetBusy(bool busy) {
   pg_atomic_write_u32(&shared->apply_busy, busy ? 1 : 0);
   pg_memory_barrier();
   if (busy && pg_atomic_read_u32(&shared->watcher_sleeping) != 0) WakeWorker(&shared->launcher);
-}
-
-storage::JournalPosition DurablePosition() {
-  SpinLockAcquire(&shared->durable_mutex);
-  storage::JournalPosition const position{pg_atomic_read_u64(&shared->durable_generation),
-                                          pg_atomic_read_u64(&shared->durable_offset)};
-  SpinLockRelease(&shared->durable_mutex);
-  return position;
 }
 
 class Worker {

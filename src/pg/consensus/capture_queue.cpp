@@ -60,6 +60,7 @@ std::optional<Submission> CaptureQueue::Receive() {
 }
 
 void NoteNumbered(const Ticket& ticket, const core::TransactionId& id) {
+  if (ticket.procno == Ticket::kNobody) return;
   BackendSlot* const slot = SlotOf(static_cast<int>(ticket.procno));
   SpinLockAcquire(&slot->mutex);
   if (slot->hold == ticket.hold) {

@@ -20,7 +20,9 @@
 
 #include <unordered_map>
 
+#include "dadbs/pg/own_failure.h"
 #include "dadbs/pg/sharing.h"
+#include "dadbs/pg/worker.h"
 
 extern "C" {
 #include "access/sysattr.h"
@@ -309,8 +311,22 @@ void OnFunctionEnd(PLpgSQL_execstate* estate, PLpgSQL_function*) {
   if (ContractsRunning()) LeaveFunction(estate);
 }
 
+// At positions, outside of contracts: a handler would take this member's own failure for the answer of an expression. In a handler
+// that does something, its first statement is where we see what it has caught.
+void CheckHandlers(PLpgSQL_execstate* estate, const PLpgSQL_stmt* statement) {
+  if (!IsOwnWorker()) return;
+  if (estate->cur_error != nullptr && IsOwnFailure(*estate->cur_error)) ReThrowError(estate->cur_error);
+  if (statement->cmd_type != PLPGSQL_STMT_BLOCK) return;
+  const PLpgSQL_exception_block* const handlers = reinterpret_cast<const PLpgSQL_stmt_block*>(statement)->exceptions;
+  ListCell* cell;
+  foreach (cell, handlers != nullptr ? handlers->exc_list : NIL)
+    if (static_cast<PLpgSQL_exception*>(lfirst(cell))->action == NIL)
+      ereport(ERROR, (errcode(kErrNotSupported), errmsg("cannot run function %s, which has an exception handler that does nothing", estate->func->fn_signature),
+                      errdetail("A failure of one member could pass for its result."), errhint("Write a RETURN, or an assignment, into the handler.")));
+}
+
 void OnStatement(PLpgSQL_execstate* estate, PLpgSQL_stmt* statement) {
-  if (!ContractsRunning()) return;
+  if (!ContractsRunning()) return CheckHandlers(estate, statement);
   CountStatement();
   if (statement->cmd_type == PLPGSQL_STMT_BLOCK && reinterpret_cast<PLpgSQL_stmt_block*>(statement)->exceptions != nullptr)
     RaiseForbidden("use EXCEPTION blocks", "They would take a failure of one member for the outcome.");

@@ -35,6 +35,7 @@ void InitializeShared() {
   shared->xid_lock = &GetNamedLWLockTranche("dadbs")[1].lock;
   SpinLockInit(&shared->durable_mutex);
   SpinLockInit(&shared->block_order_mutex);
+  SpinLockInit(&shared->vote_mutex);
   SpinLockInit(&shared->digest_mutex);
   shared->slot_count = SlotCount();
   ConditionVariableInit(&shared->applied_changed);

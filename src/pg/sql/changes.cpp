@@ -163,6 +163,12 @@ class Decoder {
     Row().Int32(ordinal).Null().Null().Text("CALL").Null().Null().Text(what + ")").Bytes(leaf.view()).Put(set_);
   }
 
+  void Emit(int32 ordinal, const core::ImpasseVote& c, const core::Digest& leaf) {
+    std::string const what = std::string(c.can ? "can" : "cannot") + " execute height " + std::to_string(c.position.height.value) + ", index " +
+                             std::to_string(c.position.index);
+    Row().Int32(ordinal).Null().Null().Text("VOTE").Null().Null().Text(what).Bytes(leaf.view()).Put(set_);
+  }
+
   const RelationVersion& Version(const core::RelationName& name) {
     auto const key = std::make_pair(std::string(name.schema), std::string(name.name));
     auto [it, fresh] = versions_.try_emplace(key);

@@ -1,9 +1,9 @@
 /*
  * liar.cpp: what makes a member lie, for test/cluster/liar_test.py.
  *
- * The Makefile beside it links the extension's own objects once more, with the linker's --wrap in front of two functions: the one
- * that finishes a write set at the origin, when everything that an honest member checks has been checked, and the one that runs
- * contracts at the position. The product's source knows nothing of it, and what is installed has no place where this could hook in.
+ * The Makefile beside it links the extension's own objects once more, with the linker's --wrap in front of three functions: the one
+ * that finishes a write set at the origin, when everything that an honest member checks has been checked, the one that runs
+ * contracts at the position, and the one that says how much stack an execution may take. The product's source knows nothing of it, and what is installed has no place where this could hook in.
  *
  * What it does stands in the file "lie" of the data directory, one lie a line, read each time; without the file it is honest:
  *   value TABLE N TEXT           the new row's Nth column is this text (NULL without one)
@@ -16,6 +16,8 @@
  *   base N, schema_base N        so many blocks more (or less) than was seen
  *   kind N                       rows as a definition, or as calls
  *   argument N TEXT, key, unsigned   of a call: another argument, another signer, no signature
+ *   vote 0|1, vote_at N          what it votes where the stack was not enough; on a position so many blocks away
+ *   stack LIMIT                  of what it executes there, from its next start on
  *   skip_contracts               at the position: contracts do not run
  */
 #include <algorithm>
@@ -26,6 +28,8 @@
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/contract.h"
 
+#include "../../../src/pg/apply/stack.h"
+
 namespace dadbs {
 
 using namespace core;
@@ -35,6 +39,9 @@ Bytes LyingFinish(WriteSetBuilder*, const WriteSetHeader&) __asm__("__wrap__ZN5d
 #define RUN_CONTRACTS "_ZN5dadbs2pg12RunContractsERKNS0_14ContractEventsERKNS0_10AtPositionEPSt6vectorINS_4core8KeyEntryESaIS9_EE"
 void HonestRun(const pg::ContractEvents&, const pg::AtPosition&, KeyList*) __asm__("__real_" RUN_CONTRACTS);
 void LyingRun(const pg::ContractEvents&, const pg::AtPosition&, KeyList*) __asm__("__wrap_" RUN_CONTRACTS);
+#define STACK_LIMIT "_ZN5dadbs2pg10StackLimitENS0_5StackE"
+const char* HonestLimit(pg::Stack) __asm__("__real_" STACK_LIMIT);
+const char* LyingLimit(pg::Stack) __asm__("__wrap_" STACK_LIMIT);
 
 namespace {
 
@@ -88,6 +95,11 @@ void LieInCall(const Lie& lie, CallChange* call) {
   if (lie.what == "unsigned") call->is_signed = false;
 }
 
+void LieInVote(const Lie& lie, ImpasseVote* vote) {
+  if (lie.what == "vote") vote->can = lie.number(0) != 0;
+  if (lie.what == "vote_at") vote->position.height.value += static_cast<uint64_t>(lie.number(0));
+}
+
 Bytes Added(const Lie& lie) {
   RowChange row;
   row.relation = {lie.word(0), lie.word(1)};
@@ -103,6 +115,7 @@ Bytes Told(const std::vector<Lie>& lies, ByteView honest) {
   for (const Lie& lie : lies) {
     if (auto* const row = std::get_if<RowChange>(&change); row != nullptr) LieInRow(lie, row);
     if (auto* const call = std::get_if<CallChange>(&change); call != nullptr && IsOfCall(lie)) LieInCall(lie, call);
+    if (auto* const vote = std::get_if<ImpasseVote>(&change); vote != nullptr) LieInVote(lie, vote);
   }
   return EncodeChange(change);
 }
@@ -140,6 +153,13 @@ Bytes LyingFinish(WriteSetBuilder* builder, const WriteSetHeader& honest_header)
 void LyingRun(const pg::ContractEvents& events, const pg::AtPosition& at, KeyList* keys) {
   std::vector<Lie> const lies = Lies();
   if (std::none_of(lies.begin(), lies.end(), [](const Lie& lie) { return lie.what == "skip_contracts"; })) HonestRun(events, at, keys);
+}
+
+const char* LyingLimit(pg::Stack use) {
+  static std::string limit;
+  for (const Lie& lie : Lies())
+    if (lie.what == "stack") limit = lie.word(0);
+  return limit.empty() || use != pg::Stack::kUsual ? HonestLimit(use) : limit.c_str();
 }
 
 }  // namespace dadbs

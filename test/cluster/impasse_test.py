@@ -1,0 +1,186 @@
+"""Positions at which the stack ends on all members, or on some: they are decided by votes on the chain, alike everywhere, and soon.
+
+Member 4's server is built with test/modules/liar: it may have less stack than the others, or say what is not so.
+"""
+import time
+
+from clients import Background, everywhere, paused
+from harness import Suite, check, equal, eventually, sqlstate
+from liar_test import LIAR, begin, lying, restart
+
+DEEP = 200_000                # no stack that PostgreSQL can be given on these machines is enough
+SOON = 30                     # for all members to agree, on a loaded machine
+BOUNDED = "SET dadbs.commit_timeout = '60s'"
+VOTES = "SELECT count(*) FROM dadbs.changes WHERE operation = 'VOTE'"
+
+suite = Suite("impasse", port=9540, begin=begin)
+
+
+def nested(depth):
+    return f"repeat('[', {depth}) || repeat(']', {depth})"
+
+
+def tables(c, name, depth):
+    c.run(1, f"CREATE TABLE {name} (id int PRIMARY KEY, s text, n int NOT NULL DEFAULT {depth})",
+          f"INSERT INTO {name} VALUES (1, '[]', 1), (2, {nested(depth)}, {depth})")
+    c.settle()
+
+
+def goes_on(c, key):
+    """Each member takes writes, and all see them."""
+    c.run(1, "CREATE TABLE IF NOT EXISTS live (id int PRIMARY KEY)")
+    c.settle()
+    for i in c.members():
+        c.run(i, BOUNDED, f"INSERT INTO live VALUES ({10 * key + i})")
+    c.settle()
+
+
+def catch_up(c, member, other):
+    """One member has applied what another has; a third may be down."""
+    c.run(member, f"SELECT dadbs.wait_for({c.value(other, 'SELECT dadbs.applied_height()')})")
+
+
+def depth_for(c, limit):
+    """Levels of json that a session can read with that much stack, and not many more."""
+    def reads(depth):
+        return sqlstate(lambda: c.run(1, f"SET max_stack_depth = '{limit}'", f"SELECT ({nested(depth)})::jsonb IS NULL")) is None
+    low, high = 1_000, DEEP
+    while high - low > 50:
+        middle = (low + high) // 2
+        low, high = (middle, high) if reads(middle) else (low, middle)
+    return low
+
+
+@suite.test
+def definitions_that_nobody_can_execute(c):
+    """Expressions over rows that are there: the statement fails with 54001 on all members, and the chain goes on."""
+    c.run(1, "CREATE TABLE live (id int PRIMARY KEY)")
+    tables(c, "deep", DEEP)
+    statements = ("ALTER TABLE deep ADD CHECK (s::jsonb IS NOT NULL)", "CREATE INDEX ON deep ((s::jsonb))", "ALTER TABLE deep ALTER s TYPE jsonb USING s::jsonb",
+                  "ALTER TABLE deep ADD CHECK ((repeat('[', n) || repeat(']', n))::json IS NOT NULL)", "ALTER TABLE deep ADD CHECK ('x' ~ (repeat('(', n) || repeat(')', n)))",
+                  f"ALTER TABLE deep ADD COLUMN d jsonb DEFAULT ({nested(DEEP)})::jsonb", f"CREATE INDEX ON live ((({nested(DEEP)})::jsonb))")
+    for k, statement in enumerate(statements):
+        member = 1 + k % 3
+        began = time.monotonic()
+        equal(sqlstate(lambda: c.run(member, BOUNDED, statement)), "54001", statement)
+        took = time.monotonic() - began
+        goes_on(c, k)
+        print(f"# {took:.2f} s: {statement[:80]}", flush=True)
+        check(took < SOON, f"{statement}: {took:.1f} s")
+        everywhere(c, "SELECT verdict, sqlstate FROM dadbs.transactions WHERE sqlstate IS NOT NULL ORDER BY height DESC, position DESC LIMIT 1",
+                   [("rejected", "54001")], statement)
+    everywhere(c, "SELECT count(*) FROM dadbs.transactions WHERE sqlstate = '54001'", [(len(statements),)], "all of them")
+    c.run(2, "DELETE FROM deep WHERE id = 2", "ALTER TABLE deep ALTER s TYPE jsonb USING s::jsonb")
+    everywhere(c, "SELECT s FROM deep", [([],)], "once the row is gone")
+
+
+@suite.test
+def proposals_and_a_member_that_is_away(c):
+    """A proposal's statement is decided by those that are there; who comes back decides the same from the blocks."""
+    tables(c, "proposed", DEEP)
+    c.stop_member(3)
+    try:
+        proposal = c.run(1, "SELECT dadbs.propose('ALTER TABLE proposed ADD CHECK (s::jsonb IS NOT NULL)', 'a comment')")[0][0]
+        catch_up(c, 2, 1)
+        c.run(2, f"SELECT dadbs.approve_proposal({proposal})")
+        catch_up(c, LIAR, 2)
+        equal(sqlstate(lambda: c.run(LIAR, BOUNDED, f"SELECT dadbs.approve_proposal({proposal})")), "54001", "the approval that would execute it")
+        for i in (1, 2, LIAR):
+            c.run(i, BOUNDED, f"INSERT INTO live VALUES ({1000 + i})")
+    finally:
+        c.start_member(3)
+    c.wait_ready()
+    goes_on(c, 101)
+    everywhere(c, f"SELECT state, approved_by FROM dadbs.proposals WHERE id = {proposal}", [("open", ["m1", "m2"])], "the proposal")
+
+
+@suite.test
+def killed_while_it_is_decided(c):
+    """A server dies between its vote and the decision: it finds the votes again, and decides as the others do."""
+    tables(c, "killed", DEEP)
+    with paused(c, 2), paused(c, 3):
+        statement = Background(lambda: sqlstate(lambda: c.run(1, BOUNDED, "ALTER TABLE killed ADD CHECK (s::jsonb IS NOT NULL)")))
+        for i in (1, LIAR):
+            eventually(lambda: "2 of the 3 members that are needed" in c.value(i, "SELECT coalesce(reason, '') FROM dadbs.status"), SOON, "two votes")
+        c.kill(LIAR)
+        check(statement.waits(), "it was decided by two")
+    restart(c, running=False)
+    equal(statement.result(SOON), "54001", "the statement")
+    goes_on(c, 102)
+
+
+@suite.test
+def all_need_more_than_usual(c):
+    """Between the usual limit and the one that is asked for, all say that they can, and it is executed."""
+    tables(c, "band", depth_for(c, "6350kB"))
+    before = c.value(2, VOTES)
+    equal(sqlstate(lambda: c.run(2, BOUNDED, "ALTER TABLE band ADD CHECK (s::jsonb IS NOT NULL)")), None, "ALTER TABLE")
+    goes_on(c, 103)
+    check(c.value(2, VOTES) >= before + 3, "nobody was asked")
+    everywhere(c, "SELECT count(*) FROM pg_constraint WHERE conrelid = 'band'::regclass AND contype = 'c'", [(1,)], "the constraint")
+
+
+@suite.test
+def one_has_less_stack(c):
+    """Those that have passed the position already say so; the one that has not is carried along, whatever it has voted itself."""
+    depth = depth_for(c, "4500kB")
+    for k, lies in enumerate((["stack 3MB"], ["stack 3MB", "vote 0"])):
+        tables(c, f"less{k}", depth)
+        votes = c.value(1, VOTES)
+        with lying(c, *lies):
+            restart(c)
+            equal(sqlstate(lambda: c.run(1, BOUNDED, f"ALTER TABLE less{k} ADD CHECK (s::jsonb IS NOT NULL)")), None, "ALTER TABLE")
+            goes_on(c, 104 + k)
+        check(c.value(1, VOTES) >= votes + 3, "nobody was asked")
+        everywhere(c, f"SELECT count(*) FROM pg_constraint WHERE conrelid = 'less{k}'::regclass AND contype = 'c'", [(1,)], "the constraint")
+    restart(c)
+
+
+@suite.test
+def caught_by_a_function(c):
+    """A function of a CHECK that catches every error does not take the end of one member's stack for its answer."""
+    handlers = ("RETURN false", "NULL")
+    for k, handler in enumerate(handlers):
+        tables(c, f"source{k}", depth_for(c, "4500kB"))
+        c.run(1, f"CREATE FUNCTION is_json{k}(t text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$BEGIN BEGIN PERFORM t::jsonb; RETURN true; "
+                 f"EXCEPTION WHEN OTHERS THEN {handler}; END; RETURN false; END$$",
+              f"CREATE TABLE caught{k} (id int PRIMARY KEY, s text CHECK (NOT is_json{k}(s)))")
+    with lying(c, "stack 3MB"):
+        restart(c)
+        states = [sqlstate(lambda k=k: c.run(1, BOUNDED, "SET ROLE dadbs_owner",
+                                             f"INSERT INTO caught{k} SELECT id, s FROM source{k} WHERE id = 2")) for k in range(len(handlers))]
+        goes_on(c, 106)
+    equal(states, ["23514", "0A000"], "what the CHECK says, and a handler that does nothing")
+    restart(c)
+    everywhere(c, "SELECT (SELECT count(*) FROM caught0), (SELECT count(*) FROM caught1)", [(0, 0)], "rows")
+
+
+@suite.test
+def one_that_lies_decides_nothing(c):
+    """It says that it can what nobody can, votes on what has long been decided and on what will never be."""
+    tables(c, "lied", DEEP)
+    with lying(c, "vote 1"):
+        equal(sqlstate(lambda: c.run(2, BOUNDED, "ALTER TABLE lied ADD CHECK (s::jsonb IS NOT NULL)")), "54001", "ALTER TABLE")
+        goes_on(c, 110)
+    tables(c, "elsewhere", DEEP)
+    with lying(c, "vote_at -50"):
+        equal(sqlstate(lambda: c.run(3, BOUNDED, "CREATE INDEX ON elsewhere ((s::jsonb))")), "54001", "CREATE INDEX")
+        goes_on(c, 111)
+
+
+@suite.test
+def rows_that_no_session_would_make(c):
+    """A CHECK over a value that only a lying origin sends: rejected alike, and counted against nobody but its transaction."""
+    c.run(1, "CREATE TABLE checked (id int PRIMARY KEY, s text CHECK (s::jsonb IS NOT NULL))")
+    c.settle()
+    goes_on(c, 119)
+    with lying(c, f"value checked 2 {'[' * DEEP}{']' * DEEP}"):
+        state = sqlstate(lambda: c.run(LIAR, BOUNDED, "SET session_replication_role = replica", "INSERT INTO checked VALUES (1, '[]')"))
+    equal(state, "54001", "what its client is told")
+    goes_on(c, 120)
+    c.run(LIAR, "INSERT INTO checked VALUES (1, '[[]]')")
+    everywhere(c, "SELECT s FROM checked", [("[[]]",)], "rows")
+
+
+if __name__ == "__main__":
+    suite.main()
