@@ -72,8 +72,22 @@ class Cluster:
         self.dir = os.path.join(self.base, "cluster")
         self.confs = confs
         self.checked = 0  # height up to which chain and history were compared
+        self.host = "127.0.0.1"  # of the servers, for clients
+        self.surroundings = []   # of what is around the servers, each is closed after them
         if os.geteuid() == 0:
             shutil.chown(self.base, "postgres")
+
+    def beside(self, i, what, text, mode=0o644):
+        """Before a start of member i: see scripts/cluster. None: not any more."""
+        path = os.path.join(self.dir, f"m{i}.{what}")
+        if not os.path.isdir(self.dir):
+            os.mkdir(self.dir)
+        if text is None:
+            os.remove(path)
+            return
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, mode)
 
     def command(self, name, *arguments, options=(), check_exit=True, timeout=180):
         argv = [os.path.join(ROOT, "scripts", "cluster"), name, "--dir", self.dir, "--port", str(self.port),
@@ -89,6 +103,8 @@ class Cluster:
 
     def remove(self):
         self.command("remove", check_exit=False)
+        while self.surroundings:
+            self.surroundings.pop().close()
         shutil.rmtree(self.base, ignore_errors=True)
 
     def kill(self, i):
@@ -114,7 +130,7 @@ class Cluster:
         self.command("wait-ready", seconds)
 
     def connect(self, i, user="postgres", autocommit=True, **more):
-        connection = psycopg2.connect(host="127.0.0.1", port=self.port + i - 1, dbname="shared", user=user,
+        connection = psycopg2.connect(host=self.host, port=self.port + i - 1, dbname="shared", user=user,
                                       connect_timeout=30, connection_factory=Session, **more)
         connection.member, connection.pid = i, connection.info.backend_pid
         connection.autocommit = autocommit
