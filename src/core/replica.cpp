@@ -439,6 +439,8 @@ Effects Replica::OnTables(Height height, int64_t now_us) {
   return s_->Finish();
 }
 
+void Replica::SetImpasse(bool waits) { s_->apply_waits_for_more = waits; }
+
 void Replica::SetViewChangeTimeout(int64_t timeout_us) { s_->view_change_timeout_us = timeout_us; }
 
 bool Replica::CanSubmit() const { return s_->HasRoom(); }

@@ -38,6 +38,7 @@ bool Replica::State::IsBehind() const {
 }
 
 bool Replica::State::IsApplyBehind() const {
+  if (apply_waits_for_more) return false;
   const uint64_t lag = delivered.value - std::min(applied, delivered).value;  // counts what a restart has found in the journal
   return std::max<uint64_t>(lag, unapplied.size()) > limits.apply_lag_blocks_max || unapplied_bytes > limits.unapplied_bytes_max;
 }

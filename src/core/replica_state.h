@@ -249,6 +249,7 @@ struct Replica::State {
   std::deque<std::pair<Height, uint64_t>> unapplied;  // blocks on the chain that apply has not done, with their bytes
   uint64_t unapplied_bytes = 0;
   bool is_applied_known = false;
+  bool apply_waits_for_more = false;  // SetImpasse
   uint64_t asks_made = 0;
   uint16_t next_server = 0;  // where the search for one begins
   int64_t probe_at = 0;

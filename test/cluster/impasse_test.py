@@ -2,10 +2,12 @@
 
 Member 4's server is built with test/modules/liar: it may have less stack than the others, or say what is not so.
 """
+import os
+import signal
 import time
 
 from clients import Background, everywhere, paused
-from harness import Suite, check, equal, eventually, sqlstate
+from harness import Suite, check, equal, eventually, sqlstate, worker_pid
 from liar_test import LIAR, begin, lying, restart
 
 DEEP = 200_000                # no stack that PostgreSQL can be given on these machines is enough
@@ -13,7 +15,9 @@ SOON = 30                     # for all members to agree, on a loaded machine
 BOUNDED = "SET dadbs.commit_timeout = '60s'"
 VOTES = "SELECT count(*) FROM dadbs.changes WHERE operation = 'VOTE'"
 
-suite = Suite("impasse", port=9540, begin=begin)
+BLOCKS_AHEAD = 100            # that a member fetches and has not applied
+
+suite = Suite("impasse", port=9540, begin=begin, confs=(f"dadbs.max_apply_lag = {BLOCKS_AHEAD}",))
 
 
 def nested(depth):
@@ -134,6 +138,65 @@ def one_has_less_stack(c):
         check(c.value(1, VOTES) >= votes + 3, "nobody was asked")
         everywhere(c, f"SELECT count(*) FROM pg_constraint WHERE conrelid = 'less{k}'::regclass AND contype = 'c'", [(1,)], "the constraint")
     restart(c)
+
+
+@suite.test
+def a_session_with_more_stack(c):
+    """What it takes for true with its stack is found by all with theirs: its rows are not its own to commit."""
+    c.run(1, "CREATE TABLE more (id int PRIMARY KEY, s text CHECK (s::jsonb IS NOT NULL))")
+    c.settle()
+    depth = depth_for(c, "6900kB")
+    state = sqlstate(lambda: c.run(1, BOUNDED, "SET max_stack_depth = '7MB'", f"INSERT INTO more VALUES (1, {nested(depth)})"))
+    equal(state, "54001", "INSERT")
+    goes_on(c, 107)
+    everywhere(c, "SELECT count(*) FROM more", [(0,)], "rows")
+
+
+@suite.test
+def one_that_was_away(c):
+    """The others have passed the position long ago, and more blocks than it fetches ahead; it asks, and they answer it."""
+    depth = depth_for(c, "4500kB")
+    tables(c, "away", depth)
+    with lying(c, "stack 3MB"):
+        c.stop_member(LIAR)
+        c.run(1, "ALTER TABLE away ADD CHECK (s::jsonb IS NOT NULL)", "CREATE TABLE many (id int PRIMARY KEY)")
+        writer = c.connect(1)
+        for k in range(BLOCKS_AHEAD + 50):
+            writer.cursor().execute(f"INSERT INTO many VALUES ({k})")
+        writer.close()
+        restart(c, running=False)
+        goes_on(c, 108)
+    restart(c)
+    equal(c.value(LIAR, "SELECT count(*) FROM many"), BLOCKS_AHEAD + 50, "rows")
+
+
+@suite.test
+def two_at_once(c):
+    """One member waits at a first position, where the others wait at a second one: they answer it, and both are decided."""
+    depth = depth_for(c, "4500kB")
+    tables(c, "first", depth)
+    tables(c, "second", DEEP)
+    with lying(c, "stack 3MB"):
+        restart(c)
+        with paused(c, LIAR):
+            equal(sqlstate(lambda: c.run(1, BOUNDED, "ALTER TABLE first ADD CHECK (s::jsonb IS NOT NULL)")), None, "the first")
+            with paused(c, 3):  # so that the second needs the one that is behind
+                second = Background(lambda: sqlstate(lambda: c.run(2, BOUNDED, "ALTER TABLE second ADD CHECK (s::jsonb IS NOT NULL)")))
+                eventually(lambda: "2 of the 3" in c.value(2, "SELECT coalesce(reason, '') FROM dadbs.status"), SOON, "two votes on the second")
+                os.kill(worker_pid(c, LIAR, "apply"), signal.SIGCONT)
+                equal(second.result(SOON), "54001", "the second")
+        goes_on(c, 109)
+    restart(c)
+
+
+@suite.test
+def votes_end(c):
+    """Nobody goes on voting on what is decided."""
+    c.settle()
+    before = c.value(1, VOTES)
+    time.sleep(5)
+    c.settle()
+    equal(c.value(1, VOTES), before, "votes")
 
 
 @suite.test

@@ -148,6 +148,7 @@ class Replica {
   // Once, if the recovered state awaits it: the highest block of which the tables held something at the start. What is
   // applied was journaled first: a journal that ends below has forgotten.
   Effects OnTables(Height height, int64_t now_us);
+  void SetImpasse(bool waits);                // apply waits for what stands further on: blocks are fetched however far it is behind
   void SetViewChangeTimeout(int64_t timeout_us);  // in place of the one in the limits
 
   bool IsFencedForGood() const;              // and the journal says so: it has nothing to say to anybody any more

@@ -44,6 +44,7 @@ namespace dadbs::pg {
 inline constexpr int kNodesShownMax = 64;
 inline constexpr size_t kCaptureQueueBytes = 4u << 20;  // shm_mq; larger write sets stream through it
 inline constexpr size_t kBlockQueueBytes = 1u << 20;    // shm_mq; larger blocks stream through it
+inline constexpr int kVotesKept = 64;
 inline constexpr size_t kReasonBytes = 512;
 inline constexpr size_t kTurnKeysInlineBytes = 1024;
 
@@ -209,11 +210,11 @@ struct Shared {
   slock_t block_order_mutex;          // protects the three
   uint64 block_order, block_order_from;
   uint32 block_order_count;
-  // What apply wants consensus to have ordered: the vote with this number (apply/impasse.h).
-  slock_t vote_mutex;                 // protects the four
-  uint64 vote, vote_height;
-  uint32 vote_index;
-  bool vote_can;
+  // What apply wants consensus to have ordered: the last votes_cast votes, by number modulo kVotesKept (apply/impasse.h).
+  slock_t vote_mutex;                 // protects the two
+  uint64 votes_cast;
+  struct { uint64 height; uint32 index; bool can; } votes[kVotesKept];
+  pg_atomic_uint32 impasse;           // apply waits for votes: blocks are fetched however far it is behind
   // -- blocks publishes; consensus forgets the digests and `divergence_known` at its start
   pg_atomic_uint64 blocks_served, block_bytes_served;
   slock_t digest_mutex;               // protects the two

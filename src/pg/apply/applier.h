@@ -99,7 +99,7 @@ class Applier {
   void ExecuteChanges(Work* work);
   void Redo(const Items& items);
   void Alone(const Item& item);
-  bool CanExecute(Work* work);
+  bool IsEnough(Stack use, Work* work);
   void AwaitPassage(Work* work);
   void Finish(const Item& item);
   void NoteApplied(core::Prefix applied);

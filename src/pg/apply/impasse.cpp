@@ -9,20 +9,28 @@
  *   kUsual    6.0 MB  what it is enough for is carried out as ever, and nobody asked
  *   kAsked    6.6 MB  where the usual one was not enough, it is tried with this one and rolled back: the member votes "can" if the
  *                     stack was enough, "cannot" if not. Who has passed the position already answers the votes of others with "can"
- *   kDecided  7.2 MB  the first votes of a quorum of members (q) behind the position, in the chain's order, decide: with more than f
- *                     "can" among them it is executed with this limit, otherwise it is `rejected` with 54001
+ *   kDecided  7.2 MB  with more than f "can" it is executed with this limit, with a quorum (q) of "cannot" it is `rejected` with
+ *                     54001. Otherwise, with the votes of q members, once f + 1 members have voted kPatience times: `rejected`.
+ *                     The first vote of each member counts, in the chain's order
  *
- * Let the need of honest members differ by less than the distance of two limits. Then
- *   - refused: among the q there were at least q - f > f "cannot", so an honest member needs more than kAsked, so every honest one
- *     more than kUsual: nobody has carried it out, and no client was told so.
+ * What has been compiled and planned takes no stack any more, so before it is asked the execution is tried once with kDecided, for
+ * that. Let the need of honest members differ by less than the distance of two limits then. So
+ *   - refused: an honest member needs more than kAsked (there were at least q - f > f "cannot"), so every honest one more than
+ *     kUsual: nobody has carried it out, and no client was told so.
  *   - executed: there were f + 1 "can", so an honest member needs at most kAsked, so every honest one less than kDecided.
  *   - it is decided: all honest members vote or answer, and they are a quorum. Each votes again every few seconds until then.
  *   - alike, whenever a member comes to the position: later ones find the votes in the blocks behind it. A vote that changes
- *     (a restart) does no harm: only the first one of each member counts.
- * What becomes a verdict by the stack itself (row_values.cpp) is always asked under kUsual.
+ *     (a restart) does no harm. While a member waits, blocks are fetched however far it is behind, and it answers the votes on
+ *     positions that it has passed, so that two of these do not wait for each other.
+ * Patience is for where the premise fails (below): those that have passed the position get the time to say so.
  *
- * A member whose need is nevertheless beyond kDecided, where the others execute it, retries it for ever, as it does with its other
- * failures. All of this is undone by builds that take a tenth more or less stack than others: members should run the same.
+ * Sessions that may take more than 5 MB do not commit their own rows (NoteSettings, backend/doom.cpp): they are replayed. A server
+ * whose stack does not hold kDecided does not start (RequireStack).
+ *
+ * The premise is a premise: PL/pgSQL and patterns whose first execution alone takes megabytes can be written, and a member that was
+ * restarted may need more for them than kDecided where others have passed. With all members there, they say "can" and it retries the
+ * position for ever, as it does with its other failures; with fewer it may be rejected there. limitations.md says so. The same
+ * is undone by builds that take a tenth more or less stack than others: members should run the same.
  */
 #include "impasse.h"
 
@@ -33,19 +41,20 @@ namespace dadbs::pg {
 namespace {
 
 constexpr int64_t kAnswerInterval_us = 1'000'000;  // of the votes of one member
-constexpr uint64_t kAnswerBlocks = 4096;           // positions that are further back have been decided
+constexpr int kPatience = 4;                       // votes of a member that waits
 constexpr size_t kSettledMax = 4096;
 
 }  // namespace
 
 // ---- counting
 
-VoteCount::VoteCount(std::string journal_directory, core::Position position, size_t members)
+VoteCount::VoteCount(std::string journal_directory, core::Position position, size_t members, VoteAnswers* answers)
     : position_(position), quorum_(core::QuorumSize(members)), faults_(core::FaultsTolerated(members)),
-      feed_(std::move(journal_directory), position.height) {}
+      feed_(std::move(journal_directory), position.height), answers_(answers) {}
 
 Passage VoteCount::Look(storage::JournalPosition limit) {
-  while (voters_.size() < quorum_) {
+  for (;;) {
+    if (Passage const passage = Count(); passage != Passage::kUndecided) return passage;
     std::shared_ptr<const DeliveredBlock> block;
     std::string error;
     switch (feed_.Next(limit, &block, &error)) {
@@ -53,16 +62,34 @@ Passage VoteCount::Look(storage::JournalPosition limit) {
       case Feed::Outcome::kNothingYet: return Passage::kUndecided;
       case Feed::Outcome::kError: throw PgError(kErrHalted, error);
     }
+    Call([] { CHECK_FOR_INTERRUPTS(); });
   }
-  return can_ > faults_ ? Passage::kExecute : Passage::kRefuse;
 }
 
+Passage VoteCount::Count() const {
+  size_t can = 0, patient = 0;
+  for (const auto& [member, vote] : votes_) {
+    can += vote.can;
+    patient += vote.times >= kPatience;
+  }
+  if (can > faults_) return Passage::kExecute;
+  bool const all_say_so = votes_.size() - can >= quorum_;
+  bool const long_enough = votes_.size() >= quorum_ && patient > faults_;
+  return all_say_so || long_enough ? Passage::kRefuse : Passage::kUndecided;
+}
+
+// After each vote it may be decided: what follows must not count any more.
 void VoteCount::Take(const DeliveredBlock& block) {
   for (const auto& batch : block.batches) {
     for (const core::Bytes& write_set : batch->write_sets) {
       core::ImpasseVote vote;
-      if (voters_.size() == quorum_ || !core::ParseVote(write_set, &vote) || vote.position != position_) continue;
-      if (voters_.insert(batch->header.origin).second && vote.can) can_++;
+      if (!core::ParseVote(write_set, &vote)) continue;
+      if (vote.position < position_) answers_->Take(batch->header.origin, vote, block.height(), GetCurrentTimestamp());
+      if (vote.position != position_) continue;
+      auto const [its, first] = votes_.try_emplace(batch->header.origin);
+      if (first) its->second.can = vote.can;
+      its->second.times++;
+      if (Count() != Passage::kUndecided) return;
     }
   }
 }
@@ -74,9 +101,10 @@ void VoteAnswers::Settled(core::Position position) {
   if (done_.size() > kSettledMax) done_.erase(done_.begin());
 }
 
-void VoteAnswers::Answer(core::NodeId from, const core::ImpasseVote& vote, core::Position at, int64_t now_us) {
-  bool const recent = vote.position < at && vote.position.height.value + kAnswerBlocks >= at.height.value;
-  if (from == self_ || !recent || done_.contains(vote.position)) return;
+void VoteAnswers::Take(core::NodeId from, const core::ImpasseVote& vote, core::Height at, int64_t now_us) {
+  if (vote.position.height >= at) return;
+  if (from == self_) return Settled(vote.position);  // only a member's first vote counts
+  if (done_.contains(vote.position)) return;
   auto const [last, first] = last_us_.try_emplace(from, now_us);
   if (!first && std::abs(now_us - last->second) < kAnswerInterval_us) return;  // it votes again, if it waits
   last->second = now_us;
@@ -87,22 +115,29 @@ void VoteAnswers::Answer(core::NodeId from, const core::ImpasseVote& vote, core:
 
 void CastVote(const core::ImpasseVote& vote) {
   SpinLockAcquire(&shared->vote_mutex);
-  shared->vote++;
-  shared->vote_height = vote.position.height.value;
-  shared->vote_index = vote.position.index;
-  shared->vote_can = vote.can;
+  shared->votes[shared->votes_cast % kVotesKept] = {vote.position.height.value, vote.position.index, vote.can};
+  shared->votes_cast++;
   SpinLockRelease(&shared->vote_mutex);
   WakeWorker(&shared->consensus);
 }
 
-std::optional<core::ImpasseVote> TakeVote(uint64_t* seen) {
+uint64_t VotesCast() {
   SpinLockAcquire(&shared->vote_mutex);
-  uint64_t const number = shared->vote;
-  core::ImpasseVote const vote{{core::Height{shared->vote_height}, shared->vote_index}, shared->vote_can};
+  uint64_t const cast = shared->votes_cast;
   SpinLockRelease(&shared->vote_mutex);
-  if (number == *seen) return std::nullopt;
-  *seen = number;
-  return vote;
+  return cast;
+}
+
+// What has been overwritten meanwhile is cast again by whoever waits for it.
+std::optional<core::ImpasseVote> TakeVote(uint64_t* taken) {
+  SpinLockAcquire(&shared->vote_mutex);
+  uint64_t const cast = shared->votes_cast;
+  *taken = std::max(*taken, cast > kVotesKept ? cast - kVotesKept : 0);
+  auto const vote = shared->votes[*taken % kVotesKept];
+  SpinLockRelease(&shared->vote_mutex);
+  if (*taken == cast) return std::nullopt;
+  ++*taken;
+  return core::ImpasseVote{{core::Height{vote.height}, vote.index}, vote.can};
 }
 
 }  // namespace dadbs::pg

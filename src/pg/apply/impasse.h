@@ -17,31 +17,13 @@ namespace dadbs::pg {
 
 enum class Passage { kUndecided, kExecute, kRefuse };
 
-// Counts the votes on one position in the journal behind it, as far as that is durable.
-class VoteCount {
- public:
-  VoteCount(std::string journal_directory, core::Position position, size_t members);
-  Passage Look(storage::JournalPosition limit);
-  size_t votes() const { return voters_.size(); }
-  size_t needed() const { return quorum_; }
-
- private:
-  void Take(const DeliveredBlock& block);
-
-  core::Position const position_;
-  size_t const quorum_, faults_;
-  Feed feed_;
-  std::set<core::NodeId> voters_;
-  size_t can_ = 0;
-};
-
 // Votes of others that this member answers: it has passed the position.
 class VoteAnswers {
  public:
   explicit VoteAnswers(core::NodeId self) : self_(self) {}
-  // An executed vote of `from`, at `at`.
-  void Answer(core::NodeId from, const core::ImpasseVote& vote, core::Position at, int64_t now_us);
-  // This member has taken part in the decision: nothing to answer.
+  // A vote that stands at height `at`.
+  void Take(core::NodeId from, const core::ImpasseVote& vote, core::Height at, int64_t now_us);
+  // This member takes part in the decision, or has said what it has to say.
   void Settled(core::Position position);
 
  private:
@@ -50,9 +32,33 @@ class VoteAnswers {
   std::map<core::NodeId, int64_t> last_us_;  // when its votes were answered last
 };
 
-// Has consensus order this member's vote. A later call takes the place of one that it has not seen yet.
+// Counts the votes on one position in the journal behind it, as far as that is durable; those on earlier ones are answered meanwhile.
+class VoteCount {
+ public:
+  VoteCount(std::string journal_directory, core::Position position, size_t members, VoteAnswers* answers);
+  Passage Look(storage::JournalPosition limit);
+  size_t voters() const { return votes_.size(); }
+  size_t needed() const { return quorum_; }
+
+ private:
+  struct Vote {
+    bool can = false;   // the first one
+    int times = 0;
+  };
+  Passage Count() const;
+  void Take(const DeliveredBlock& block);
+
+  core::Position const position_;
+  size_t const quorum_, faults_;
+  Feed feed_;
+  VoteAnswers* const answers_;
+  std::map<core::NodeId, Vote> votes_;
+};
+
+// Has consensus order this member's vote.
 void CastVote(const core::ImpasseVote& vote);
-// Of the consensus worker: the next vote to be ordered. `seen`: what it took last, 0 at first.
-std::optional<core::ImpasseVote> TakeVote(uint64_t* seen);
+// Of the consensus worker: the next vote to be ordered. `taken`: how many it has taken.
+std::optional<core::ImpasseVote> TakeVote(uint64_t* taken);
+uint64_t VotesCast();
 
 }  // namespace dadbs::pg

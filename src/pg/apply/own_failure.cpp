@@ -19,8 +19,6 @@
  *            this process (a function that is compiled or planned first takes more): at the edge one member gets through and another
  *            does not. Members vote about it: impasse.cpp
  *   verdict  54000: json in contracts that is nested more than 1,000 deep, which is counted (contract/nesting.cpp)
- *   verdict  54001 of reading a value (json nested too deeply) as long as no function ran: that is a function of its bytes and the
- *            build alone, measured from the same frame on all members (row_values.cpp)
  *   verdict  internal errors (XX000) that functions of values raise about their arguments: the source file tells. Definitions and
  *            contracts call such functions with what somebody chose (to_tsvector(5::oid::regconfig, s), xpath('(', x)). Not where the
  *            message may as well mean that memory is used up: of libxml's with "emory" in the detail, of ICU and OpenSSL none

@@ -4,8 +4,6 @@
  */
 #include "row_values.h"
 
-#include "stack.h"
-
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/row_apply.h"
 #include "dadbs/pg/own_failure.h"
@@ -138,7 +136,6 @@ Datum Read(ColumnPlan* column, const core::ColumnValue& value) {
 }  // namespace
 
 Doing doing = Doing::kOwn;
-static uint64 functions_before = 0;  // when the value that is being read was begun
 
 void ThrowVerdict(const PgError& error) {
   Doing const was = doing;
@@ -147,8 +144,7 @@ void ThrowVerdict(const PgError& error) {
   int const state = error.sqlstate();
   bool const raised = error.function == "exec_stmt_raise";
   bool const ambiguous = state == ERRCODE_INTERNAL_ERROR;
-  bool const too_deep = state == ERRCODE_STATEMENT_TOO_COMPLEX && !raised && FunctionsBegun() == functions_before;
-  if (was == Doing::kReadingValues && (ambiguous || too_deep))
+  if (was == Doing::kReadingValues && ambiguous)
     throw InvalidWriteSet(kErrInvalidWriteSet, "a value cannot be read: " + error.message());
   if (was != Doing::kOwn && (ambiguous || (raised && !IsVerdictClass(state))))
     throw PgError(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, error.message(), error.detail(), error.hint());
@@ -166,10 +162,7 @@ Datum ReadValue(ColumnPlan* column, const core::ColumnValue& value, bool* isnull
   *isnull = value.tag == 'n';
   if (*isnull) return 0;
   doing = Doing::kReadingValues;
-  functions_before = FunctionsBegun();
-  Stack const stack = SetStack(Stack::kUsual);
   Datum const datum = Read(column, value);
-  (void)SetStack(stack);
   doing = Doing::kOwn;
   if (column->is_reference || column->holds_references) CheckReference(column, datum);
   return datum;

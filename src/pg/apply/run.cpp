@@ -178,7 +178,7 @@ void Applier::Execute(Work* work) {
 void Applier::AnswerVote(const Work& work) {
   core::Change change;
   DADBS_CHECK(core::DecodeChange(work.view.changes[0].bytes, &change));  // parsed
-  vote_answers_.Answer(work.id.origin, std::get<core::ImpasseVote>(change), work.position, GetCurrentTimestamp());
+  vote_answers_.Take(work.id.origin, std::get<core::ImpasseVote>(change), work.position.height, GetCurrentTimestamp());
 }
 
 void Applier::ExecuteCalls(Work* work) {
@@ -327,10 +327,10 @@ void Applier::Redo(const Items& items) {
 void Applier::Alone(const Item& item) {
   Work* const work = item.work.get();
   for (int attempt = 0;;) {
+    StackScope const stack(work != nullptr && work->passage == Passage::kExecute ? Stack::kDecided : Stack::kUsual);
     try {
       Cancellable const while_executed;
       OpenRun(item.block ? item.block->block->header.time_us : work->block_time_us);
-      StackScope const stack(work != nullptr && work->passage == Passage::kExecute ? Stack::kDecided : Stack::kUsual);
       if (work != nullptr && Decide(work) == Decision::kTakeTurn) Doom(work->waiter);
       Carry(item);
       run_.push_back(item);
@@ -353,13 +353,13 @@ void Applier::Alone(const Item& item) {
   }
 }
 
-// Whether kAsked is enough stack for the transaction; what it does is rolled back.
-bool Applier::CanExecute(Work* work) {
+// Whether that is enough stack for the transaction; what it does is rolled back.
+bool Applier::IsEnough(Stack use, Work* work) {
   for (int attempt = 0;;) {
+    StackScope const stack(use);
     try {
       Cancellable const while_executed;
       OpenRun(work->block_time_us);
-      StackScope const stack(Stack::kAsked);
       if (Decide(work) == Decision::kTakeTurn) Doom(work->waiter);
       if (work->verdict == core::Verdict::kUnknown) Execute(work);
       AbortRun();
@@ -377,24 +377,27 @@ bool Applier::CanExecute(Work* work) {
 // The stack has ended: until the members have said what becomes of the transaction (impasse.cpp).
 void Applier::AwaitPassage(Work* work) {
   size_t const members = CurrentMember()->genesis.members.size();
-  VoteCount count(JournalDirectory(), work->position, members);
+  vote_answers_.Settled(work->position);
+  VoteCount count(JournalDirectory(), work->position, members, &vote_answers_);
+  pg_atomic_write_u32(&shared->impasse, 1);
   std::optional<bool> can;
   int64_t cast_us = 0;
   while ((work->passage = count.Look(DurablePosition())) == Passage::kUndecided) {
-    if (!can) can = CanExecute(work);
+    if (!can) can = IsEnough(Stack::kDecided, work) && IsEnough(Stack::kAsked, work);  // the first makes plans
     if (TimestampTz const now = GetCurrentTimestamp(); cast_us == 0 || std::abs(now - cast_us) >= kVoteInterval_us) {
       CastVote({work->position, *can});
       cast_us = now;
     }
-    SetApplyReason((Describe(*work) + " takes more stack than is usual. " + std::to_string(count.votes()) + " of the " + std::to_string(count.needed()) +
+    SetApplyReason((Describe(*work) + " takes more stack than is usual. " + std::to_string(count.voters()) + " of the " + std::to_string(count.needed()) +
                     " members that are needed have said on the chain whether they can execute it").c_str());
     Pause(kVotePollMs);
   }
-  vote_answers_.Settled(work->position);
+  pg_atomic_write_u32(&shared->impasse, 0);
   SetApplyReason("");
-  if (work->passage == Passage::kRefuse)
-    work->Refuse(core::Verdict::kRejected, ERRCODE_STATEMENT_TOO_COMPLEX, "stack depth limit exceeded on a quorum of the members", "",
-                 "Use values and expressions that are nested less deeply.");
+  if (work->passage != Passage::kRefuse) return;
+  work->runs.clear();  // how far contracts came is not the same on all members
+  work->Refuse(core::Verdict::kRejected, ERRCODE_STATEMENT_TOO_COMPLEX, "stack depth limit exceeded on a quorum of the members", "",
+               "Use values and expressions that are nested less deeply.");
 }
 
 // This member's own failure: say so, wait a little, and try again. Never a verdict, never skipped.

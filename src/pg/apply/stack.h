@@ -26,8 +26,8 @@ class StackScope {
  private:
   Stack const use_, before_;
 };
-// The usual limit, also in a scope of another one: for what becomes a verdict by the stack itself. Postgres code in between may raise.
-Stack SetStack(Stack use);
+// Raises DA003 where the server's stack (ulimit -s) is too small for the largest of them.
+void RequireStack();
 
 // Whether the error says that the stack has ended.
 bool IsStackFailure(const PgError& e);

@@ -136,6 +136,7 @@ void AskToEnd(SIGNAL_ARGS) {
 
 void ClearOnExit(int, Datum) {
   pg_atomic_write_u32(&shared->apply_busy, 0);
+  pg_atomic_write_u32(&shared->impasse, 0);
   pg_atomic_write_u64(&shared->turn_waiting_pid, 0);
 }
 
@@ -212,6 +213,7 @@ bool Worker::Step(Applier* applier, Feed* feed) {
 }
 
 void Worker::Run() {
+  RequireStack();
   Call([] {
     pqsignal(SIGTERM, AskToEnd);
     HandleCancels();

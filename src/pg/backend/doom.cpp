@@ -35,6 +35,8 @@ extern "C" {
 
 namespace dadbs::pg {
 
+static constexpr int kFastPathStackMaxKb = 5 * 1024;
+
 bool counts_were_off = false;
 bool replica_role_was_set = false;
 
@@ -105,6 +107,8 @@ void NoteSettings() {
   if (unlikely(SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN)) replica_role_was_set = true;
   // Whether a wide value fits into an index depends on how well it was compressed; the applier's method decides.
   if (unlikely(default_toast_compression != TOAST_PGLZ_COMPRESSION)) replica_role_was_set = true;
+  // With more stack than this a session could find a CHECK true at whose evaluation the others' stack ends (apply/impasse.cpp).
+  if (unlikely(max_stack_depth > kFastPathStackMaxKb)) replica_role_was_set = true;
 }
 
 void StartExecutor(QueryDesc* query, int flags) {

@@ -112,7 +112,7 @@ class ConsensusWorker {
   void TakeEvents();
   void TakeMessage(net::Received&& received);
   void TakeSubmissions();
-  void SubmitVote();
+  void SubmitVotes();
   void Submit(Submission&& submission);
   void TakeTime();
   void Isolate();
@@ -153,8 +153,7 @@ class ConsensusWorker {
   bool more_submissions_ = false;    // the queue may hold more than this round has taken
   std::deque<Submission> gathered_;  // under dadbs.batch_delay
   int64_t gathering_since_us_ = 0;
-  uint64_t votes_seen_ = 0;
-  std::optional<core::ImpasseVote> vote_;  // to be ordered
+  uint64_t votes_taken_ = 0;
   uint64_t applied_height_ = 0, cut_height_ = 0;
   int64_t ticked_us_ = 0, published_us_ = 0, cut_us_ = 0, sync_retry_us_ = 0;
   bool publish_now_ = true;
@@ -217,7 +216,7 @@ void ConsensusWorker::Start() {
   queue_.Create();
   block_service_.Create();
   wait_set_ = MakeWaitSet(transport_ ? transport_->backend_fd() : -1);
-  (void)TakeVote(&votes_seen_);  // of an older worker set
+  votes_taken_ = VotesCast();  // by an older worker set
   PublishWorker(&shared->consensus);
   WakeWorker(&shared->capture);
   WakeWorker(&shared->apply);
@@ -245,7 +244,7 @@ void ConsensusWorker::Round() {
   if (transport_) TakeEvents();
   if (journal_problem_.empty()) {
     TakeSubmissions();
-    SubmitVote();
+    SubmitVotes();
     TakeTime();
     Carry(replica_->OnEventsEnd(now_us_));
   }
@@ -326,17 +325,20 @@ void ConsensusWorker::TakeSubmissions() {
 }
 
 // Of the apply worker, also where it is far behind: that is what it votes on.
-void ConsensusWorker::SubmitVote() {
-  if (auto const vote = TakeVote(&votes_seen_)) vote_ = vote;
-  if (!vote_) return;
+void ConsensusWorker::SubmitVotes() {
+  replica_->SetImpasse(pg_atomic_read_u32(&shared->impasse) != 0);
+  if (votes_taken_ == VotesCast()) return;
   core::ReplicaStatus const status = replica_->status();
-  core::Salt salt;
-  if (!status.incarnation_open || status.fenced || !core::RandomBytes(salt.bytes)) return;
-  core::WriteSetBuilder write_set(core::WriteSetKind::kVote);
-  write_set.Add(salt, core::EncodeChange(*std::exchange(vote_, std::nullopt)));
-  core::WriteSetHeader header;
-  header.begun_at_us = now_us_;
-  Submit({{Ticket::kNobody, 0}, now_us_, write_set.Finish(header)});
+  if (!status.incarnation_open || status.fenced) return;
+  while (std::optional<core::ImpasseVote> const vote = TakeVote(&votes_taken_)) {
+    core::Salt salt;
+    if (!core::RandomBytes(salt.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
+    core::WriteSetBuilder write_set(core::WriteSetKind::kVote);
+    write_set.Add(salt, core::EncodeChange(*vote));
+    core::WriteSetHeader header;
+    header.begun_at_us = now_us_;
+    Submit({{Ticket::kNobody, 0}, now_us_, write_set.Finish(header)});
+  }
 }
 
 void ConsensusWorker::TakeTime() {

@@ -368,7 +368,6 @@ constexpr int kNestedCallsMax = 100;
 
 int expression_depth = 0;
 int function_depth = 0, query_depth = 0;  // within expressions
-uint64 functions_begun = 0;
 ExecutorStart_hook_type previous_executor_start = nullptr;
 ExecutorEnd_hook_type previous_executor_end = nullptr;
 
@@ -418,7 +417,6 @@ void BeginQuery(PlannedStmt* statement) {
   RefuseInExpression(statement);
   if (query_depth >= kNestedCallsMax) RaiseNestedTooDeeply();
   query_depth++;
-  functions_begun++;
 }
 
 void OnExecutorEnd(QueryDesc* query) {
@@ -581,7 +579,6 @@ void ResetExpressions() {
 void BeginFunction(bool of_definition) {
   if (function_depth >= kNestedCallsMax) RaiseNestedTooDeeply();
   function_depth++;
-  functions_begun++;
   if (of_definition) EnterExpression();
 }
 
@@ -589,8 +586,6 @@ void EndFunction(bool of_definition) {
   if (function_depth > 0) function_depth--;
   if (of_definition) LeaveExpression();
 }
-
-uint64 FunctionsBegun() { return functions_begun; }
 
 void InitSharingHooks() {
   previous_executor_start = ExecutorStart_hook;
