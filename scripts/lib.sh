@@ -7,7 +7,7 @@ PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 python=/usr/bin/python3  # Debian's, for which its packages are made
 packages_build="g++ make cmake ninja-build pkg-config postgresql-15 postgresql-server-dev-15 libpq-dev libssl-dev
   libuv1-dev libsodium-dev libprotobuf-c-dev protobuf-c-compiler libkrb5-dev libgtest-dev"
-packages_test="python3 python3-cryptography python3-psycopg2 procps util-linux iproute2 valgrind faketime"
+packages_test="python3 python3-cryptography python3-psycopg2 procps util-linux iproute2 valgrind"
 
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
   bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' yellow=$'\e[33m' plain=$'\e[0m'
