@@ -58,6 +58,21 @@ CREATE TABLE dadbs_internal.divergence (
     no_quorum  boolean NOT NULL,
     found_at   timestamptz NOT NULL
 );
+-- That a member has contradicted itself: proof by its own signatures (core::Evidence). What does not belong to a kind is 0.
+CREATE TABLE dadbs_internal.evidence (
+    node         smallint NOT NULL,    -- whose guilt
+    kind         smallint NOT NULL,    -- core::EvidenceKind
+    incarnation  bigint NOT NULL,
+    phase        smallint NOT NULL,    -- core::Phase
+    view         bigint NOT NULL,
+    voted_height bigint NOT NULL,
+    number       bigint NOT NULL,      -- of a transaction that is in two batches
+    height       bigint NOT NULL,      -- where it stands on the chain
+    index        integer NOT NULL,
+    reported_by  smallint NOT NULL,
+    evidence     bytea NOT NULL,
+    PRIMARY KEY (node, kind, incarnation, phase, view, voted_height, number)
+);
 -- The definition of each shared relation from a position on: names the columns of older changes.
 CREATE TABLE dadbs_internal.relation_version (
     schema_name   text NOT NULL,

@@ -96,6 +96,27 @@ LANGUAGE c STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODU
 COMMENT ON FUNCTION dadbs.verify_chain(bigint, bigint) IS
     'recomputes hashes, links, Merkle roots, signatures and certificates; one row per problem, none where all is well';
 
+CREATE FUNCTION dadbs_internal.fault_counts() RETURNS TABLE (node smallint, kind text, count bigint, since timestamptz, last_seen timestamptz)
+LANGUAGE c VOLATILE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_fault_counts';
+CREATE VIEW dadbs.faults AS
+SELECT m.name AS node, f.kind, f.count, f.since, f.last_seen
+FROM dadbs_internal.fault_counts() f LEFT JOIN dadbs_internal.members() m ON m.id = f.node
+UNION ALL
+SELECT m.name, 'an invalid write set', count(*), min(t.applied_at), max(t.applied_at)
+FROM dadbs_internal.transaction t JOIN dadbs_internal.members() m ON m.id = t.origin WHERE t.verdict = 4 GROUP BY m.name;
+COMMENT ON VIEW dadbs.faults IS
+    'what other members have done that was wrong and convicts nobody, as this member has seen it since its server was started (invalid write sets: ever); node null: a stranger';
+
+CREATE FUNCTION dadbs.verify_evidence(evidence bytea, OUT problem text, OUT node smallint, OUT name text, OUT kind text,
+    OUT incarnation bigint, OUT phase text, OUT view bigint, OUT voted_height bigint, OUT number bigint)
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_verify_evidence';
+COMMENT ON FUNCTION dadbs.verify_evidence(bytea) IS
+    'whose guilt the bytes prove, by the members'' public keys alone; problem: why they do not, null where they do';
+CREATE VIEW dadbs.evidence AS
+SELECT e.node, p.name, p.kind, p.incarnation, p.phase, p.view, p.voted_height, p.number, e.height, e.index, e.reported_by, e.evidence
+FROM dadbs_internal.evidence e, dadbs.verify_evidence(e.evidence) p;
+COMMENT ON VIEW dadbs.evidence IS 'members that have signed what contradicts itself, with the proof, for ever; equal on all members';
+
 CREATE FUNCTION dadbs.block(height bigint) RETURNS SETOF dadbs.blocks
 LANGUAGE sql STABLE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 AS 'SELECT * FROM dadbs.blocks b WHERE b.height = $1';

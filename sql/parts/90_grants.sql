@@ -16,7 +16,8 @@ GRANT EXECUTE ON FUNCTION dadbs.call_contract(text), dadbs.call_contract(text, V
 GRANT SELECT ON ALL TABLES IN SCHEMA dadbs TO pg_monitor;
 REVOKE SELECT ON dadbs.transactions, dadbs.changes, dadbs.contract_changes FROM pg_monitor;
 GRANT EXECUTE ON FUNCTION dadbs_internal.decode_block(bytea, bytea), dadbs_internal.members(), dadbs_internal.held_transactions(),
-    dadbs_internal.stage_stats(), dadbs_internal.conflict_stats(), dadbs_internal.setting_is_on(text) TO pg_monitor;
+    dadbs_internal.stage_stats(), dadbs_internal.conflict_stats(), dadbs_internal.setting_is_on(text),
+    dadbs_internal.fault_counts(), dadbs.verify_evidence(bytea) TO pg_monitor;
 -- What the planner puts into the queries of contracts, whoever owns these.
 GRANT EXECUTE ON FUNCTION dadbs_internal.check_nesting(anyelement), dadbs_internal.check_pattern(anyelement) TO PUBLIC;
 -- What the planner puts in the place of setval(); it asks for UPDATE on the sequence.

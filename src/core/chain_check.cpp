@@ -156,6 +156,29 @@ bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verif
   return true;
 }
 
+std::string CheckBlockItself(const Block& block, const BlockHeader* parent, const Genesis& genesis, const Verifier& verifier) {
+  const BlockHeader& h = block.header;
+  const SignContext ctx{genesis.chain_id(), Epoch{1}};
+  if (h.format != kBlockFormat || h.chain_id != ctx.chain_id || h.epoch != ctx.epoch) return "a block of another chain";
+  if (h.height == Height{} || (h.height == Height{1}) != (h.previous_hash == ctx.chain_id)) return "block 1 follows the genesis, and no other does";
+  if (h.height == Height{1} && h.time_us <= genesis.created_at_us) return "the time is not after the genesis";
+  if (parent && h.height != parent->height.next()) return "the height is not the parent's + 1";
+  if (parent && h.time_us <= parent->time_us) return "the time is not after the parent's";
+  if (genesis.Find(h.proposer) == nullptr) return "the proposer is not a member";
+  if (block.items.empty() || block.items.size() > kItemsPerBlockMax) return "no items, or too many";
+  OriginOrder order(h.height);
+  uint64_t transactions = 0, body_bytes = 0;
+  for (const Item& item : block.items) {
+    if (!VerifyItem(item, ctx, genesis, verifier)) return "an origin's signature is wrong";
+    if (std::string why = order.Add(item); !why.empty()) return why;
+    if (const auto* batch = std::get_if<BatchHeader>(&item)) transactions += batch->count, body_bytes += batch->body_bytes;
+  }
+  if (h.item_count != block.items.size() || h.transaction_count != transactions || h.body_bytes != body_bytes)
+    return "the sums are not those of the items";
+  if (transactions > kTransactionsPerBlockMax || body_bytes > kBlockBodyBytesMax) return "more than a block may hold";
+  return {};
+}
+
 std::string CheckBlock(const Block& block, const BlockHeader* parent, const Digest& parent_hash,
                        const Certificate& certificate, std::span<const Digest> transaction_hashes,
                        const Genesis& genesis, const Verifier& verifier) {

@@ -203,7 +203,7 @@ void Replica::State::ReceiveBatch(NodeId from, const BatchMessage& message) {
   if (from == h.origin) seen[from.value].Note(h.incarnation, h.journal_sequence);
   const Digest digest = h.digest();
   const bool wanted = wants.contains(digest);
-  if (!wanted && (h.origin == self || !chain.CanStillBeOrdered(h))) return;
+  if (!wanted && (h.origin == self || !chain.CanStillBeOrdered(h))) return NoteLate(h);
   if (HeldBatch* held = FindHeld(h.origin, digest)) {
     if (held->acknowledged && from == h.origin)
       SendWhenDurable(from, BatchAck{h.origin, h.incarnation, h.first_number, digest});
@@ -214,6 +214,7 @@ void Replica::State::ReceiveBatch(NodeId from, const BatchMessage& message) {
   std::vector<Digest> hashes;
   std::string why;
   if (!message.batch->BodyMatches(&why, &hashes) && !MUTATED(kBodyUnchecked)) return Reject(from, "a batch: " + why);
+  NoteSigned(h);
   if (!wanted && !MakeRoom(h, digest)) return;
   Hold(message.batch, digest, std::move(hashes));
   wants.erase(digest);

@@ -31,6 +31,13 @@ enum class Mutation {
   kAmnesiaUnchecked,        // whatever shows that memory was lost is ignored
   kLearnerInMemory,         // that memory was lost is not in the journal
   kCutCommitRefused,        // a journal that begins with a COMMIT whose proposal was cut is taken for damaged
+  kEvidenceSignatureUnchecked,  // of evidence, the signatures are believed
+  kEvidenceViewIgnored,     // votes of two views count as a contradiction
+  kEvidenceNumbersIgnored,  // batches that follow each other do
+  kEvidenceSameHashAccepted,  // the same vote or batch twice does
+  kEvidenceItemsBelieved,   // the items of an accused block are those that the accuser says
+  kEvidenceParentBelieved,  // and so is its parent
+  kEvidenceDropped,         // two votes in one slot are rejected, and that is all
   // Those that only scenarios find.
   kRelayNothing,            // the primary is not handed what it lacks
   kTimersOnGaps,            // a batch is waited for that cannot be ordered yet
@@ -50,6 +57,8 @@ enum class Mutation {
   kViewHelpOmitted,         // a NEW-VIEW is sent once
   kPassedOverIgnored,       // a primary may leave out whom it likes
   kRoundNotResent,          // votes are sent once
+  kEvidenceIncarnationIgnored,  // votes of two incarnations count as a contradiction
+  kPrimarysVoteUntold,      // who has accepted another block than others is not shown what the primary has signed
 };
 
 #ifdef DADBS_MUTATIONS

@@ -38,6 +38,7 @@
 #include <utility>
 
 #include "dadbs/core/check.h"
+#include "dadbs/core/evidence.h"
 #include "dadbs/core/replica.h"
 #include "dadbs/core/write_set.h"
 #include "replica_mutation.h"
@@ -143,11 +144,22 @@ struct Front {
   uint64_t bytes = 0;
 };
 
+// What a member has signed, as far as it is kept: to notice what contradicts it (replica_evidence.cpp).
+struct SignedBy {
+  using VoteKey = std::tuple<uint64_t, Phase, View, Height>;  // incarnation first
+  using BatchNumber = std::pair<uint64_t, uint64_t>;          // incarnation, first number
+  std::map<VoteKey, VoteSlot> votes;
+  std::deque<VoteKey> votes_order;      // in which they came: the oldest goes first
+  std::map<BatchNumber, BatchHeader> batches;  // verified
+  std::deque<BatchNumber> batches_order;
+};
+
 struct Round {
   std::optional<Candidate> candidate;  // not accepted yet
   std::optional<Candidate> accepted;   // journaled with my vote; never replaced within the view
   std::optional<VoteMessage> my_prepare, my_commit;
   int64_t accepted_at = 0, prepared_at = 0;
+  std::set<uint16_t> shown_to;         // the primary's signature, since they vote for another block
 };
 
 struct PeerState {
@@ -242,6 +254,8 @@ struct Replica::State {
   std::map<uint16_t, OriginQueue> origins;
   std::map<uint64_t, HeightVotes> votes;         // by height, above the chain
   std::map<uint16_t, PeerState> peers;           // all members but me
+  std::map<uint16_t, SignedBy> signed_by;        // by signer
+  std::set<EvidenceSlot> accused;                // of what there is evidence; bounded for each member
   std::map<uint64_t, CertifiedBlock> certified;  // answers to my BlockRequests, by height
   uint64_t certified_bytes = 0;
   std::map<Digest, Want> wants;
@@ -428,6 +442,16 @@ struct Replica::State {
   // q verified votes for this hash, or nothing; verifies only what it needs.
   std::optional<Certificate> TakeQuorum(Phase phase, VoteSlots* slots, const Digest& hash);
   std::string CheckVote(const VoteMessage& vote) const;
+
+  // ---- replica_evidence.cpp
+  void NoteSigned(const VoteMessage& vote, bool is_its_own);
+  void NoteSigned(const Certificate& certificate);
+  void NoteSigned(const BatchHeader& batch);
+  void NoteLate(const BatchHeader& batch);
+  const BatchHeader* FindContradicted(const BatchHeader& batch) const;
+  void AccuseOfBlock(const VoteMessage& its_vote, const Block& block);
+  void ShowPrimarysVote(const VoteMessage& others);
+  void Accuse(const Evidence& evidence);
 
   // ---- replica_views.cpp
   void RecoverView(RecoveredState& recovered);

@@ -129,6 +129,8 @@ void Replica::State::ReceiveViewChange(NodeId from, ViewChangeMessage& message) 
     return Reject(from, "a VIEW-CHANGE: " + why);
   Claim(signer, v.height);
   for (const auto& shown : {v.head, v.prepared})
+    if (shown) NoteSigned(*shown);
+  for (const auto& shown : {v.head, v.prepared})
     for (const Signed& vote : shown ? shown->votes : std::vector<Signed>())
       NoteOwnSignature(vote, "a VIEW-CHANGE holds a vote of this member that its journal does not hold");
   view_changes[signer.value] = std::move(message);
@@ -216,6 +218,8 @@ void Replica::State::ReceiveNewView(NodeId from, NewViewMessage& message) {
     return Reject(from, "a NEW-VIEW without the block that it is bound to");
   for (const ViewChange& part : v.proof) {
     Claim(part.envelope.signer, part.height);
+    for (const auto& shown : {part.head, part.prepared})
+      if (shown) NoteSigned(*shown);
     NoteOwnSignature(part.envelope, "a NEW-VIEW holds a promise of this member that its journal does not hold");
   }
   Enter(message);

@@ -118,9 +118,9 @@ void Replica::State::ReceiveProposal(NodeId from, ProposalMessage& message) {
   const Height height = message.block->header.height;
   if (message.envelope.signer != PrimaryOf(genesis, message.view))
     return Reject(from, "a proposal by a node that is not the primary");
-  if (from == message.envelope.signer)
-    seen[from.value].Note(
-        VoteMessage{Phase::kPrepare, context.epoch, message.view, height, message.block->header.hash(), message.envelope});
+  const VoteMessage its_vote{Phase::kPrepare, context.epoch, message.view, height, message.block->header.hash(), message.envelope};
+  if (from == message.envelope.signer) seen[from.value].Note(its_vote);
+  NoteSigned(its_vote, from == message.envelope.signer);
   if (height <= chain.height) AnswerOld(from, height);
   if (IsOfAnotherView(from, message) || height <= chain.height) return;
   if (from == message.envelope.signer) Claim(from, height.prev());
@@ -141,8 +141,14 @@ void Replica::State::ConsiderProposal(NodeId from, ProposalMessage message) {
   if (round.candidate && round.candidate->hash == hash) return;
   const VoteMessage its_vote{Phase::kPrepare, context.epoch, view, next_height(), hash, message.envelope};
   if (!VerifyVote(its_vote)) return Reject(from, "a proposal with a wrong signature");
+  NoteSigned(its_vote, true);
   if (round.accepted || round.candidate) return Reject(from, "a second proposal for one view and height");
-  if (std::string why = CheckProposal(message); !why.empty()) return Reject(from, "a proposal: " + why);
+  if (std::string why = CheckProposal(message); !why.empty()) {
+    AccuseOfBlock(its_vote, *message.block);
+    return Reject(from, "a proposal: " + why);
+  }
+  for (const Item& item : message.block->items)
+    if (const auto* batch = std::get_if<BatchHeader>(&item)) NoteSigned(*batch);
   Candidate candidate{nullptr, hash, RefsOf(*message.block)};
   candidate.message = std::make_shared<ProposalMessage>(std::move(message));
   round.candidate = std::move(candidate);
@@ -246,18 +252,21 @@ void Replica::State::ReceiveVote(NodeId from, const VoteMessage& vote) {
   const NodeId signer = vote.envelope.signer;
   if (vote.height <= chain.height) AnswerOld(from, vote.height);
   if (from == signer) Claim(from, vote.height.prev()), seen[signer.value].Note(vote);
+  NoteSigned(vote, from == signer);
   if (IsOfAnotherView(from, vote) || vote.height <= chain.height) return;
   if (vote.height.value > chain.height.value + kVoteWindowHeights) return;
   HeightVotes& at_height = votes[vote.height.value];
   VoteSlots& slots = vote.phase == Phase::kPrepare ? at_height.prepares : at_height.commits;
   if (auto known = slots.find(signer.value); known != slots.end()) {
     if (known->second.vote.hash == vote.hash) return;
-    return Reject(
-        from, VerifyVote(vote) ? "a vote that contradicts its signer's earlier one" : "a vote with a wrong signature");
+    if (!VerifyVote(vote)) return Reject(from, "a vote with a wrong signature");
+    return Reject(signer, "a vote that contradicts its signer's earlier one");
   }
   const bool verified = from != signer;
   if (verified && !VerifyVote(vote)) return Reject(from, "a vote with a wrong signature");
+  if (verified) NoteSigned(vote, true);
   slots[signer.value] = {vote, verified};
+  if (!verified) ShowPrimarysVote(vote);
 }
 
 std::optional<Certificate> Replica::State::TakeQuorum(Phase phase, VoteSlots* slots, const Digest& hash) {
@@ -329,6 +338,9 @@ void Replica::State::Commit(std::shared_ptr<const Block> block, Certificate cert
     delivery.effect.batches.push_back(batch->batch);
   }
   head = delivery.effect.certificate;
+  NoteSigned(*head);
+  for (const Item& item : block->items)
+    if (const auto* batch = std::get_if<BatchHeader>(&item)) NoteSigned(*batch);
   Append(CommittedRecord{block, std::move(certificate)});
   NoteActivity(*block);
   chain.Advance(*block);

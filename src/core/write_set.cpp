@@ -236,7 +236,7 @@ class Frame {
     if (size > kWriteSetBytesMax) return "larger than a write set may be";
     if (r_.U8() != kWriteSetFormat) return "unknown format";
     const uint8_t kind = r_.U8();
-    if (kind < static_cast<uint8_t>(WriteSetKind::kRows) || kind > static_cast<uint8_t>(WriteSetKind::kVote))
+    if (kind < static_cast<uint8_t>(WriteSetKind::kRows) || kind > static_cast<uint8_t>(WriteSetKind::kEvidence))
       return "unknown kind";
     kind_ = static_cast<WriteSetKind>(kind);
     header_bytes_ = r_.Blob();
@@ -245,6 +245,7 @@ class Frame {
     if (!r_.ok() || count_ == 0 || count_ > r_.remaining() / kChangeFrameBytes) return "wrong number of changes";
     if (kind_ == WriteSetKind::kLoneDdl && count_ != 1) return "a lone statement with other changes";
     if (kind_ == WriteSetKind::kVote && count_ != 1) return "a vote with other changes";
+    if (kind_ == WriteSetKind::kEvidence && count_ != 1) return "evidence with other changes";
     return nullptr;
   }
 
@@ -346,6 +347,11 @@ void WriteChange(Writer& w, const ImpasseVote& c) {
   w.U8(c.can ? 1 : 0);
 }
 
+void WriteChange(Writer& w, const EvidenceChange& c) {
+  w.U8('E');
+  w.Blob(c.evidence);
+}
+
 uint32_t FlagsOf(uint8_t op) {
   if (op == 'Q' || op == 'S' || op == 'K' || op == 'P') return kHasDdl;
   if (op == 'T') return kHasTruncate;
@@ -412,6 +418,9 @@ bool DecodeChange(ByteView bytes, Change* out) {
     case 'V':
       ReadVote(r, &out->emplace<ImpasseVote>());
       break;
+    case 'E':
+      out->emplace<EvidenceChange>().evidence = r.Blob();
+      break;
     default:
       return false;
   }
@@ -465,6 +474,7 @@ bool ParseWriteSet(ByteView bytes, WriteSetView* out, std::string* why) {
     flags |= FlagsOf(change.bytes[0]);
     if (std::holds_alternative<CallChange>(decoded) != (frame.kind() == WriteSetKind::kCalls)) return refuse("calls among other changes");
     if (std::holds_alternative<ImpasseVote>(decoded) != (frame.kind() == WriteSetKind::kVote)) return refuse("a vote among other changes");
+    if (std::holds_alternative<EvidenceChange>(decoded) != (frame.kind() == WriteSetKind::kEvidence)) return refuse("evidence among other changes");
     out->changes.push_back(change);
   }
   if (!frame.ok()) return refuse(frame.why());

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "checker.h"
+#include "jury.h"
 #include "model_crypto.h"
 
 namespace dadbs::sim {
@@ -55,6 +56,8 @@ class Adversary {
     is_scripted_ = true;
     if (lie) lies_.insert(*lie);
   }
+  // False evidence, made of what was sent.
+  std::optional<core::Evidence> Accusation() { return FalseAccusation(genesis_, kept_, random_); }
   core::Message Twisted(const core::Message& message) { return Alter(message); }
   std::vector<core::Message> Corrupt(core::NodeId self, const core::Signer& signer, core::NodeId to,
                                      const core::Message& message, const Made& made);

@@ -79,7 +79,8 @@ Cluster::Cluster(const Options& options) : options_(options), random_(options.se
   }
   checker_ = std::make_unique<Checker>(genesis_, verifier_);
   adversary_ = std::make_unique<Adversary>(&random_, genesis_);
-  if (profile_.faulty != kNobody) checker_->SetFaulty(profile_.faulty);
+  jury_ = std::make_unique<Jury>(genesis_, verifier_);
+  if (profile_.faulty != kNobody) checker_->SetFaulty(profile_.faulty), jury_->SetFaulty(profile_.faulty);
 }
 
 Cluster::~Cluster() = default;
@@ -124,6 +125,7 @@ void Cluster::DrawProfile() {
     if (r.Chance(0.5)) p.crash_every_us = p.cut_every_us = 0, p.hunt = 0, p.submit_every_us = 8'000;  // the others get far
   }
   p.clone = p.n >= 4 && p.faulty == kNobody && r.Chance(0.2);
+  if (p.faulty != kNobody && r.Chance(0.5)) p.slander = 0.5;
 }
 
 ReplicaLimits Cluster::Limits() const {
@@ -185,6 +187,12 @@ void Cluster::CarryOne(Node& node, Effect& effect) {
     checker_->OnNumbered(node.id, e->id, node.identities.at(e->ticket));
     if (options_.script) options_.script->OnNumbered(node.id, e->ticket, e->id);
   }
+  if (auto* e = std::get_if<EvidenceEffect>(&effect)) {
+    const EvidenceSlot slot = SlotOf(*e->evidence);
+    Trace(node.id, std::string("has evidence of ") + NameOf(slot.kind) + " against " + std::to_string(slot.culprit.value));
+    if (!checker_->IsFaulty(node.id)) jury_->OnFound(node.id, *e->evidence);
+    node.to_report->Found(*e->evidence, WallOf(node));
+  }
   if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) ServeOld(node, *e);
   if (auto* e = std::get_if<ServerLeftEffect>(&effect)) {
     summary_.left++;
@@ -207,6 +215,7 @@ void Cluster::Append(Node& node, AppendEffect& effect) {
 void Cluster::Send(Node& from, NodeId to, const Message& message) {
   Trace(from.id, "sends " + Describe(message) + " to " + std::to_string(to.value));
   checker_->OnSend(from.id, message);
+  if (!checker_->IsFaulty(from.id)) jury_->OnSend(message);
   adversary_->Observe(IdOf(from.id), message);
   for (const auto& peer : nodes_) {
     if (IdOf(peer->id) == IdOf(from.id) || (to != kNobody && to != IdOf(peer->id))) continue;
@@ -235,6 +244,7 @@ void Cluster::Transmit(NodeId from, NodeId to, Message message) {
       For(node(to), [this, from, to, message, shows] {
         Node& receiver = node(to);
         Heard(receiver, IdOf(from), message);
+        jury_->OnHeard(to, IdOf(from), message);
         if (shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes) checker_->MustKnow(to);
         Carry(receiver, receiver.replica->OnMessage(IdOf(from), message, WallOf(receiver)));
         EndEvents(receiver);
@@ -250,12 +260,24 @@ void Cluster::For(Node& node, Action action) {
 
 void Cluster::Deliver(Node& node, DeliverEffect& effect) {
   Trace(node.id, "delivers " + std::to_string(effect.block->header.height.value));
-  checker_->OnDeliver(node.id, effect);
+  NoteDelivery(node, effect);
+  for (const auto& batch : effect.batches)
+    for (const Bytes& write_set : batch->write_sets)
+      if (const std::optional<Evidence> evidence = EvidenceOf(write_set); evidence && jury_->IsOnChain(SlotOf(*evidence)))
+        node.to_report->OnChain(SlotOf(*evidence));
   const uint64_t life = node.life;
   const Height height = effect.block->header.height;
   At(random_.Between(100, profile_.apply_max_us), [this, &node, life, height] {
     if (node.life == life) Carry(node, node.replica->OnApplied(height, WallOf(node)));
   });
+}
+
+void Cluster::NoteDelivery(Node& node, const DeliverEffect& effect) {
+  const Height before = checker_->top();
+  checker_->OnDeliver(node.id, effect);
+  if (checker_->top() == before) return;
+  for (const auto& batch : effect.batches)
+    for (const Bytes& write_set : batch->write_sets) jury_->OnOrdered(write_set);
 }
 
 void Cluster::ServeOld(Node& node, const ServeBlocksEffect& effect) {
@@ -318,6 +340,7 @@ void Cluster::Crash(Node& node, std::optional<size_t> survives) {
   for (; node.durable < *survives; node.durable++) checker_->OnDurable(node.id, node.journal[node.durable]);
   node.journal.resize(*survives);
   node.replica.reset();
+  jury_->OnCrash(node.id);
   node.life++;
   node.paused = false;
   node.backlog.clear();
@@ -372,7 +395,7 @@ void Cluster::DeliverFromJournal(Node& node, const JournalRecord& record, const 
   if (!committed || committed->block->header.height <= checker_->delivered(node.id)) return;
   if (state.recent.empty()) throw Failure("a committed block without its batches in the journal");
   const BlockMessage& block = state.recent.back();
-  checker_->OnDeliver(node.id, {block.block, block.certificate, block.batches});
+  NoteDelivery(node, {block.block, block.certificate, block.batches});
 }
 
 // How many of the oldest records may be gone: a segment may end behind any record, and what may be cut is the journal's rule.
@@ -430,6 +453,7 @@ void Cluster::Restart(Node& node) {
   if (std::exchange(node.told_to_rejoin, false)) recovered.doubt = "its operator says so";
   node.replica =
       std::make_unique<Replica>(IdOf(node.id), *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
+  node.to_report = std::make_unique<EvidenceToReport>(IdOf(node.id), profile_.n);
   const uint64_t life = node.life;
   if (std::exchange(node.forgets, false) && faults_ && random_.Chance(0.5)) {  // again, while it learns
     node.crash_after_effects = 1 + static_cast<int>(random_.Below(40));
@@ -454,6 +478,8 @@ void Cluster::Restart(Node& node) {
 void Cluster::Tick(Node& node) {
   const uint64_t life = node.life;
   Carry(node, node.replica->OnTick(WallOf(node)));
+  if (node.life != life) return;
+  Report(node);
   At(kTickUs, [this, &node, life] {
     if (node.life == life) For(node, [this, &node] { Tick(node); });
   });
@@ -489,12 +515,35 @@ void Cluster::Link(NodeId a, NodeId b, bool up) {
 void Cluster::Submit(Node& node, size_t count) {
   for (size_t i = 0; i < count && node.replica && node.replica->CanSubmit(); i++) {
     const size_t size = random_.Chance(profile_.large) ? 1'500 : 20;
-    Bytes write_set = MakeWriteSet(IdOf(node.id), random_.Next(), size, &random_);
-    const uint64_t ticket = ++node.tickets;
-    node.identities[ticket] = WriteSetIdentity(write_set);
-    Carry(node, node.replica->OnSubmit(ticket, std::move(write_set), WallOf(node)));
+    if (checker_->IsFaulty(node.id) && profile_.slander > 0 && random_.Chance(profile_.slander)) {
+      if (const std::optional<Evidence> evidence = adversary_->Accusation()) Accuse(node, *evidence);
+      continue;
+    }
+    SubmitOne(node, MakeWriteSet(IdOf(node.id), random_.Next(), size, &random_));
   }
   EndEvents(node);
+}
+
+void Cluster::SubmitOne(Node& node, Bytes write_set) {
+  const uint64_t ticket = ++node.tickets;
+  node.identities[ticket] = WriteSetIdentity(write_set);
+  Carry(node, node.replica->OnSubmit(ticket, std::move(write_set), WallOf(node)));
+}
+
+void Cluster::Accuse(Node& node, const Evidence& evidence) {
+  summary_.accused++;
+  SubmitOne(node, MakeEvidenceWriteSet(evidence.Encode(), Prefix{}, Salt{}, WallOf(node)));
+}
+
+// What the owner of the replica does with evidence that it has found.
+void Cluster::Report(Node& node) {
+  const uint64_t life = node.life;
+  while (node.life == life && node.replica->CanSubmit()) {
+    const std::optional<Bytes> evidence = node.to_report->TakeDue(WallOf(node));
+    if (!evidence) return;
+    SubmitOne(node, MakeEvidenceWriteSet(*evidence, Prefix{}, Salt{}, WallOf(node)));
+    if (node.life == life) EndEvents(node);
+  }
 }
 
 // Or more events are at hand.
@@ -611,6 +660,7 @@ bool Cluster::Settled() {
     const ReplicaStatus status = node->replica->status();
     if (checker_->delivered(node->id) != checker_->top() || !status.incarnation_open || status.submitted_waiting > 0)
       return false;
+    if (node->to_report->waiting() > 0) return false;
   }
   return true;
 }
@@ -767,6 +817,8 @@ Summary Cluster::Run() {
   for (const auto& node : nodes_)
     if (node->replica && !checker_->IsFaulty(node->id))
       summary_.views = std::max(summary_.views, node->replica->status().view.value);
+  jury_->Judge();
+  for (const auto& member : genesis_.members) summary_.convicted += jury_->Convictions(member.id);
   summary_.heights = checker_->top().value;
   summary_.transactions = checker_->transactions();
   return summary_;

@@ -23,6 +23,7 @@
 
 #include "adversary.h"
 #include "checker.h"
+#include "jury.h"
 #include "model_crypto.h"
 
 namespace dadbs::sim {
@@ -61,6 +62,7 @@ struct Profile {
   int64_t cut_every_us = 0;    // of links
   int64_t skew_us = 0;
   int64_t submit_every_us = 30'000;
+  double slander = 0;  // chance that what the faulty member submits is false evidence
   double large = 0;  // chance of a write set above the inline limit
   double attack_every_us = 0;
   core::NodeId faulty = core::kNobody;
@@ -81,6 +83,7 @@ struct Summary {
   uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0, left = 0;
   uint64_t furthest = 0;         // behind was a member that came back, in blocks
   uint64_t rolled_back = 0, fenced = 0, cloned = 0;
+  uint64_t accused = 0, convicted = 0;  // false evidence submitted; evidence on the chain
   uint64_t views = 0;            // the highest that an honest member was in at the end
   int64_t longest_heal_us = 0;   // from healing to "all is ordered"
 };
@@ -112,6 +115,7 @@ class Cluster {
     bool has_forgotten = false;   // ever
     bool forgets = false;         // its next life is the first one since it was rolled back
     bool keeps_rest = false;      // the next crash does not roll it back again
+    std::unique_ptr<core::EvidenceToReport> to_report;  // of this life
     std::map<uint16_t, std::pair<uint64_t, uint64_t>> heard;  // in this life, by signer: the newest vote
     std::set<uint16_t> knows_lost;  // members that have forgotten something of that
     uint64_t cut_behind = 0;      // the sequence with which its journal was durable when it was cut
@@ -137,6 +141,7 @@ class Cluster {
   void Send(Node& from, core::NodeId to, const core::Message& message);
   void Transmit(core::NodeId from, core::NodeId to, core::Message message);
   void Deliver(Node& node, core::DeliverEffect& effect);
+  void NoteDelivery(Node& node, const core::DeliverEffect& effect);
   void ServeOld(Node& node, const core::ServeBlocksEffect& effect);
   void StartSync(Node& node);
   void SyncDone(Node& node, size_t count);
@@ -156,6 +161,9 @@ class Cluster {
   void For(Node& node, Action action);  // now, or when it goes on
   void Tick(Node& node);
   void Submit(Node& node, size_t count);
+  void SubmitOne(Node& node, core::Bytes write_set);
+  void Report(Node& node);
+  void Accuse(Node& node, const core::Evidence& evidence);
   void EndEvents(Node& node);
   void ClientLoop(Node& node);
   void FaultLoop();
@@ -181,6 +189,7 @@ class Cluster {
   const core::Verifier* verifier_;
   core::Genesis genesis_;
   std::unique_ptr<Checker> checker_;
+  std::unique_ptr<Jury> jury_;
   std::unique_ptr<Adversary> adversary_;
   std::vector<std::unique_ptr<Node>> nodes_;
   bool links_[16][16] = {};

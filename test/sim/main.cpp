@@ -56,6 +56,13 @@ constexpr NamedMutation kMutations[] = {
     {Mutation::kAmnesiaUnchecked, "amnesia-unchecked"},
     {Mutation::kLearnerInMemory, "learner-in-memory"},
     {Mutation::kCutCommitRefused, "cut-commit-refused"},
+    {Mutation::kEvidenceSignatureUnchecked, "evidence-signature-unchecked"},
+    {Mutation::kEvidenceViewIgnored, "evidence-view-ignored", false},
+    {Mutation::kEvidenceNumbersIgnored, "evidence-numbers-ignored"},
+    {Mutation::kEvidenceSameHashAccepted, "evidence-same-hash-accepted"},
+    {Mutation::kEvidenceItemsBelieved, "evidence-items-believed"},
+    {Mutation::kEvidenceParentBelieved, "evidence-parent-believed"},
+    {Mutation::kEvidenceDropped, "evidence-dropped"},
     {Mutation::kRelayNothing, "relay-nothing", false},
     {Mutation::kTimersOnGaps, "timers-on-gaps", false},
     {Mutation::kParentTimeIgnored, "parent-time-ignored", false},
@@ -74,6 +81,8 @@ constexpr NamedMutation kMutations[] = {
     {Mutation::kPassedOverIgnored, "passed-over-ignored", false},
     {Mutation::kRoundNotResent, "round-not-resent", false},
     {Mutation::kNoSecondEntry, "no-second-entry", false},
+    {Mutation::kEvidenceIncarnationIgnored, "evidence-incarnation-ignored", false},
+    {Mutation::kPrimarysVoteUntold, "primarys-vote-untold", false},
 };
 
 // Empty: passed.
@@ -115,6 +124,8 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
     total.rolled_back += s.rolled_back;
     total.fenced += s.fenced;
     total.cloned += s.cloned;
+    total.accused += s.accused;
+    total.convicted += s.convicted;
     total.furthest = std::max(total.furthest, s.furthest);
     total.views += s.views;
     total.longest_heal_us = std::max(total.longest_heal_us, s.longest_heal_us);
@@ -127,14 +138,15 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf(
       "%.1f s: %llu events, %llu blocks, %llu transactions, %llu crashes, %llu journals cut, %llu old blocks served, "
-      "up to %llu behind, %llu servers left, %llu bad messages rejected, %llu views, %llu journals rolled back, %llu fenced for it, %llu clones, healed within %.1f s\n",
+      "up to %llu behind, %llu servers left, %llu bad messages rejected, %llu views, %llu journals rolled back, %llu fenced for it, %llu clones, %llu false accusations, %llu pieces of evidence, healed within %.1f s\n",
       seconds, static_cast<unsigned long long>(total.events), static_cast<unsigned long long>(total.heights),
       static_cast<unsigned long long>(total.transactions), static_cast<unsigned long long>(total.crashes),
       static_cast<unsigned long long>(total.cuts), static_cast<unsigned long long>(total.served_old),
       static_cast<unsigned long long>(total.furthest), static_cast<unsigned long long>(total.left),
       static_cast<unsigned long long>(total.rejected), static_cast<unsigned long long>(total.views),
       static_cast<unsigned long long>(total.rolled_back), static_cast<unsigned long long>(total.fenced),
-      static_cast<unsigned long long>(total.cloned),
+      static_cast<unsigned long long>(total.cloned), static_cast<unsigned long long>(total.accused),
+      static_cast<unsigned long long>(total.convicted),
       static_cast<double>(total.longest_heal_us) / 1e6);
   std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed),
               static_cast<unsigned long long>(failed));

@@ -346,7 +346,21 @@ void Scenario::CutJournal(NodeId member, const Value* record) {
 
 void Scenario::MakeByzantine(NodeId member, std::optional<Lie> lie) {
   cluster_->checker_->SetFaulty(node(member).id);
+  cluster_->jury_->SetFaulty(node(member).id);
   cluster_->adversary_->Tell(lie);
+}
+
+void Scenario::AccuseAs(NodeId member) {
+  Cluster::Node& accuser = node(member);
+  std::vector<Message> messages;
+  for (const Sent& sent : sent_) messages.push_back(sent.message);
+  const int64_t deadline = cluster_->now_ + kSettleUs;
+  for (const Evidence& evidence : FalseAccusations(cluster_->genesis_, messages)) {
+    while (accuser.replica && !accuser.replica->CanSubmit() && cluster_->now_ < deadline) RunFor(kLookUs);
+    if (!accuser.replica || !accuser.replica->CanSubmit()) throw Failure(M(member) + " takes no writes");
+    cluster_->Accuse(accuser, evidence);
+    cluster_->EndEvents(accuser);
+  }
 }
 
 void Scenario::AskForView(NodeId member, uint64_t view) {
@@ -499,6 +513,14 @@ std::string Scenario::ExpectSent(const Value& kinds, const Value& members, const
 std::string Scenario::ExpectRejected(NodeId member, const Value& is, const Value& count) {
   const int64_t its = rejected_[member.value];
   return Compare(static_cast<uint64_t>(its), is.text, static_cast<uint64_t>(count.number)) ? "" : "they are " + std::to_string(its);
+}
+
+std::string Scenario::ExpectEvidence(const Value& members, const Value& is, const Value& count) {
+  for (NodeId m : These(members)) {
+    const size_t its = cluster_->jury_->Convictions(m);
+    if (!Compare(its, is.text, static_cast<uint64_t>(count.number))) return "against " + M(m) + " there are " + std::to_string(its);
+  }
+  return "";
 }
 
 std::string Scenario::ExpectSettled(const Members& members) {

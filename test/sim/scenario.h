@@ -48,6 +48,7 @@
  *                                begins views with too few, begins views with one twice, claims that others forgot,
  *                                hides signatures, claims heights, serves twisted blocks, serves other bodies, sends two batches
  *   ask for view N as M          it signs a VIEW-CHANGE with its own key, whatever it did before
+ *   accuse as M                  it puts evidence onto the chain that is none, of all kinds, made of what was sent
  *   strangers certify a block for MS        with keys of nobody
  *   M alone certifies a block for MS        its votes under the names of all
  *
@@ -60,6 +61,7 @@
  *   expect take writes MS, expect refuse writes MS, expect up MS, expect down MS
  *   expect sent KINDS by MS IS N         one to all others counts once for each
  *   expect rejected by M IS N            bad messages
+ *   expect evidence against MS IS N      on the chain
  *   expect settled [MS]                  nothing waits, all stand at the same height
  *   expect live within TIME [of MS]      settled, and new transactions of each of them are settled too
  * Without MS they are all that run and are neither byzantine, paused, nor fenced.
@@ -131,6 +133,7 @@ class Scenario : private Script {
   void CutJournal(core::NodeId member, const Value* record);
   void MakeByzantine(core::NodeId member, std::optional<Lie> lie);
   void AskForView(core::NodeId member, uint64_t view);
+  void AccuseAs(core::NodeId member);
   void CertifyFalsely(const Value& members, core::NodeId by);  // kNobody: strangers
 
   core::Height HeightOf(const Value& value) const;
@@ -144,6 +147,7 @@ class Scenario : private Script {
   std::string ExpectUp(const Value& members, bool up);
   std::string ExpectSent(const Value& kinds, const Value& members, const Value& is, const Value& count);
   std::string ExpectRejected(core::NodeId member, const Value& is, const Value& count);
+  std::string ExpectEvidence(const Value& members, const Value& is, const Value& count);
   std::string ExpectSettled(const Members& members);
   void ExpectLive(const Value* members, int64_t within_us);
   // Within that time at some moment, or all the time.

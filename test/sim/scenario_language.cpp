@@ -83,6 +83,7 @@ const std::vector<Form>& Forms() {
       {"byzantine MEMBER", [](S& s, const V& v) { s.MakeByzantine(v[0].member(), std::nullopt); }},
       {"byzantine MEMBER LIE", [](S& s, const V& v) { s.MakeByzantine(v[0].member(), static_cast<Lie>(v[1].number)); }},
       {"ask for view COUNT as MEMBER", [](S& s, const V& v) { s.AskForView(v[1].member(), static_cast<uint64_t>(v[0].number)); }},
+      {"accuse as MEMBER", [](S& s, const V& v) { s.AccuseAs(v[0].member()); }},
       {"strangers certify a block for MEMBERS", [](S& s, const V& v) { s.CertifyFalsely(v[0], kNobody); }},
       {"MEMBER alone certifies a block for MEMBERS", [](S& s, const V& v) { s.CertifyFalsely(v[1], v[0].member()); }},
       {"expect live within TIME", [](S& s, const V& v) { s.ExpectLive(nullptr, v[0].number); }},
@@ -106,6 +107,7 @@ const std::vector<ExpectForm>& ExpectForms() {
       {"down MEMBERS", [](S& s, const V& v) { return s.ExpectUp(v[0], false); }},
       {"sent KINDS by MEMBERS IS COUNT", [](S& s, const V& v) { return s.ExpectSent(v[0], v[1], v[2], v[3]); }},
       {"rejected by MEMBER IS COUNT", [](S& s, const V& v) { return s.ExpectRejected(v[0].member(), v[1], v[2]); }},
+      {"evidence against MEMBERS IS COUNT", [](S& s, const V& v) { return s.ExpectEvidence(v[0], v[1], v[2]); }},
       {"settled", [](S& s, const V&) { return s.ExpectSettled(s.Well()); }},
       {"settled MEMBERS", [](S& s, const V& v) { return s.ExpectSettled(s.These(v[0])); }},
   };

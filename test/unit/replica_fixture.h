@@ -56,6 +56,7 @@ struct TestMember {
   std::vector<std::string> rejected;
   std::vector<ServeBlocksEffect> served;
   std::vector<ServerLeftEffect> left;
+  std::vector<std::shared_ptr<const Evidence>> evidence;
 };
 
 class Harness {
@@ -135,6 +136,7 @@ class Harness {
       if (auto* e = std::get_if<RejectedPeerEffect>(&effect)) m.rejected.push_back(e->why);
       if (auto* e = std::get_if<ServeBlocksEffect>(&effect)) m.served.push_back(*e);
       if (auto* e = std::get_if<ServerLeftEffect>(&effect)) m.left.push_back(*e);
+      if (auto* e = std::get_if<EvidenceEffect>(&effect)) m.evidence.push_back(e->evidence);
     }
     if (applies && !m.delivered.empty() && m.delivered.back().block->header.height > m.applied) {
       m.applied = m.delivered.back().block->header.height;

@@ -207,11 +207,12 @@ class WriteSet:
         r = Reader(data, what)
         require(len(data) <= 512 << 20, what + ": too large")
         lead = r.raw(2)
-        require(lead[0] == 1 and lead[1] in (1, 2, 3), what + ": unknown format or kind")
+        require(lead[0] == 1 and lead[1] in (1, 2, 3, 4, 5), what + ": unknown format or kind")
         self.is_lone_ddl, self.is_calls = lead[1] == 2, lead[1] == 3
+        self.is_vote, self.is_evidence = lead[1] == 4, lead[1] == 5
         header = r.blob()
         count = r.u32()
-        require(count > 0 and (not self.is_lone_ddl or count == 1), what + ": number of changes")
+        require(count > 0 and (count == 1 or not (self.is_lone_ddl or self.is_vote or self.is_evidence)), what + ": number of changes")
         self.salted = []
         for _ in range(count):
             salt = r.raw(16)
@@ -232,6 +233,8 @@ class WriteSet:
         require(self.flags & 3 == flags, "flags that do not agree with the changes")
         require(not self.is_lone_ddl or ops == {"Q"}, "a lone statement that is none")
         require(ops == {"C"} if self.is_calls else "C" not in ops, "calls among other changes")
+        require(ops == {"V"} if self.is_vote else "V" not in ops, "a vote among other changes")
+        require(ops == {"E"} if self.is_evidence else "E" not in ops, "evidence among other changes")
         return changes
 
 
@@ -302,6 +305,11 @@ def read_change(data):
             key, nonce = r.raw(32), r.text(64)
             require(nonce, "a signed call without a nonce")
             change.append((key, nonce, r.raw(64)))
+    elif op == "V":
+        change = [op, r.u64(), r.u32(), r.u8()]
+        require(change[3] <= 1, "change: not a truth value")
+    elif op == "E":
+        change = [op, r.blob()]
     else:
         raise Unsound("unknown change")
     r.end()

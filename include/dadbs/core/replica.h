@@ -25,6 +25,7 @@
 #include <optional>
 
 #include "dadbs/core/chain.h"
+#include "dadbs/core/evidence.h"
 #include "dadbs/core/messages.h"
 
 namespace dadbs::core {
@@ -84,8 +85,10 @@ struct StageEffect { ReplicaStage stage; int64_t micros; };
 struct RejectedPeerEffect { NodeId from; std::string why; };  // bad input: count and log
 // It gives no blocks, or wrong ones (then is_wrong): the others are asked for a while. Count and log.
 struct ServerLeftEffect { NodeId peer; const char* why; bool is_wrong; };
+// A member has contradicted itself: for EvidenceToReport. Each slot once in a run; lost with it, if it is not on the chain by then.
+struct EvidenceEffect { std::shared_ptr<const Evidence> evidence; };
 using Effect = std::variant<AppendEffect, SendEffect, DeliverEffect, NumberedEffect, ServeBlocksEffect, StageEffect,
-                            RejectedPeerEffect, ServerLeftEffect>;
+                            RejectedPeerEffect, ServerLeftEffect, EvidenceEffect>;
 using Effects = std::vector<Effect>;
 
 // What `dadbs.status` shows: which phase the replica is in, and for whom it waits.

@@ -21,10 +21,11 @@
  *   'C' call of a contract: name, role, u16 n, n x (type, u8 tag 'n' or 't', [text]), u8 signed (0, 1),
  *       [32 bytes public key, nonce, 64 bytes signature]
  *   'V' vote on a position that members could not execute: u64 height, u32 index, u8 can (0, 1)
+ *   'E' evidence: blob (evidence.h; what is in it is judged at its position)
  * Tuple: u16 columns, each u8 tag: 'n' null, 'u' unchanged TOAST (only in the new tuple of a 'U'), 'b' binary blob,
  * 't' text blob. A key tuple has at least one value. Texts and names hold no NUL; names of relations are not empty.
  * schema_base <= base, at least one change, flags as the changes say, 'C' in write sets of calls and nothing else there, one 'V' in
- * those of votes and nowhere else: everything else is malformed.
+ * those of votes and one 'E' in those of evidence and nowhere else: everything else is malformed.
  */
 #pragma once
 
@@ -48,6 +49,7 @@ enum class WriteSetKind : uint8_t {
   kLoneDdl = 2,  // exactly one DdlChange: takes its turn first, executed by the apply worker of every member
   kCalls = 3,    // CallChanges: executed together, or not at all, as a lone statement is
   kVote = 4,     // exactly one ImpasseVote, of the member itself: no client waits for it
+  kEvidence = 5,  // exactly one EvidenceChange: no session's, by a member's consensus worker
 };
 
 enum WriteSetFlags : uint32_t {
@@ -148,7 +150,12 @@ struct ImpasseVote {
   bool can = false;  // whether this member can execute it, given somewhat more stack than is usual (src/pg/apply/impasse.cpp)
 };
 
-using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange, ProposalChange, CallChange, ImpasseVote>;
+struct EvidenceChange {
+  ByteView evidence;  // Evidence::Encode
+};
+
+using Change = std::variant<RowChange, TruncateChange, DdlChange, SequenceChange, ContractChange, ProposalChange, CallChange, ImpasseVote,
+                            EvidenceChange>;
 
 // Makes a write set. Changes are appended as canonical bytes; the header is set at the end, when the base is known:
 // Finish can be called once. kHasDdl and kHasTruncate are set by what was added; of header.flags only kForceReplay

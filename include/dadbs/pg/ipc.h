@@ -132,6 +132,15 @@ struct NodeStatus {
 };
 
 // That this member has come to something else than the others, or that nobody can tell who has; once found, it stays.
+// What one member did wrong, of one kind.
+inline constexpr size_t kFaultKindBytes = 64;
+inline constexpr uint32 kFaultsMax = 256;
+struct FaultCount {
+  uint16 node;  // 0: a stranger
+  char kind[kFaultKindBytes];
+  uint64 count;
+  TimestampTz first_at, last_at;
+};
 struct Divergence {
   uint64 height;              // where it was noticed; 0: not found
   uint64 agreed;              // here it still had the same as a quorum
@@ -222,6 +231,9 @@ struct Shared {
   uint8 digest[32];
   pg_atomic_uint32 divergence_known;  // what earlier processes have found stands in `divergence`
   Divergence divergence;              // under lock; consensus writes it when it is found
+  // -- consensus counts, since the server was started; under lock
+  uint32 fault_count;
+  FaultCount faults[kFaultsMax];
   // -- apply publishes
   pg_atomic_uint64 tables;            // Prefix: where the tables were when this server started; 0: not known yet
   pg_atomic_uint64 applied;           // Prefix: visible to every new snapshot; stepped by apply and by turn holders

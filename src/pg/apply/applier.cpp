@@ -80,7 +80,7 @@ size_t Applier::ApplyFrom(const Works& works, size_t at) {
   const std::shared_ptr<Work>& work = works[at];
   if (work->id.origin == self_ && !work->parsed) work->waiter = waiters_.Find(work->id.incarnation, work->id.number);
   Parse(work.get());
-  if (work->suspect || work->has_ddl() || work->calls()) {
+  if (work->suspect || work->has_ddl() || work->calls() || work->evidence()) {
     Settle();
     Alone({nullptr, work});
     return at + 1;

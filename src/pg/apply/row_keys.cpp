@@ -244,6 +244,7 @@ class Deriver {
   void Derive(const core::ProposalChange&) {}
   void Derive(const core::CallChange&) {}
   void Derive(const core::ImpasseVote&) {}
+  void Derive(const core::EvidenceChange&) {}
 
  private:
   RelationPlan* PlanOf(const core::RelationName& name);

@@ -210,6 +210,8 @@ void Applier::ExecuteChanges(Work* work) {
         rows.CloseRelations();
         ResetExpressions();
         ExecuteContractChange(*contract, work->at(), &work->written_keys);
+      } else if (const auto* const evidence = std::get_if<core::EvidenceChange>(&change)) {
+        ExecuteEvidence(*evidence, work->at());
       } else if (const auto* const proposal = std::get_if<core::ProposalChange>(&change)) {
         rows.CloseRelations();
         ResetExpressions();

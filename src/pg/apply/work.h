@@ -52,7 +52,8 @@ struct Work {
   bool lone_ddl() const { return parsed && view.kind == core::WriteSetKind::kLoneDdl; }
   bool calls() const { return parsed && view.kind == core::WriteSetKind::kCalls; }
   bool is_vote() const { return parsed && view.kind == core::WriteSetKind::kVote; }
-  bool takes_turn_first() const { return lone_ddl() || calls() || is_vote(); }
+  bool evidence() const { return parsed && view.kind == core::WriteSetKind::kEvidence; }
+  bool takes_turn_first() const { return lone_ddl() || calls() || is_vote() || evidence(); }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
   bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !drives_contracts; }
   AtPosition at() const { return {position, id, block_time_us, view.header.user}; }
@@ -62,6 +63,9 @@ struct Work {
 
 // On purpose: not to be caught. That a function raises this SQLSTATE halts nobody.
 inline bool IsHalt(const PgError& e) { return e.sqlstate() == kErrHalted && e.function != "exec_stmt_raise"; }
+
+// Keeps it, or throws: InvalidWriteSet where it proves nothing.
+void ExecuteEvidence(const core::EvidenceChange& change, const AtPosition& at);
 
 // The verdict that an error raised by the transaction's own execution means. Not for own failures.
 void RefuseByError(Work* work, const PgError& e);

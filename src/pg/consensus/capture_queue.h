@@ -14,7 +14,7 @@ namespace dadbs::pg {
 
 // Who waits for a write set: the ticket under which the replica numbers it.
 struct Ticket {
-  static constexpr uint32_t kNobody = UINT32_MAX;  // in procno: of a vote
+  static constexpr uint32_t kNobody = UINT32_MAX;  // in procno: of a vote, of evidence
   uint32_t procno = 0;
   uint32_t hold = 0;
   uint64_t Pack() const { return static_cast<uint64_t>(procno) << 32 | hold; }

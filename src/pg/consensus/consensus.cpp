@@ -44,6 +44,7 @@
 #include "../apply/impasse.h"
 #include "digests.h"
 #include "doubt.h"
+#include "faults.h"
 #include "journal.h"
 #include "publish.h"
 
@@ -66,6 +67,7 @@ constexpr int64_t kSyncRetryInterval_us = 1'000'000;
 constexpr int64_t kCutInterval_us = 1'000'000;
 constexpr int64_t kComplaintInterval_us = 10'000'000;
 constexpr size_t kSubmissionsPerRoundMax = 512;
+constexpr int64_t kClockAhead_us = 10'000'000;  // as far as a proposal may be
 constexpr size_t kSubmittedBytesPerRoundMax = 4u << 20;
 
 void PublishDurable(const storage::JournalPosition& position) {
@@ -102,7 +104,7 @@ class Complaints {
 class ConsensusWorker {
  public:
   explicit ConsensusWorker(Member member)
-      : member_(std::move(member)), publisher_(member_) {}
+      : member_(std::move(member)), to_report_(member_.self, member_.genesis.members.size()), publisher_(member_) {}
   void Run();
 
  private:
@@ -129,6 +131,9 @@ class ConsensusWorker {
   void CarryOne(core::StageEffect& e);
   void CarryOne(core::RejectedPeerEffect& e);
   void CarryOne(core::ServerLeftEffect& e);
+  void CarryOne(core::EvidenceEffect& e);
+  void NoteOnChain(const core::DeliverEffect& delivered);
+  void ReportEvidence();
   void MakeDurable();
   void CutJournal();
   void SettleSigns();
@@ -144,12 +149,14 @@ class ConsensusWorker {
   CaptureQueue queue_;
   BlockService block_service_;
   std::optional<Digests> digests_;
+  core::EvidenceToReport to_report_;
   StatusPublisher publisher_;
   WaitEventSet* wait_set_ = nullptr;
 
   int64_t now_us_ = 0;
   uint64_t appended_ = 0;            // highest sequence appended
   uint64_t delivered_ = 0;           // to be published when durable
+  int64_t block_time_us_ = 0;        // of the block delivered last
   bool more_submissions_ = false;    // the queue may hold more than this round has taken
   std::deque<Submission> gathered_;  // under dadbs.batch_delay
   int64_t gathering_since_us_ = 0;
@@ -245,6 +252,7 @@ void ConsensusWorker::Round() {
   if (journal_problem_.empty()) {
     TakeSubmissions();
     SubmitVotes();
+    ReportEvidence();
     TakeTime();
     Carry(replica_->OnEventsEnd(now_us_));
   }
@@ -270,6 +278,7 @@ void ConsensusWorker::TakeEvents() {
       publish_now_ = true;
     } else if (auto* const refused = std::get_if<net::Refused>(&event)) {
       refusals_.Log("refused a peer: " + refused->why, now_us_);
+      CountFault(core::kNobody, "a connection that was refused");
     }
   }
 }
@@ -424,9 +433,48 @@ void ConsensusWorker::CarryOne(core::SendEffect& e) {
   if (transport_) transport_->Send(e.to, e.message);
 }
 
-void ConsensusWorker::CarryOne(core::DeliverEffect& e) { delivered_ = e.block->header.height.value; }
+void ConsensusWorker::CarryOne(core::DeliverEffect& e) {
+  const core::BlockHeader& h = e.block->header;
+  delivered_ = h.height.value;
+  // Who goes on after a block from the future need not be ahead himself: parent + 1 is his only choice.
+  if (h.proposer != member_.self && h.time_us > now_us_ + kClockAhead_us && h.time_us > block_time_us_ + 1)
+    CountFault(h.proposer, "a clock that is ahead");
+  block_time_us_ = h.time_us;
+  if (to_report_.waiting() > 0) NoteOnChain(e);
+}
 
 void ConsensusWorker::CarryOne(core::NumberedEffect& e) { NoteNumbered(Ticket::Unpack(e.ticket), e.id); }
+
+void ConsensusWorker::CarryOne(core::EvidenceEffect& e) {
+  core::EvidenceSlot const slot = core::SlotOf(*e.evidence);
+  std::string const name = NodeName(slot.culprit);
+  Call([&] {
+    ereport(LOG, (errmsg("dadbs: \"%s\" has signed what contradicts itself", name.c_str()),
+                  errdetail("Kind of evidence: %s. It goes onto the chain, and stands in dadbs.evidence then.", core::NameOf(slot.kind))));
+  });
+  to_report_.Found(*e.evidence, now_us_);
+}
+
+// Of what another member has reported this one need not say it again. An accusation without proof changes nothing.
+void ConsensusWorker::NoteOnChain(const core::DeliverEffect& delivered) {
+  for (const auto& batch : delivered.batches)
+    for (const core::Bytes& write_set : batch->write_sets) {
+      std::optional<core::Evidence> const evidence = core::EvidenceOf(write_set);
+      if (evidence && to_report_.Awaits(core::SlotOf(*evidence)) &&
+          core::CheckEvidence(*evidence, member_.genesis, core::Ed25519Verifier()).empty())
+        to_report_.OnChain(core::SlotOf(*evidence));
+    }
+}
+
+// A transaction of this member, for which no session waits; the apply worker executes it as any other's.
+void ConsensusWorker::ReportEvidence() {
+  if (!replica_->CanSubmit()) return;
+  std::optional<core::Bytes> const evidence = to_report_.TakeDue(now_us_);
+  if (!evidence) return;
+  core::Salt salt;
+  if (!core::RandomBytes(salt.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
+  Submit({{Ticket::kNobody, 0}, now_us_, core::MakeEvidenceWriteSet(*evidence, Applied(), salt, now_us_)});
+}
 
 void ConsensusWorker::CarryOne(core::ServeBlocksEffect& e) { block_service_.Ask(e.to, e.from, e.count); }
 
@@ -438,10 +486,12 @@ void ConsensusWorker::CarryOne(core::StageEffect& e) {
 void ConsensusWorker::CarryOne(core::RejectedPeerEffect& e) {
   pg_atomic_fetch_add_u64(&shared->rejected_messages, 1);
   rejections_.Log("rejected a message from " + NodeName(e.from) + ": " + e.why, now_us_);
+  CountFault(e.from, e.why);
 }
 
 void ConsensusWorker::CarryOne(core::ServerLeftEffect& e) {
   pg_atomic_fetch_add_u64(e.is_wrong ? &shared->wrong_answers : &shared->missed_answers, 1);
+  if (e.is_wrong) CountFault(e.peer, e.why);
   departures_.Log("asks others than " + NodeName(e.peer) + " for blocks: it gave " + std::string(e.why), now_us_);
 }
 

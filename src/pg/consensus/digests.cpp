@@ -6,6 +6,8 @@
  */
 #include "digests.h"
 
+#include "faults.h"
+
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/worker.h"
 
@@ -45,6 +47,8 @@ void Digests::TakeOwn(uint64_t incarnation, uint64_t journal_sequence) {
   state.envelope.signature = signer_.Sign(state.SigningBytes({member_.genesis.chain_id(), core::Epoch{1}}));
   comparison_.Note(member_.self, state.height, state.digest);
   own_ = state;
+  for (const core::Member& m : member_.genesis.members)
+    if (auto const its = comparison_.Latest(m.id)) CompareWithOwn(m.id, its->first, its->second);
 }
 
 void Digests::Step(uint64_t incarnation, uint64_t journal_sequence, int64_t now_us, const Send& send) {
@@ -68,8 +72,14 @@ std::string Digests::Receive(core::NodeId from, const core::StateDigest& state, 
   checked_us = now_us;
   if (std::string why = core::CheckStateDigest(state, member_.genesis, core::Ed25519Verifier()); !why.empty()) return why;
   comparison_.Note(from, state.height, state.digest);
+  CompareWithOwn(from, state.height, state.digest);
   Publish();
   return "";
+}
+
+// Which of the two is right is for a quorum to say.
+void Digests::CompareWithOwn(core::NodeId whose, core::Height height, const core::Digest& digest) const {
+  if (own_ && own_->height == height && own_->digest != digest) CountFault(whose, "another digest");
 }
 
 void Digests::Publish() {

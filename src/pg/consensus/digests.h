@@ -28,6 +28,7 @@ class Digests {
 
  private:
   void TakeOwn(uint64_t incarnation, uint64_t journal_sequence);
+  void CompareWithOwn(core::NodeId whose, core::Height height, const core::Digest& digest) const;
   void Publish();
 
   const Member& member_;

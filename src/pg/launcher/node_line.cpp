@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kKeyPrefix = "ed25519:";
 constexpr size_t kNameBytesMax = NAMEDATALEN - 1;
 constexpr size_t kHostBytesMax = 240;
-constexpr int kRulesVersion = 5;   // of certification, apply and DDL: what decides verdicts
+constexpr int kRulesVersion = 6;   // of certification, apply and DDL: what decides verdicts
 constexpr int kKeyTextBytes = 44;  // 32 bytes in base64
 
 [[noreturn]] void Fail(std::string_view line, const char* detail) {

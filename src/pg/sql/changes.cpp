@@ -10,8 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "dadbs/core/evidence.h"
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/member.h"
 #include "dadbs/pg/records.h"
 
 extern "C" {
@@ -167,6 +169,14 @@ class Decoder {
     std::string const what = std::string(c.can ? "can" : "cannot") + " execute height " + std::to_string(c.position.height.value) + ", index " +
                              std::to_string(c.position.index);
     Row().Int32(ordinal).Null().Null().Text("VOTE").Null().Null().Text(what).Bytes(leaf.view()).Put(set_);
+  }
+
+  void Emit(int32 ordinal, const core::EvidenceChange& c, const core::Digest& leaf) {
+    core::Evidence evidence;
+    std::string what = "evidence";
+    if (core::Evidence::Decode(c.evidence, &evidence))
+      what += " against " + NodeName(core::SlotOf(evidence).culprit) + ": " + core::NameOf(evidence.kind());
+    Row().Int32(ordinal).Null().Null().Text("EVIDENCE").Null().Null().Text(what).Bytes(leaf.view()).Put(set_);
   }
 
   const RelationVersion& Version(const core::RelationName& name) {

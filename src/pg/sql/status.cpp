@@ -26,6 +26,7 @@ extern "C" {
 PG_FUNCTION_INFO_V1(dadbs_member_status);
 PG_FUNCTION_INFO_V1(dadbs_node_status);
 PG_FUNCTION_INFO_V1(dadbs_state_digests);
+PG_FUNCTION_INFO_V1(dadbs_fault_counts);
 PG_FUNCTION_INFO_V1(dadbs_catch_up_status);
 PG_FUNCTION_INFO_V1(dadbs_wait_for_ready);
 }
@@ -147,6 +148,29 @@ Datum StateDigests(FunctionCallInfo fcinfo) {
   return static_cast<Datum>(0);
 }
 
+// ---- faults
+
+Datum FaultCounts(FunctionCallInfo fcinfo) {
+  ReturnSetInfo* const set = BeginSet(fcinfo);
+  if (shared == nullptr) return static_cast<Datum>(0);
+  auto const faults = std::make_unique<FaultCount[]>(kFaultsMax);
+  LWLockAcquire(shared->lock, LW_SHARED);
+  uint32 const count = std::min(shared->fault_count, kFaultsMax);
+  memcpy(faults.get(), shared->faults, count * sizeof(FaultCount));
+  LWLockRelease(shared->lock);
+  for (uint32 i = 0; i < count; i++) {
+    const FaultCount& f = faults[i];
+    Row()
+        .Int16(static_cast<int16>(f.node))
+        .Text(f.kind)
+        .Int64(Signed(f.count))
+        .Raw(TimestampTzGetDatum(f.first_at))
+        .Raw(TimestampTzGetDatum(f.last_at))
+        .Put(set);
+  }
+  return static_cast<Datum>(0);
+}
+
 // ---- catch_up
 
 Datum SecondsAsInterval(uint64 seconds) {
@@ -260,6 +284,10 @@ extern "C" Datum dadbs_node_status(PG_FUNCTION_ARGS) {
 
 extern "C" Datum dadbs_state_digests(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum { return StateDigests(fcinfo); });
+}
+
+extern "C" Datum dadbs_fault_counts(PG_FUNCTION_ARGS) {
+  return Enter([&]() -> Datum { return FaultCounts(fcinfo); });
 }
 
 extern "C" Datum dadbs_catch_up_status(PG_FUNCTION_ARGS) {

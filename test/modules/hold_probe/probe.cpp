@@ -106,6 +106,7 @@ struct Shower {
   std::string operator()(const core::ProposalChange& c) const { return "P " + std::string(1, c.op) + " " + std::to_string(c.id); }
   std::string operator()(const core::CallChange& c) const { return "C " + std::string(c.name); }
   std::string operator()(const core::ImpasseVote&) const { return "V"; }
+  std::string operator()(const core::EvidenceChange&) const { return "E"; }
 };
 
 std::string Describe(const core::WriteSetView& ws) {
