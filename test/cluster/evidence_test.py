@@ -32,7 +32,7 @@ def of_kind(c, i, kind):
 
 
 def somebody_outside(c):
-    keys = c.run(1, "SELECT m.id, m.public_key FROM dadbs_internal.members() m")
+    keys = c.run(1, "SELECT m.id, m.key FROM dadbs_internal.members() m")
     return outsider.Outsider(bytes(c.value(1, "SELECT chain_id FROM dadbs.status")), {i: bytes(key) for i, key in keys})
 
 
