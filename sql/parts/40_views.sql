@@ -261,3 +261,17 @@ AS $$
   WHERE b.height >= $1 AND b.height <= coalesce($2, b.height) ORDER BY b.height
 $$;
 COMMENT ON FUNCTION dadbs.export_chain(bigint, bigint) IS 'blocks, certificates and batches as they were agreed, for an independent verifier';
+
+-- ---- tables against the chain (src/pg/verify) ------------------------------------------------------------------------------
+
+CREATE FUNCTION dadbs.verify_tables(relation regclass DEFAULT NULL)
+RETURNS TABLE (table_name text, problem text, key jsonb, expected jsonb, found jsonb, height bigint, "position" integer, transaction_id text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_verify_tables';
+COMMENT ON FUNCTION dadbs.verify_tables(regclass) IS
+    'compares a table, or all shared tables, with what the chain says; one row per row that is missing, extra or different';
+
+CREATE FUNCTION dadbs_internal.table_work()
+RETURNS TABLE (pid integer, operation text, phase text, table_name text, done bigint, total bigint, since timestamptz)
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_table_work';
+CREATE VIEW dadbs.table_work AS SELECT * FROM dadbs_internal.table_work();
+COMMENT ON VIEW dadbs.table_work IS 'verifications and rebuilds of tables that run on this member, and how far they are';

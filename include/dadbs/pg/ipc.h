@@ -148,6 +148,15 @@ struct Divergence {
   uint8 chain_id[32];         // of the chain in which it was found
 };
 
+// A verification or rebuild of tables that runs; written by its session under Shared::lock. Free: pid 0, or nobody's.
+struct TableWork {
+  int pid;
+  char operation[16], phase[32], table[2 * NAMEDATALEN + 8];
+  uint64 done, total;
+  TimestampTz since;
+};
+inline constexpr int kTableWorksMax = 8;
+
 // How far this member is behind and what it does about it; written by consensus under Shared::lock.
 struct CatchUp {
   uint64 target;              // height; 0: it is not behind
@@ -213,6 +222,7 @@ struct Shared {
   pg_atomic_uint32 node_count;
   NodeStatus nodes[kNodesShownMax];
   CatchUp catch_up;
+  TableWork table_work[kTableWorksMax];
   char waiting_for[kReasonBytes];     // what consensus waits for and for whom; under lock
   pg_atomic_uint64 refused_peers, rejected_messages, wrong_answers, missed_answers, journal_bytes, journal_syncs;
   // What consensus wants from the blocks worker: one order at a time, answered through block_queue.
@@ -248,6 +258,8 @@ struct Shared {
   pg_atomic_uint32 apply_busy;        // something may wait for a lock: the watcher looks
   pg_atomic_uint32 watcher_sleeping;
   pg_atomic_uint64 turn_waiting_pid;  // whose turn apply waits for; 0: nobody's. The watcher looks
+  pg_atomic_uint64 pause_pid;         // the session for which apply is to stand still between two positions; 0: for none
+  pg_atomic_uint64 paused_for;        // the session for which it does; that session then has the turn, and the watcher clears its way
   StageStat stages[kStages];
   pg_atomic_uint64 conflicts[kConflictKinds];
   pg_atomic_uint64 transactions_committed, transactions_lost, internal_aborts, fast_path_commits, replayed_local;

@@ -1,0 +1,114 @@
+/*
+ * layout.cpp: see layout.h.
+ */
+#include "layout.h"
+
+#include <algorithm>
+
+#include "../apply/row_values.h"
+#include "dadbs/core/crypto.h"
+
+extern "C" {
+#include "catalog/pg_type.h"
+#include "parser/parse_type.h"
+#include "utils/lsyscache.h"
+}
+
+namespace dadbs::pg::verify {
+
+bool DecodeTuple(core::ByteView bytes, core::Tuple* out) {
+  core::Reader r(bytes);
+  uint16_t const columns = r.U16();
+  out->clear();
+  for (uint16_t i = 0; i < columns && r.ok(); i++) {
+    core::ColumnValue value;
+    value.tag = static_cast<char>(r.U8());
+    if (value.tag == 'b' || value.tag == 't') value.bytes = r.Blob();
+    out->push_back(value);
+  }
+  return r.Done();
+}
+
+bool IsWhole(const core::Tuple& tuple) {
+  return std::none_of(tuple.begin(), tuple.end(), [](const auto& v) { return v.tag == 'u'; });
+}
+
+Layout::Layout(MemoryContext context, const Version& version) : version_(version) {
+  plans_ = Call([&] { return static_cast<ColumnPlan*>(MemoryContextAllocZero(context, sizeof(ColumnPlan) * (width() + 1))); });
+  for (size_t i = 0; i < width() && unfit_.empty(); i++) {
+    const char* const type_name = version_.types[i].c_str();
+    bool const known = Call([&] {
+      Oid type = InvalidOid;
+      int32 typmod = -1;
+      parseTypeString(type_name, &type, &typmod, true);
+      if (!OidIsValid(type)) return false;
+      MemoryContext const before = MemoryContextSwitchTo(context);
+      PlanColumn(&plans_[i], type, typmod);
+      MemoryContextSwitchTo(before);
+      return true;
+    });
+    if (!known) unfit_ = "type " + version_.types[i] + " of column \"" + version_.columns[i] + "\" does not exist any more";
+  }
+  if (unfit_.empty()) PrepareKey(context);
+}
+
+void Layout::PrepareKey(MemoryContext context) {
+  for (const std::string& name : version_.keys) {
+    auto const column = std::find(version_.columns.begin(), version_.columns.end(), name);
+    if (column == version_.columns.end()) {
+      unfit_ = "the key has a column \"" + name + "\" that the table has not";
+      return;
+    }
+    KeyColumn key = {};
+    key.at = static_cast<size_t>(column - version_.columns.begin());
+    Oid const base = plans_[key.at].base;
+    Call([&] {
+      key.raw = get_typtype(base) == TYPTYPE_ENUM;
+      MemoryContext const before = MemoryContextSwitchTo(context);
+      InitEncoder(&key.encoder, plans_[key.at].type, get_typcollation(base), InvalidOid);
+      MemoryContextSwitchTo(before);
+    });
+    if (!key.raw && key.encoder.kind == EncodeKind::kNone) {
+      unfit_ = "values of key column \"" + name + "\" have no canonical form";
+      return;
+    }
+    key_.push_back(key);
+  }
+}
+
+KeyBytes Layout::KeyOf(const core::Tuple& row) const {
+  core::Writer w;
+  if (key_.empty()) {
+    core::EncodeTuple(w, row);
+  } else {
+    for (const KeyColumn& key : key_) {
+      const core::ColumnValue& value = row[key.at];
+      if (key.raw || value.tag == 'n') {
+        w.U8(static_cast<uint8_t>(value.tag == 'n' ? 'n' : 'r'));
+        w.Blob(value.bytes);
+        continue;
+      }
+      StringInfoData out;
+      Call([&] {
+        bool null = false;
+        initStringInfo(&out);
+        Datum const datum = ReadValue(&plans_[key.at], value, &null);
+        EncodeValue(key.encoder, datum, &out);
+      });
+      w.Blob({reinterpret_cast<const uint8_t*>(out.data), static_cast<size_t>(out.len)});
+      pfree(out.data);
+    }
+  }
+  core::Digest const digest = core::Hash(core::Domain::kTableDigest, w.bytes());
+  KeyBytes bytes;
+  std::copy_n(digest.bytes.begin(), bytes.size(), bytes.begin());
+  return bytes;
+}
+
+core::Tuple Layout::OnlyKey(const core::Tuple& row) const {
+  core::Tuple only(row.size());
+  for (const KeyColumn& key : key_) only[key.at] = row[key.at];
+  return key_.empty() ? row : only;
+}
+
+}  // namespace dadbs::pg::verify

@@ -1,0 +1,23 @@
+"""What somebody with the files of a member can do to it: a server without the extension, a page of zeroes."""
+import os
+import subprocess
+
+from harness import check
+
+
+def single(c, member, *statements):
+    """A server of its own on the files of a member that is down, without the extension."""
+    binaries = subprocess.run([os.environ.get("PG_CONFIG", "pg_config"), "--bindir"], capture_output=True, text=True).stdout.strip()
+    argv = [f"{binaries}/postgres", "--single", "-O", "-D", f"{c.dir}/m{member}", "-c", "shared_preload_libraries=", "shared"]
+    if os.geteuid() == 0:
+        argv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *argv]
+    done = subprocess.run(argv, input="\n".join(statements) + "\n", capture_output=True, text=True, cwd="/")
+    check(done.returncode == 0 and "ERROR" not in done.stderr, done.stdout + done.stderr)
+
+
+def behind(c, member, *statements):
+    """They run while the extension is not there."""
+    c.stop_member(member)
+    single(c, member, *statements)
+    c.start_member(member)
+    c.wait_ready()
