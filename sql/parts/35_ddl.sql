@@ -30,7 +30,7 @@ DECLARE
 BEGIN
     IF cardinality(schemas) = 0 THEN
         schemas := ARRAY(SELECT nspname FROM pg_namespace
-                         WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'dadbs', 'dadbs_internal'));
+                         WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'dadbs', 'dadbs_internal', 'dadbs_kept'));
     END IF;
     FOR r IN
         SELECT format('ALTER SCHEMA %I OWNER TO dadbs_owner', n.nspname) AS command

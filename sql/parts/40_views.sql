@@ -275,3 +275,96 @@ RETURNS TABLE (pid integer, operation text, phase text, table_name text, done bi
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dadbs_table_work';
 CREATE VIEW dadbs.table_work AS SELECT * FROM dadbs_internal.table_work();
 COMMENT ON VIEW dadbs.table_work IS 'verifications and rebuilds of tables that run on this member, and how far they are';
+
+-- ---- tables made anew from the chain ----------------------------------------------------------------------------------------
+
+-- Which tables were rebuilt, at which height, and where their old rows are. A run is a call of rebuild_database() that may have been broken off.
+CREATE TABLE dadbs_internal.rebuild_run (
+    id          bigint PRIMARY KEY,
+    started_at  timestamptz NOT NULL,
+    ended_at    timestamptz
+);
+CREATE TABLE dadbs_internal.rebuilt (
+    table_name  text NOT NULL,
+    run         bigint,                -- null: by rebuild_table()
+    height      bigint NOT NULL,
+    row_count   bigint NOT NULL,
+    kept_as     text NOT NULL,
+    rebuilt_at  timestamptz NOT NULL
+);
+CREATE VIEW dadbs.rebuilt_tables AS
+SELECT r.table_name, r.height, r.row_count, r.rebuilt_at, CASE WHEN to_regclass(r.kept_as) IS NOT NULL THEN r.kept_as END AS kept_as, r.run
+FROM dadbs_internal.rebuilt r;
+COMMENT ON VIEW dadbs.rebuilt_tables IS 'tables that were made anew from the chain, and the copies of what they held before';
+
+CREATE FUNCTION dadbs_internal.rebuild(relation oid, run bigint) RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_rebuild';
+CREATE FUNCTION dadbs_internal.check_outcomes() RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_check_outcomes';
+
+-- Nothing is made from a history that is not the group's.
+CREATE FUNCTION dadbs_internal.check_history() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    problem record;
+BEGIN
+    SELECT * INTO problem FROM dadbs.verify_chain() ORDER BY height LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the history of this member is damaged at block %', problem.height
+            USING DETAIL = problem.problem, ERRCODE = 'data_corrupted', HINT = 'dadbs.verify_chain() tells more.';
+    END IF;
+    PERFORM dadbs_internal.check_outcomes();
+END
+$$;
+
+CREATE FUNCTION dadbs.rebuild_table(relation regclass) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    leaf oid;
+    total bigint := 0;
+BEGIN
+    IF NOT dadbs.is_shared(relation) THEN
+        RAISE EXCEPTION '"%" is not a shared table', relation USING ERRCODE = 'wrong_object_type';
+    END IF;
+    PERFORM dadbs_internal.check_history();
+    FOR leaf IN SELECT relation WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relkind = 'p')
+                UNION ALL SELECT t.relid FROM pg_partition_tree(relation) t WHERE t.isleaf AND t.relid <> relation LOOP
+        total := total + dadbs_internal.rebuild(leaf, 0);
+    END LOOP;
+    RETURN total;
+END
+$$;
+COMMENT ON FUNCTION dadbs.rebuild_table(regclass) IS
+    'makes rows and indexes of a shared table anew from the chain, and keeps the old rows in dadbs_kept; returns how many rows it has';
+
+-- No SET here: it would forbid COMMIT.
+CREATE PROCEDURE dadbs.rebuild_database()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    this_run bigint;
+    r record;
+BEGIN
+    PERFORM dadbs_internal.check_history();
+    SELECT id INTO this_run FROM dadbs_internal.rebuild_run WHERE ended_at IS NULL ORDER BY id LIMIT 1;
+    IF this_run IS NULL THEN
+        INSERT INTO dadbs_internal.rebuild_run
+            SELECT coalesce(pg_catalog.max(n.id), 0) OPERATOR(pg_catalog.+) 1, pg_catalog.now() FROM dadbs_internal.rebuild_run n
+            RETURNING id INTO this_run;
+    END IF;
+    COMMIT;
+    FOR r IN SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS shown
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+             WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND dadbs.is_shared(c.oid) ORDER BY c.oid LOOP
+        IF NOT EXISTS (SELECT FROM dadbs_internal.rebuilt b WHERE b.run OPERATOR(pg_catalog.=) this_run AND b.table_name OPERATOR(pg_catalog.=) r.shown) THEN
+            PERFORM dadbs_internal.rebuild(r.oid, this_run);
+            COMMIT;
+        END IF;
+    END LOOP;
+    UPDATE dadbs_internal.rebuild_run SET ended_at = pg_catalog.now() WHERE id OPERATOR(pg_catalog.=) this_run;
+END
+$$;
+COMMENT ON PROCEDURE dadbs.rebuild_database() IS
+    'rebuild_table() for each shared table, each in a transaction of its own; broken off and called again it goes on where it was';

@@ -1,6 +1,6 @@
 -- Nothing is granted to PUBLIC but what a session needs to know about its own transactions. Monitoring may see the state,
 -- not the data.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dadbs, dadbs_internal FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA dadbs, dadbs_internal FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA dadbs, dadbs_internal FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dadbs.last_transaction_id(), dadbs.transaction_status(text), dadbs.transaction_status(text, xid8),
     dadbs.wait_for(bigint, interval), dadbs.wait_for(text, interval), dadbs.applied_height(), dadbs.is_shared(regclass),
@@ -16,7 +16,7 @@ GRANT EXECUTE ON FUNCTION dadbs.call_contract(text), dadbs.call_contract(text, V
 GRANT SELECT ON ALL TABLES IN SCHEMA dadbs TO pg_monitor;
 REVOKE SELECT ON dadbs.transactions, dadbs.changes, dadbs.contract_changes FROM pg_monitor;
 GRANT EXECUTE ON FUNCTION dadbs_internal.decode_block(bytea, bytea), dadbs_internal.members(), dadbs_internal.held_transactions(),
-    dadbs_internal.stage_stats(), dadbs_internal.conflict_stats(), dadbs_internal.setting_is_on(text),
+    dadbs_internal.stage_stats(), dadbs_internal.conflict_stats(), dadbs_internal.table_work(), dadbs_internal.setting_is_on(text),
     dadbs_internal.fault_counts(), dadbs.verify_evidence(bytea) TO pg_monitor;
 -- What the planner puts into the queries of contracts, whoever owns these.
 GRANT EXECUTE ON FUNCTION dadbs_internal.check_nesting(anyelement), dadbs_internal.check_pattern(anyelement) TO PUBLIC;

@@ -1,4 +1,6 @@
 """What members come to is compared: one that differs finds out by itself, takes no writes, and the others go on."""
+import json
+
 from harness import Suite, check, equal, error_of, eventually, sqlstate
 
 suite = Suite("divergence", port=9600)
@@ -65,9 +67,16 @@ def who_has_lost_a_row_finds_out(c):
         f.write(bytes(size))
     c.start_member(4)
     c.wait_ready()
+    listener = c.connect(4)
+    with listener.cursor() as cursor:
+        cursor.execute("LISTEN dadbs")
     c.run(1, "SET enable_seqscan = off", "UPDATE log SET v = 'changed' WHERE id = 1000")
     eventually(lambda: c.value(4, "SELECT state FROM dadbs.status") == "diverged", 30, "member 4 finds out")
     reason = c.run(4, STATE)[0][1]
+    eventually(lambda: listener.poll() or listener.notifies, 30, "it says so by NOTIFY")
+    said = json.loads(listener.notifies[0].payload)
+    equal((said["event"], said["agreed"], said["no_quorum"], said["height"] > agreed), ("diverged", agreed, False, True), "what it says")
+    listener.close()
     check(f"since a position between block {agreed} and block" in reason, f"{reason}; agreed up to {agreed}")
     e = error_of(lambda: c.run(4, "INSERT INTO t VALUES (5000, 'x', 5000)"))
     equal((e.pgcode, "diverged" in str(e)), ("DA006", True), "its writers are told")

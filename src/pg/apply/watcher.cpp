@@ -16,6 +16,8 @@
  *   prepared transaction    can't be told: dadbs.status says that it stands in the way. (One that holds locks of shared
  *                           tables is refused at PREPARE; this is what holds others, of catalogs say)
  *
+ * A session for which apply stands still between two positions (pause.h) is the holder as long as it does.
+ *
  * The same is done for the capture worker once it is in service: decoding reads catalogs, and every local commit waits
  * for it, also that of the session which holds the lock (hazard H24). At its start it waits for whole transactions; those
  * are named in dadbs.status and left alone.
@@ -213,7 +215,9 @@ void WatchLocks() {
   ladders.resize(shared->slot_count);
   uint64 position = Applied().value;
   PGPROC* holder = shared->apply;
-  if (holder == nullptr || !SleepsOnLock(holder))
+  if (uint64 const pid = pg_atomic_read_u64(&shared->paused_for); pid != 0)
+    holder = BackendPidGetProc(static_cast<int>(pid));  // apply stands still for it (pause.h)
+  else if (holder == nullptr || !SleepsOnLock(holder))
     holder = pg_atomic_read_u64(&shared->turn_waiting_pid) != 0 ? HolderOfTurn(&position) : nullptr;
   if (holder == nullptr || !SleepsOnLock(holder)) return;
   for (const Blocker& blocker : BlockersOf(holder->pid)) Clear(blocker, position);

@@ -32,6 +32,7 @@ extern "C" {
 #include "postmaster/bgworker.h"
 #include "replication/origin.h"
 #include "storage/ipc.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 
@@ -135,6 +136,7 @@ void AskToEnd(SIGNAL_ARGS) {
 }
 
 void ClearOnExit(int, Datum) {
+  pg_atomic_write_u64(&shared->paused_for, 0);
   pg_atomic_write_u32(&shared->apply_busy, 0);
   pg_atomic_write_u32(&shared->impasse, 0);
   pg_atomic_write_u64(&shared->turn_waiting_pid, 0);
@@ -164,6 +166,7 @@ class Worker {
   bool AwaitTurnsOver();
   bool AwaitConsensus();
   bool Step(Applier* applier, Feed* feed);
+  void StandStill(Applier* applier);
   void NoteReplayed();
 };
 
@@ -192,6 +195,23 @@ void Worker::NoteReplayed() {
   pg_atomic_write_u32(&shared->replay_done, 1);
   Call([] { ConditionVariableBroadcast(&shared->applied_changed); });
   WakeWorker(&shared->consensus);
+}
+
+// For a session that has asked for it, between two blocks: it has the turn as long as it keeps us (pause.h).
+void Worker::StandStill(Applier* applier) {
+  uint64 const pid = pg_atomic_read_u64(&shared->pause_pid);
+  if (pid == 0) return;
+  applier->Settle();
+  pg_atomic_write_u64(&shared->paused_for, pid);
+  SetBusy(true);
+  while (!ShutdownAsked() && pg_atomic_read_u64(&shared->pause_pid) == pid && BackendPidGetProc(static_cast<int>(pid)) != nullptr) {
+    Sleep(kIdleMs);
+    applier->PublishDurable();
+    HandleWorkerInterrupts();
+  }
+  pg_atomic_write_u64(&shared->paused_for, 0);
+  uint64 mine = pid;  // it may have died
+  (void)pg_atomic_compare_exchange_u64(&shared->pause_pid, &mine, 0);
 }
 
 // One block, or the end of what there is. True: there may be more.
@@ -239,6 +259,7 @@ void Worker::Run() {
 
   Feed feed(JournalDirectory(), recovered.whole);
   while (!ShutdownAsked()) {
+    StandStill(&applier);
     bool const more = Step(&applier, &feed);
     NoteReplayed();  // also while blocks keep coming
     applier.PublishDurable();

@@ -22,6 +22,7 @@
 extern "C" {
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -209,6 +210,8 @@ void StateWatch::NoteFinding() {
   LWLockRelease(shared->lock);
   if (found.height == 0) return;
   InsertDurably([&] {
+    Async_Notify("dadbs", psprintf("{\"event\": \"diverged\", \"agreed\": " UINT64_FORMAT ", \"height\": " UINT64_FORMAT ", \"no_quorum\": %s}",
+                                   found.agreed, found.height, found.no_quorum ? "true" : "false"));
     Datum values[] = {Int64GetDatum(found.height), Int64GetDatum(found.agreed), BoolGetDatum(found.no_quorum),
                       TimestampTzGetDatum(GetCurrentTimestamp())};
     bool nulls[lengthof(values)] = {};

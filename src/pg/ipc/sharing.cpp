@@ -181,7 +181,7 @@ bool IsNamed(const char* name, const char (*names)[NAMEDATALEN], int count) {
 
 bool IsUserSchemaName(const char* name) {
   return strncmp(name, "pg_", 3) != 0 && strcmp(name, "information_schema") != 0 && strcmp(name, "dadbs") != 0 &&
-         strcmp(name, "dadbs_internal") != 0 && strcmp(name, kContractSchema) != 0;
+         strcmp(name, "dadbs_internal") != 0 && strcmp(name, "dadbs_kept") != 0 && strcmp(name, kContractSchema) != 0;
 }
 
 // dadbs_internal.local_relation: a user_catalog_table, so that capture can read it as of the past.

@@ -215,7 +215,7 @@ void CheckSchemas(const std::vector<std::string>& schemas) {
   for (const std::string& name : schemas) {
     if (name.empty() || name.size() >= NAMEDATALEN)
       throw PgError(ERRCODE_INVALID_NAME, "\"" + name + "\" is not the name of a schema");
-    if (name.starts_with("pg_") || name == "information_schema" || name == "dadbs" || name == "dadbs_internal")
+    if (name.starts_with("pg_") || name == "information_schema" || name == "dadbs" || name == "dadbs_internal" || name == "dadbs_kept")
       throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "schema \"" + name + "\" cannot be shared");
     if (!seen.insert(name).second) throw PgError(ERRCODE_DUPLICATE_OBJECT, "schema \"" + name + "\" is named twice");
   }

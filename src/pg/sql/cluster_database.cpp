@@ -29,7 +29,7 @@ namespace {
 // $1: names of schemas, empty for all.
 constexpr const char* kUserSchemas = R"(
   SELECT n.oid, n.nspname FROM pg_catalog.pg_namespace n
-  WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'dadbs', 'dadbs_internal')
+  WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'dadbs', 'dadbs_internal', 'dadbs_kept')
     AND (pg_catalog.cardinality($1) = 0 OR n.nspname = ANY ($1))
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
                     AND d.objid = n.oid AND d.deptype = 'e'))";

@@ -1,0 +1,135 @@
+"""dadbs.rebuild_table and rebuild_database: a member whose rows, pages or indexes were changed past the chain is equal again, while the others go on."""
+import time
+
+import psycopg2
+
+from harness import Suite, Workers, check, equal, error_of, eventually, sqlstate
+from tamper import behind, single
+
+suite = Suite("rebuild", port=9660)
+FOUND = "SELECT table_name, problem, key::text FROM dadbs.verify_tables() ORDER BY 1, 2, 3"
+
+
+def digest(c, member, table):
+    return bytes(c.value(member, f"SELECT dadbs.table_digest('{table}')"))
+
+
+@suite.test
+def rows_are_made_anew(c):
+    c.run(1, "CREATE TYPE mood AS ENUM ('sad', 'glad')",
+          "CREATE TABLE t (id int PRIMARY KEY, v text, m mood DEFAULT 'sad', gone int, n int UNIQUE, twice int GENERATED ALWAYS AS (id * 2) STORED)",
+          "CREATE TABLE ref (id int PRIMARY KEY, t int REFERENCES t)", "CREATE TABLE bag (v text)",
+          "INSERT INTO t (id, v, n) SELECT g, repeat('v', g), g FROM generate_series(1, 3000) g", "INSERT INTO ref SELECT g, g FROM generate_series(1, 100) g",
+          "INSERT INTO bag SELECT 'x' FROM generate_series(1, 10)",
+          "ALTER TABLE t DROP COLUMN gone", "UPDATE t SET m = 'glad', v = v || '!' WHERE id % 7 = 0", "DELETE FROM t WHERE id > 2900")
+    c.settle()
+    behind(c, 3, "UPDATE t SET v = 'forged' WHERE id = 1000", "DELETE FROM t WHERE id = 1001", "INSERT INTO t (id, v, n) VALUES (9000, 'smuggled', 9000)",
+           "DELETE FROM bag WHERE ctid = (SELECT max(ctid) FROM bag)")
+    equal(c.run(3, FOUND), [("public.bag", "missing", None), ("public.t", "different", '{"id": 1000}'), ("public.t", "extra", '{"id": 9000}'),
+                            ("public.t", "missing", '{"id": 1001}')], "what is found")
+    equal(c.value(3, "SELECT dadbs.rebuild_table('t')"), 2900, "rows of t")
+    equal(c.value(3, "SELECT dadbs.rebuild_table('bag')"), 10, "rows of bag")
+    equal(c.run(3, FOUND), [], "what is found then")
+    for table in ("t", "bag", "ref"):
+        equal({digest(c, i, table) for i in c.members()}, {digest(c, 1, table)}, f"{table} on all members")
+    kept = dict(c.run(3, "SELECT table_name, kept_as FROM dadbs.rebuilt_tables"))
+    equal(c.run(3, f"SELECT id, v, m FROM {kept['public.t']} WHERE id IN (1000, 1001, 9000) ORDER BY id"), [(1000, "forged", "sad"), (9000, "smuggled", "sad")], "old rows")
+    c.run(3, f"DROP TABLE {kept['public.t']}")
+    equal(c.run(3, "SELECT kept_as FROM dadbs.rebuilt_tables WHERE table_name = 'public.t'"), [(None,)], "until they are dropped")
+    # It is the table that it was: constraints, types and keys hold, and changes come in.
+    equal(sqlstate(lambda: c.run(3, "DELETE FROM t WHERE id = 50")), "23503", "its foreign keys")
+    c.run(3, "UPDATE t SET v = 'new' WHERE id = 1001")
+    c.run(1, "DELETE FROM t WHERE id = 1000", "ALTER TYPE mood ADD VALUE 'fine'", "INSERT INTO t (id, v, n, m) VALUES (9000, 'honest', 9000, 'fine')")
+
+
+@suite.test
+def pages_and_indexes(c):
+    """A heap page of zeroes, and a unique index that misses an entry."""
+    c.settle()
+    path = c.value(2, "SELECT pg_relation_filepath('t')")
+    c.stop_member(2)
+    with open(f"{c.dir}/m2/{path}", "r+b") as f:
+        f.seek(8192)
+        f.write(bytes(8192))
+    c.start_member(2)
+    c.wait_ready()
+    lost = c.run(2, FOUND)
+    check(len(lost) > 10 and {p for _, p, _ in lost} == {"index", "missing"} or {p for _, p, _ in lost} == {"missing"}, f"{lost[:5]}")
+    c.run(2, "SELECT dadbs.rebuild_table('t')")
+    equal(c.run(2, FOUND), [], "after the page was made anew")
+
+    behind(c, 2, "UPDATE pg_index SET indisready = false, indislive = true WHERE indexrelid = 't_n_key'::regclass",)
+    behind(c, 2, "UPDATE t SET v = v WHERE id = 77", "UPDATE pg_index SET indisready = true WHERE indexrelid = 't_n_key'::regclass")
+    found = c.run(2, FOUND)
+    equal(found, [("public.t_n_key", "index", None)], "the index")
+    c.run(2, "SELECT dadbs.rebuild_table('t')")
+    equal(c.run(2, FOUND), [], "after the index was made anew")
+    equal(c.value(2, "SET enable_seqscan = off; SELECT count(*) FROM t WHERE n = 77"), 1, "it finds the row")
+
+
+@suite.test
+def while_all_write(c):
+    """Writers of the same table on the member that is rebuilt and on the others: nobody loses anything, nobody is told a lie."""
+    workers, done, refused = Workers(), [], []
+
+    def write(stop, member, first):
+        k = first
+        while not stop.is_set():
+            k += 4
+            state = sqlstate(lambda: c.run(member, f"INSERT INTO t (id, v, n) VALUES ({k}, 'w', {k})", f"UPDATE t SET v = v || 'x' WHERE id = {2000 + k % 300}"))
+            (done if state is None else refused).append((k, state))
+
+    for member in c.members():
+        workers.start(write, member, 100000 + member)
+    eventually(lambda: len(done) > 10, 30, "writers")
+    for _ in range(5):
+        before = len(done)
+        c.run(4, "SELECT dadbs.rebuild_table('t')")
+        eventually(lambda: len(done) > before + 5, 30, "writers go on")
+    workers.join()
+    check({s for _, s in refused} <= {"40001", "57014", "40003"}, f"{refused[:5]}")
+    c.settle()
+    present = {k for k, in c.run(4, "SELECT id FROM t WHERE id > 100000")}
+    check({k for k, _ in done} <= present, "what was committed is there")
+    for i in c.members():
+        equal(c.run(i, FOUND), [], f"member {i}")
+
+
+@suite.test
+def the_whole_database(c):
+    """Table by table; broken off it goes on where it was."""
+    c.run(1, "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY HASH (id)", "CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+          "CREATE TABLE p1 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 1)", "INSERT INTO p SELECT g, 'v' FROM generate_series(1, 200) g")
+    c.settle()
+    behind(c, 2, "DELETE FROM p WHERE id < 20", "DELETE FROM ref", "UPDATE t SET v = NULL WHERE id < 100")
+    check(len(c.run(2, FOUND)) > 200, "what is found")
+    c.run(2, "INSERT INTO dadbs_internal.rebuild_run VALUES (1, now(), NULL)", "INSERT INTO dadbs_internal.rebuilt VALUES ('public.ref', 1, 0, 0, '', now())")
+    c.run(2, "CALL dadbs.rebuild_database()")
+    equal({t for t, _, _ in c.run(2, FOUND)}, {"public.ref"}, "that one was done, it says")
+    c.run(2, "CALL dadbs.rebuild_database()")
+    equal(c.run(2, FOUND), [], "all")
+    equal(sqlstate(lambda: c.run(2, "BEGIN; SELECT dadbs.rebuild_table('p'); COMMIT")), "25001", "in a block")
+
+
+@suite.test
+def what_it_does_not_do(c):
+    """Nothing from a history that is not the group's; nothing for others than superusers."""
+    equal(error_of(lambda: c.run(2, "SELECT dadbs.rebuild_table('pg_class')")).pgcode, "42809", "not shared")
+    height = c.value(2, "SELECT max(height) FROM dadbs_internal.transaction WHERE verdict = 1")
+    c.run(2, f"UPDATE dadbs_internal.transaction SET verdict = 3 WHERE height = {height}")
+    e = error_of(lambda: c.run(2, "SELECT dadbs.rebuild_table('p')"))
+    equal(e.pgcode, "XX001", str(e))
+    c.run(2, f"UPDATE dadbs_internal.transaction SET verdict = 1 WHERE height = {height}")
+    c.run(2, "SELECT dadbs.rebuild_table('p')")
+    body = c.value(2, "SELECT body FROM dadbs_internal.batch ORDER BY height LIMIT 1")
+    c.run(2, "UPDATE dadbs_internal.batch SET body = set_byte(body, 40, get_byte(body, 40) # 1) WHERE height = (SELECT min(height) FROM dadbs_internal.batch)")
+    e = error_of(lambda: c.run(2, "SELECT dadbs.rebuild_table('p')"))
+    equal((e.pgcode, "damaged" in str(e)), ("XX001", True), str(e))
+    connection = c.connect(2)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE dadbs_internal.batch SET body = %s WHERE height = (SELECT min(height) FROM dadbs_internal.batch)", (bytes(body),))
+    connection.close()
+
+
+if __name__ == "__main__":
+    suite.main()
