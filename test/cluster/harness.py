@@ -248,8 +248,6 @@ class Cluster:
             check(not different, f"rows differ by our own query, on members 1 and {i}: {different[:10]}")
             equal(member["hash"], first["hash"], f"latest block hash on members {i} and 1")
             equal(member["problems"], [], f"verify_chain on member {i}")
-            if whole:
-                equal(self.run(i, "SELECT * FROM dadbs.verify_tables() LIMIT 20"), [], f"verify_tables on member {i}")
             different = sorted(set(member["history"]) ^ set(first["history"]))
             check(member["history"] == first["history"], f"positions, verdicts or keys differ, on members 1 and {i}: {different[:10]}")
             equal(member["diverged"], [], f"what member {i} thinks of itself")

@@ -193,6 +193,9 @@ def while_everybody_writes(c):
                               f"ALTER TABLE {table} DROP COLUMN extra{k}"):
                 sqlstate(lambda: c.run(1 + k % 4, statement))
                 time.sleep(0.3)
+            done, until = len(runs), time.monotonic() + 5
+            while len(runs) < done + 2 and time.monotonic() < until and not stop.is_set():
+                time.sleep(0.1)  # one that meets a definition begins again
 
     def verify(stop, member):
         while not stop.is_set():
