@@ -20,6 +20,7 @@ namespace {
 
 constexpr size_t kVotesKeptMax = 64;     // of each member
 constexpr size_t kBatchesKeptMax = 128;
+constexpr size_t kBlocksAccusedMax = 1024;
 
 bool Overlap(const BatchHeader& a, const BatchHeader& b) {
   return a.incarnation == b.incarnation && a.first_number < b.first_number + b.count && b.first_number < a.first_number + a.count;
@@ -95,6 +96,9 @@ void Replica::State::NoteLate(const BatchHeader& batch) {
 
 // The proposal's signature is right, and the block is not valid: perhaps by its own bytes.
 void Replica::State::AccuseOfBlock(const VoteMessage& its_vote, const Block& block) {
+  // Reading it may take thousands of signatures: once for each view and height of a signer, who has to be their primary.
+  if (blocks_accused.size() >= kBlocksAccusedMax) blocks_accused.clear();
+  if (!blocks_accused.insert({its_vote.envelope.signer, its_vote.view, its_vote.height}).second) return;
   InvalidBlock proof{its_vote, block, std::nullopt};
   if (CheckBlockItself(block, nullptr, genesis, verifier).empty() && !recent.empty() &&
       recent.back().block->header.hash() == block.header.previous_hash)

@@ -34,6 +34,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -255,6 +256,7 @@ struct Replica::State {
   std::map<uint64_t, HeightVotes> votes;         // by height, above the chain
   std::map<uint16_t, PeerState> peers;           // all members but me
   std::map<uint16_t, SignedBy> signed_by;        // by signer
+  std::set<std::tuple<NodeId, View, Height>> blocks_accused;  // looked at for evidence
   std::set<EvidenceSlot> accused;                // of what there is evidence; bounded for each member
   std::map<uint64_t, CertifiedBlock> certified;  // answers to my BlockRequests, by height
   uint64_t certified_bytes = 0;

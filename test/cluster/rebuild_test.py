@@ -115,7 +115,10 @@ def the_whole_database(c):
 def what_it_does_not_do(c):
     """Nothing from a history that is not the group's; nothing for others than superusers."""
     equal(error_of(lambda: c.run(2, "SELECT dadbs.rebuild_table('pg_class')")).pgcode, "42809", "not shared")
+    for query in ("SELECT dadbs.rebuild_table('p')", "SELECT * FROM dadbs.verify_tables('p')"):  # values would be converted from the client's encoding
+        equal(error_of(lambda q=query: c.run(2, "SET client_encoding = 'LATIN1'", q)).pgcode, "0A000", query)
     height = c.value(2, "SELECT max(height) FROM dadbs_internal.transaction WHERE verdict = 1")
+    eventually(lambda: c.value(2, "SELECT count(*) = 4 AND min(height) >= " + str(height) + " FROM dadbs.state_digests"), 30, "all have signed what they have come to there")
     c.run(2, f"UPDATE dadbs_internal.transaction SET verdict = 3 WHERE height = {height}")
     e = error_of(lambda: c.run(2, "SELECT dadbs.rebuild_table('p')"))
     equal(e.pgcode, "XX001", str(e))

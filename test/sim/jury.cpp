@@ -33,7 +33,7 @@ std::string M(NodeId node) { return "member " + std::to_string(node.value); }
 
 void Jury::OnVote(const VoteMessage& vote) {
   const Signed& e = vote.envelope;
-  if (faulty_.contains(e.signer.value)) return;
+  if (!KeepsTheRules(e.signer, e.incarnation)) return;
   auto [known, is_new] = votes_.try_emplace({e.signer.value, e.incarnation, vote.phase, vote.view, vote.height}, vote.hash);
   if (!is_new && known->second != vote.hash)
     throw Failure(M(e.signer) + ", which keeps the rules, has signed two votes in one slot, at height " + std::to_string(vote.height.value));
@@ -42,7 +42,7 @@ void Jury::OnVote(const VoteMessage& vote) {
 void Jury::OnSend(const Message& message) {
   if (const std::optional<VoteMessage> vote = VoteIn(message)) OnVote(*vote);
   const auto* batch = std::get_if<BatchMessage>(&message);
-  if (!batch || faulty_.contains(batch->batch->header.origin.value)) return;
+  if (!batch || !KeepsTheRules(batch->batch->header.origin, batch->batch->header.incarnation)) return;
   const BatchHeader& h = batch->batch->header;
   for (uint64_t number = h.first_number; number < h.first_number + h.count; number++)
     if (transactions_.try_emplace({h.origin.value, h.incarnation, number}, h.digest()).first->second != h.digest())
@@ -70,7 +70,7 @@ void Jury::OnHeard(NodeId receiver, NodeId from, const Message& message) {
 
 void Jury::OnFound(NodeId by, const Evidence& evidence) {
   const EvidenceSlot slot = SlotOf(evidence);
-  if (!faulty_.contains(slot.culprit.value)) throw Failure(M(by) + " accuses " + M(slot.culprit) + ", which keeps the rules");
+  if (KeepsTheRules(slot.culprit, slot.incarnation)) throw Failure(M(by) + " accuses " + M(slot.culprit) + ", which keeps the rules");
 }
 
 // As every member does it at the position.
@@ -79,7 +79,7 @@ void Jury::OnOrdered(ByteView write_set) {
   if (!evidence || !CheckEvidence(*evidence, genesis_, *verifier_).empty()) return;
   const EvidenceSlot slot = SlotOf(*evidence);
   if (Convictions(slot.culprit) >= kEvidencePerCulpritMax || !on_chain_.insert(slot).second) return;
-  if (!faulty_.contains(slot.culprit.value))
+  if (KeepsTheRules(slot.culprit, slot.incarnation))
     throw Failure(M(slot.culprit) + ", which keeps the rules, is convicted by evidence of kind " + NameOf(slot.kind));
 }
 

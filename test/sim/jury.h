@@ -26,6 +26,9 @@ class Jury {
  public:
   Jury(core::Genesis genesis, const core::Verifier* verifier) : genesis_(std::move(genesis)), verifier_(verifier) {}
   void SetFaulty(core::NodeId node) { faulty_.insert(node.value); }
+  // Its journal was put back behind the beginning of this incarnation: where nobody who answers knew of that, it begins the same
+  // number again, and its signatures of the two lives cannot be told apart (protocol.md, 9c).
+  void BeginsAgain(core::NodeId node, uint64_t incarnation) { ambiguous_.insert({node.value, incarnation}); }
 
   void OnSend(const core::Message& message);                           // by an honest member, or passed on by one
   void OnHeard(core::NodeId receiver, core::NodeId from, const core::Message& message);  // by an honest member
@@ -45,10 +48,14 @@ class Jury {
     std::set<Slot> contradicted;
   };
   void OnVote(const core::VoteMessage& vote);
+  bool KeepsTheRules(core::NodeId node, uint64_t incarnation) const {
+    return !faulty_.contains(node.value) && !ambiguous_.contains({node.value, incarnation});
+  }
 
   core::Genesis genesis_;
   const core::Verifier* verifier_;
   std::set<uint16_t> faulty_;
+  std::set<std::pair<uint16_t, uint64_t>> ambiguous_;  // member, incarnation
   std::map<Slot, core::Digest> votes_;                                            // of honest members, ever
   std::map<std::tuple<uint16_t, uint64_t, uint64_t>, core::Digest> transactions_;  // their batches, by number
   std::map<uint16_t, Heard> heard_;

@@ -7,6 +7,7 @@
 
 #include "../apply/row_values.h"
 #include "dadbs/core/crypto.h"
+#include "dadbs/pg/sharing.h"
 
 extern "C" {
 #include "catalog/pg_type.h"
@@ -33,6 +34,8 @@ bool IsWhole(const core::Tuple& tuple) {
   return std::none_of(tuple.begin(), tuple.end(), [](const auto& v) { return v.tag == 'u'; });
 }
 
+static bool IsDomain(Oid type) { return get_typtype(type) == TYPTYPE_DOMAIN; }
+
 Layout::Layout(MemoryContext context, const Version& version) : version_(version) {
   plans_ = Call([&] { return static_cast<ColumnPlan*>(MemoryContextAllocZero(context, sizeof(ColumnPlan) * (width() + 1))); });
   for (size_t i = 0; i < width() && unfit_.empty(); i++) {
@@ -47,7 +50,10 @@ Layout::Layout(MemoryContext context, const Version& version) : version_(version
       MemoryContextSwitchTo(before);
       return true;
     });
-    if (!known) unfit_ = "type " + version_.types[i] + " of column \"" + version_.columns[i] + "\" does not exist any more";
+    if (!known)
+      unfit_ = "type " + version_.types[i] + " of column \"" + version_.columns[i] + "\" does not exist any more";
+    else if (Call([&] { return AnyPart(plans_[i].base, IsDomain); }))  // a domain of its own is read as its base type
+      unfit_ = "reading column \"" + version_.columns[i] + "\" would run the checks of a domain, with the rights of whoever asks";
   }
   if (unfit_.empty()) PrepareKey(context);
 }

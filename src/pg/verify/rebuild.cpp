@@ -38,6 +38,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/cluster.h"
+#include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "parser/parser.h"
@@ -126,7 +127,10 @@ void CheckOutcomes() {
                   "dadbs.state_digests shows what each has signed, dadbs.status who is connected.");
   Working working("rebuild");
   working.Phase("checking the history", "", agreed->height.value);
-  if (FoldOutcomes(agreed->height, member->genesis.chain_id(), &working) != agreed->digest)
+  Call([] { PushActiveSnapshot(GetLatestSnapshot()); });  // the caller's may be older than what is agreed
+  core::Digest const folded = FoldOutcomes(agreed->height, member->genesis.chain_id(), &working);
+  Call([] { PopActiveSnapshot(); });
+  if (folded != agreed->digest)
     throw PgError(ERRCODE_DATA_CORRUPTED, "the history of this member is not what a quorum has signed",
                   "Verdicts, keys or effects of contracts up to block " + std::to_string(agreed->height.value) + " differ: tables that are made from them would differ, too.",
                   "See dadbs.verify_chain() and dadbs.status.");
@@ -155,7 +159,8 @@ std::string Keep(Relation relation, core::Height height) {
     std::string const name = Call([&] { return quote_identifier(NameStr(column->attname)); });
     columns += (columns.empty() ? "" : ", ") + name + " " +
                (own ? "text" : Call([&] { return format_type_with_typemod(column->atttypid, column->atttypmod); }));
-    values += (values.empty() ? "" : ", ") + name + (own ? "::text" : "");
+    // By its output function: a cast may be anybody's.
+    values += (values.empty() ? "" : ", ") + (own ? "CASE WHEN num_nulls(" + name + ") = 0 THEN concat(" + name + ") END" : name);
   }
   std::string name = std::string(RelationGetRelationName(relation)).substr(0, 40) + "_" + std::to_string(height.value);
   auto const taken = [&](const std::string& candidate) {
@@ -275,6 +280,11 @@ uint64 Rebuild(Oid relation_id, int64 run) {
   Relation const relation = Call([&] { return table_open(relation_id, AccessExclusiveLock); });
   std::string const shown = Call([&] {
     return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation));
+  });
+  Call([&] {
+    CheckTableNotInUse(relation, "dadbs.rebuild_table");
+    if (IsolationUsesXactSnapshot())
+      ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE), errmsg("tables are rebuilt in READ COMMITTED only")));
   });
   if (relation->rd_rel->relkind != RELKIND_RELATION || !Call([&] { return IsSharedRelation(relation_id); }))
     throw PgError(ERRCODE_WRONG_OBJECT_TYPE, shown + " is not a shared table", "", "Of a partitioned table the partitions are rebuilt.");

@@ -9,6 +9,7 @@
 extern "C" {
 #include "access/heaptoast.h"
 #include "access/table.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -39,8 +40,13 @@ RowEncoder& Encoder() {
 // What text forms of values depend on, as in the capture worker.
 void FixEnvironment() {
   const char* const settings[][2] = {{"TimeZone", "UTC"},         {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"},
-                                     {"extra_float_digits", "1"}, {"bytea_output", "hex"},   {"search_path", ""},
-                                     {"lc_monetary", "C"},        {"quote_all_identifiers", "off"}};
+                                     {"extra_float_digits", "1"}, {"bytea_output", "hex"},   {"search_path", "pg_catalog, pg_temp"},
+                                     {"lc_monetary", "C"},        {"quote_all_identifiers", "off"}, {"xmloption", "content"},
+                                     {"array_nulls", "on"}};
+  // The chain holds values as the database encodes them; receive and send functions convert from and to the client's.
+  if (pg_get_client_encoding() != GetDatabaseEncoding())
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("tables are compared with the chain in the encoding of the database only"),
+                    errhint("SET client_encoding = %s", GetDatabaseEncodingName())));
   for (const auto& s : settings) (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
