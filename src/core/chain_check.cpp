@@ -156,14 +156,18 @@ bool VerifyCertificate(const Certificate& c, const Genesis& genesis, const Verif
   return true;
 }
 
-std::string CheckBlockItself(const Block& block, const BlockHeader* parent, const Genesis& genesis, const Verifier& verifier) {
+std::string CheckFollows(const BlockHeader& header, const BlockHeader& parent) {
+  if (header.height != parent.height.next()) return "the height is not the parent's + 1";
+  if (header.time_us <= parent.time_us) return "the time is not after the parent's";
+  return {};
+}
+
+std::string CheckBlockItself(const Block& block, const Genesis& genesis, const Verifier& verifier) {
   const BlockHeader& h = block.header;
   const SignContext ctx{genesis.chain_id(), Epoch{1}};
   if (h.format != kBlockFormat || h.chain_id != ctx.chain_id || h.epoch != ctx.epoch) return "a block of another chain";
   if (h.height == Height{} || (h.height == Height{1}) != (h.previous_hash == ctx.chain_id)) return "block 1 follows the genesis, and no other does";
   if (h.height == Height{1} && h.time_us <= genesis.created_at_us) return "the time is not after the genesis";
-  if (parent && h.height != parent->height.next()) return "the height is not the parent's + 1";
-  if (parent && h.time_us <= parent->time_us) return "the time is not after the parent's";
   if (genesis.Find(h.proposer) == nullptr) return "the proposer is not a member";
   if (block.items.empty() || block.items.size() > kItemsPerBlockMax) return "no items, or too many";
   OriginOrder order(h.height);

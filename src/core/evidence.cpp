@@ -21,34 +21,14 @@ constexpr int64_t kReportInterval_us = 500'000;  // between the members that may
 
 // ---- encoding ------------------------------------------------------------------------------------------------------
 
-void Write(Writer& w, const VoteMessage& vote) {
-  w.U8(static_cast<uint8_t>(vote.phase));
-  w.Num(vote.epoch);
-  w.Num(vote.view);
-  w.Num(vote.height);
-  w.Fixed(vote.hash);
-  vote.envelope.Encode(w);
-}
-
-void Read(Reader& r, VoteMessage* vote) {
-  const uint8_t phase = r.U8();
-  if (phase != static_cast<uint8_t>(Phase::kPrepare) && phase != static_cast<uint8_t>(Phase::kCommit)) r.Fail();
-  vote->phase = static_cast<Phase>(phase);
-  r.Num(vote->epoch);
-  r.Num(vote->view);
-  r.Num(vote->height);
-  r.Fixed(vote->hash);
-  vote->envelope.Decode(r);
-}
-
 void Write(Writer& w, const TwoVotes& p) {
-  Write(w, p.first);
-  Write(w, p.second);
+  EncodeVote(w, p.first);
+  EncodeVote(w, p.second);
 }
 
 void Read(Reader& r, TwoVotes* p) {
-  Read(r, &p->first);
-  Read(r, &p->second);
+  DecodeVote(r, &p->first);
+  DecodeVote(r, &p->second);
   if (p->first.hash > p->second.hash) r.Fail();
 }
 
@@ -70,14 +50,14 @@ void Read(Reader& r, TwoBatches* p) {
 }
 
 void Write(Writer& w, const InvalidBlock& p) {
-  Write(w, p.vote);
+  EncodeVote(w, p.vote);
   w.Blob(p.block.Encode());
   w.U8(p.parent ? 1 : 0);
   if (p.parent) w.Blob(p.parent->Encode());
 }
 
 void Read(Reader& r, InvalidBlock* p) {
-  Read(r, &p->vote);
+  DecodeVote(r, &p->vote);
   if (!Block::Decode(r.Blob(), &p->block)) r.Fail();
   const uint8_t has_parent = r.U8();
   if (has_parent > 1) r.Fail();
@@ -152,9 +132,9 @@ std::string CheckProof(const InvalidBlock& p, const Member& culprit, const SignC
   if (!IsSigned(p.vote, culprit, ctx, verifier)) return "a signature is wrong";
   if (ItemsRootOf(p.block) != h.items_root && !MUTATED(kEvidenceItemsBelieved)) return "the items are not those of the block";
   if (p.parent && p.parent->hash() != h.previous_hash && !MUTATED(kEvidenceParentBelieved)) return "the parent is not the block's";
-  const bool is_wrong = h.height != p.vote.height || !CheckBlockItself(p.block, nullptr, genesis, verifier).empty();
+  const bool is_wrong = h.height != p.vote.height || !CheckBlockItself(p.block, genesis, verifier).empty();
   if (is_wrong) return p.parent ? "the parent has nothing to do with what is wrong" : "";
-  if (p.parent && !CheckBlockItself(p.block, &*p.parent, genesis, verifier).empty()) return "";
+  if (p.parent && !CheckFollows(h, *p.parent).empty()) return "";
   return "nothing is wrong with the block";
 }
 

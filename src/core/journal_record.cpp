@@ -9,6 +9,27 @@
 #include "dadbs/core/messages.h"
 
 namespace dadbs::core {
+
+void EncodeVote(Writer& w, const VoteMessage& vote) {
+  w.U8(static_cast<uint8_t>(vote.phase));
+  w.Num(vote.epoch);
+  w.Num(vote.view);
+  w.Num(vote.height);
+  w.Fixed(vote.hash);
+  vote.envelope.Encode(w);
+}
+
+void DecodeVote(Reader& r, VoteMessage* out) {
+  const uint8_t phase = r.U8();
+  if (phase != static_cast<uint8_t>(Phase::kPrepare) && phase != static_cast<uint8_t>(Phase::kCommit)) r.Fail();
+  out->phase = static_cast<Phase>(phase);
+  r.Num(out->epoch);
+  r.Num(out->view);
+  r.Num(out->height);
+  r.Fixed(out->hash);
+  out->envelope.Decode(r);
+}
+
 namespace {
 
 enum class Type : uint8_t {
@@ -28,23 +49,9 @@ enum class Type : uint8_t {
 
 // ---- parts ---------------------------------------------------------------------------------------------------------
 
-void WriteVote(Writer& w, const VoteMessage& vote) {
-  w.U8(static_cast<uint8_t>(vote.phase));
-  w.Num(vote.epoch);
-  w.Num(vote.view);
-  w.Num(vote.height);
-  w.Fixed(vote.hash);
-  vote.envelope.Encode(w);
-}
-
 void ReadVote(Reader& r, Phase phase, VoteMessage* out) {
-  if (r.U8() != static_cast<uint8_t>(phase)) r.Fail();
-  out->phase = phase;
-  r.Num(out->epoch);
-  r.Num(out->view);
-  r.Num(out->height);
-  r.Fixed(out->hash);
-  out->envelope.Decode(r);
+  DecodeVote(r, out);
+  if (out->phase != phase) r.Fail();
 }
 
 void WriteBlock(Writer& w, const std::shared_ptr<const Block>& block) {
@@ -171,14 +178,14 @@ void Read(Reader& r, ProposalRecord* out) {
 
 void Write(Writer& w, const PrepareRecord& record) {
   w.U8(static_cast<uint8_t>(Type::kPrepare));
-  WriteVote(w, record.vote);
+  EncodeVote(w, record.vote);
 }
 
 void Read(Reader& r, PrepareRecord* out) { ReadVote(r, Phase::kPrepare, &out->vote); }
 
 void Write(Writer& w, const CommitRecord& record) {
   w.U8(static_cast<uint8_t>(Type::kCommit));
-  WriteVote(w, record.vote);
+  EncodeVote(w, record.vote);
   w.Blob(record.prepared.Encode());
 }
 

@@ -100,7 +100,7 @@ void Replica::State::AccuseOfBlock(const VoteMessage& its_vote, const Block& blo
   if (blocks_accused.size() >= kBlocksAccusedMax) blocks_accused.clear();
   if (!blocks_accused.insert({its_vote.envelope.signer, its_vote.view, its_vote.height}).second) return;
   InvalidBlock proof{its_vote, block, std::nullopt};
-  if (CheckBlockItself(block, nullptr, genesis, verifier).empty() && !recent.empty() &&
+  if (CheckBlockItself(block, genesis, verifier).empty() && !recent.empty() &&
       recent.back().block->header.hash() == block.header.previous_hash)
     proof.parent = recent.back().block->header;
   Accuse({context.chain_id, std::move(proof)});

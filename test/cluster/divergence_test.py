@@ -2,6 +2,7 @@
 import json
 
 from harness import Suite, check, equal, error_of, eventually, sqlstate
+from tamper import empty, heap_file
 
 suite = Suite("divergence", port=9600)
 STATE = "SELECT state, reason FROM dadbs.status"
@@ -58,13 +59,9 @@ def who_has_lost_a_row_finds_out(c):
     """A superuser takes a row away behind the extension's back. It shows with the first transaction that needs it."""
     eventually(lambda: all_agree(c), 30, "all members agree before")
     agreed = c.value(4, "SELECT max(height) FROM dadbs_internal.state_digest")
-    path = c.value(4, "SELECT pg_relation_filepath('log')")
+    path = heap_file(c, 4, "log")
     c.stop_member(4)
-    with open(f"{c.dir}/m4/{path}", "r+b") as f:  # zeroed pages are sound to PostgreSQL: empty
-        f.seek(0, 2)
-        size = f.tell()
-        f.seek(0)
-        f.write(bytes(size))
+    empty(path)
     c.start_member(4)
     c.wait_ready()
     listener = c.connect(4)

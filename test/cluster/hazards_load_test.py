@@ -9,6 +9,7 @@ import psycopg2
 
 from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually, sqlstate, worker_pid
 from hazards import PATIENCE, InBackground, execute, one_wins, race, same_everywhere, standing_still
+from tamper import heap_file
 
 suite = Suite("hazards_load", port=7940)
 
@@ -152,10 +153,6 @@ def h30_standby_that_is_down(c):
     finally:
         c.run(3, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
     eventually(lambda: c.value(3, "SHOW synchronous_standby_names") == "", 20, "the setting")
-
-
-def heap_file(c, member, table):
-    return os.path.join(c.dir, f"m{member}", c.value(member, f"SELECT pg_relation_filepath('{table}')"))
 
 
 @suite.test

@@ -3,6 +3,7 @@ import os
 
 from clients import Background, paused
 from harness import Suite, check, equal, eventually
+from tamper import empty, heap_file
 
 FAULTS = ["behind the others", "commits wait", "different state", "durability off", "journal", "members missing", "memory lost", "no writes",
           "position retried", "wrong blocks"]
@@ -68,7 +69,7 @@ def commits_wait(c):
 @suite.test
 def position_retried(c):
     """By a file that this member cannot read."""
-    path = os.path.join(c.dir, "m3", c.value(3, "SELECT pg_relation_filepath('t')"))
+    path = heap_file(c, 3, "t")
     c.stop_member(3)
     os.chmod(path, 0)
     try:
@@ -91,12 +92,9 @@ def durability_off(c):
 
 @suite.test
 def different_state(c):
-    path = os.path.join(c.dir, "m4", c.value(4, "SELECT pg_relation_filepath('t')"))
+    path = heap_file(c, 4, "t")
     c.stop_member(4)
-    with open(path, "r+b") as f:  # zeroed pages are sound to PostgreSQL: empty
-        size = f.seek(0, 2)
-        f.seek(0)
-        f.write(bytes(size))
+    empty(path)
     c.start_member(4)
     c.wait_ready()
     c.run(1, "UPDATE t SET n = n + 1 WHERE id = 3")

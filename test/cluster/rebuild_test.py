@@ -4,7 +4,7 @@ import time
 import psycopg2
 
 from harness import Suite, Workers, check, equal, error_of, eventually, sqlstate
-from tamper import behind, single
+from tamper import behind, heap_file, single
 
 suite = Suite("rebuild", port=9660)
 FOUND = "SELECT table_name, problem, key::text FROM dadbs.verify_tables() ORDER BY 1, 2, 3"
@@ -46,9 +46,9 @@ def rows_are_made_anew(c):
 def pages_and_indexes(c):
     """A heap page of zeroes, and a unique index that misses an entry."""
     c.settle()
-    path = c.value(2, "SELECT pg_relation_filepath('t')")
+    path = heap_file(c, 2, "t")
     c.stop_member(2)
-    with open(f"{c.dir}/m2/{path}", "r+b") as f:
+    with open(path, "r+b") as f:
         f.seek(8192)
         f.write(bytes(8192))
     c.start_member(2)

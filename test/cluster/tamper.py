@@ -1,8 +1,20 @@
-"""What somebody with the files of a member can do to it: a server without the extension, a page of zeroes."""
+"""What somebody with the files of a member can do to it: a server without the extension, pages of zeroes."""
 import os
 import subprocess
 
 from harness import check
+
+
+def heap_file(c, member, table):
+    return os.path.join(c.dir, f"m{member}", c.value(member, f"SELECT pg_relation_filepath('{table}')"))
+
+
+def empty(path):
+    """Zeroed pages are sound to PostgreSQL: there is nothing on them."""
+    with open(path, "r+b") as f:
+        size = f.seek(0, 2)
+        f.seek(0)
+        f.write(bytes(size))
 
 
 def single(c, member, *statements):

@@ -191,9 +191,10 @@ std::string CheckBlock(const Block& block, const BlockHeader* parent, const Dige
                        const Certificate& certificate, std::span<const Digest> transaction_hashes,
                        const Genesis& genesis, const Verifier& verifier);
 
-// What can be wrong with a block whatever stands in front of it, or with its parent's header alone. Nobody who keeps the rules
-// votes for such a block (evidence.h). That the items are those of the header's root is for the caller to know. `parent` may be null.
-std::string CheckBlockItself(const Block& block, const BlockHeader* parent, const Genesis& genesis, const Verifier& verifier);
+// What can be wrong with a block whatever stands in front of it, and with its header behind its parent's. Nobody who keeps the rules
+// votes for such a block (evidence.h). That the items are those of the header's root is for the caller to know.
+std::string CheckBlockItself(const Block& block, const Genesis& genesis, const Verifier& verifier);
+std::string CheckFollows(const BlockHeader& header, const BlockHeader& parent);
 
 // "2.1.345": node id, incarnation, number.
 std::string ToString(const TransactionId& id);

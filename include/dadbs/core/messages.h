@@ -123,6 +123,10 @@ using JournalRecord = std::variant<GenesisRecord, IncarnationRecord, BatchRecord
                                    CommitRecord, CommittedRecord, SegmentStateRecord, ViewChangeRecord, NewViewRecord,
                                    MemoryRecord>;
 
+// A PREPARE or COMMIT, as records and evidence hold it.
+void EncodeVote(Writer& w, const VoteMessage& vote);
+void DecodeVote(Reader& r, VoteMessage* out);
+
 Bytes EncodeRecord(const JournalRecord& record);  // u8 type, canonical fields
 bool DecodeRecord(ByteView bytes, JournalRecord* out);
 

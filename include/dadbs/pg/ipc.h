@@ -131,7 +131,6 @@ struct NodeStatus {
   char reason[kReasonBytes];
 };
 
-// That this member has come to something else than the others, or that nobody can tell who has; once found, it stays.
 // What one member did wrong, of one kind.
 inline constexpr size_t kFaultKindBytes = 64;
 inline constexpr uint32 kFaultsMax = 256;
@@ -141,6 +140,8 @@ struct FaultCount {
   uint64 count;
   TimestampTz first_at, last_at;
 };
+
+// That this member has come to something else than the others, or that nobody can tell who has; once found, it stays.
 struct Divergence {
   uint64 height;              // where it was noticed; 0: not found
   uint64 agreed;              // here it still had the same as a quorum

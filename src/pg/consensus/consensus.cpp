@@ -77,6 +77,12 @@ void PublishDurable(const storage::JournalPosition& position) {
   SpinLockRelease(&shared->durable_mutex);
 }
 
+core::Salt NewSalt() {
+  core::Salt salt;
+  if (!core::RandomBytes(salt.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
+  return salt;
+}
+
 // A log line at most each ten seconds, with the number of those kept back.
 class Complaints {
  public:
@@ -114,6 +120,7 @@ class ConsensusWorker {
   void TakeEvents();
   void TakeMessage(net::Received&& received);
   void TakeSubmissions();
+  void SubmitOwn(core::Bytes write_set);
   void SubmitVotes();
   void Submit(Submission&& submission);
   void TakeTime();
@@ -333,6 +340,9 @@ void ConsensusWorker::TakeSubmissions() {
   }
 }
 
+// A transaction of this member, for which no session waits.
+void ConsensusWorker::SubmitOwn(core::Bytes write_set) { Submit({{Ticket::kNobody, 0}, now_us_, std::move(write_set)}); }
+
 // Of the apply worker, also where it is far behind: that is what it votes on.
 void ConsensusWorker::SubmitVotes() {
   replica_->SetImpasse(pg_atomic_read_u32(&shared->impasse) != 0);
@@ -340,13 +350,11 @@ void ConsensusWorker::SubmitVotes() {
   core::ReplicaStatus const status = replica_->status();
   if (!status.incarnation_open || status.fenced) return;
   while (std::optional<core::ImpasseVote> const vote = TakeVote(&votes_taken_)) {
-    core::Salt salt;
-    if (!core::RandomBytes(salt.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
     core::WriteSetBuilder write_set(core::WriteSetKind::kVote);
-    write_set.Add(salt, core::EncodeChange(*vote));
+    write_set.Add(NewSalt(), core::EncodeChange(*vote));
     core::WriteSetHeader header;
     header.begun_at_us = now_us_;
-    Submit({{Ticket::kNobody, 0}, now_us_, write_set.Finish(header)});
+    SubmitOwn(write_set.Finish(header));
   }
 }
 
@@ -466,14 +474,12 @@ void ConsensusWorker::NoteOnChain(const core::DeliverEffect& delivered) {
     }
 }
 
-// A transaction of this member, for which no session waits; the apply worker executes it as any other's.
+// The apply worker executes it as any other's.
 void ConsensusWorker::ReportEvidence() {
   if (!replica_->CanSubmit()) return;
   std::optional<core::Bytes> const evidence = to_report_.TakeDue(now_us_);
   if (!evidence) return;
-  core::Salt salt;
-  if (!core::RandomBytes(salt.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
-  Submit({{Ticket::kNobody, 0}, now_us_, core::MakeEvidenceWriteSet(*evidence, Applied(), salt, now_us_)});
+  SubmitOwn(core::MakeEvidenceWriteSet(*evidence, Applied(), NewSalt(), now_us_));
 }
 
 void ConsensusWorker::CarryOne(core::ServeBlocksEffect& e) { block_service_.Ask(e.to, e.from, e.count); }
