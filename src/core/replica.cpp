@@ -13,13 +13,18 @@ namespace dadbs::core {
 
 namespace {
 
+constexpr uint64_t kVoteBytes = 96;
+
+// Rather too many: by them a batch is taken to be further behind than it is.
 uint64_t EstimateBytes(const JournalRecord& record) {
   if (const auto* batch = std::get_if<BatchRecord>(&record)) return 256 + batch->batch->header.body_bytes;
   if (const auto* proposal = std::get_if<ProposalRecord>(&record))
     return 512 + 256 * proposal->proposal.block->items.size();
   if (const auto* start = std::get_if<NewViewRecord>(&record))
-    return 1024 + 16'384 * start->message.start.proof.size();
-  if (const auto* committed = std::get_if<CommittedRecord>(&record)) return 1024 + 256 * committed->block->items.size();
+    return 1024 + start->message.start.proof.size() * (16'384 + 2 * kVoteBytes * start->message.start.proof.size());
+  if (const auto* commit = std::get_if<CommitRecord>(&record)) return 1024 + kVoteBytes * commit->prepared.votes.size();
+  if (const auto* committed = std::get_if<CommittedRecord>(&record))
+    return 1024 + 256 * committed->block->items.size() + kVoteBytes * committed->certificate.votes.size();
   return 1024;
 }
 
@@ -334,7 +339,7 @@ Height Replica::State::NetworkHeight(bool connected_only) const {
 const char* Replica::State::CurrentPhase() const {
   if (fenced) return "fenced";
   if (memory.memory == Memory::kUnchecked) return "asking";
-  if (NetworkHeight() > next_height()) return "fetching";
+  if (highest_claim > next_height() && NetworkHeight() > next_height()) return "fetching";
   if (memory.memory == Memory::kLearner) return "rejoining";
   if (!entered) return "changing view";
   if (round.my_commit) return "committing";

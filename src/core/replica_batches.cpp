@@ -10,7 +10,6 @@
  * not to vote.
  */
 #include <algorithm>
-#include <bit>
 
 #include "replica_state.h"
 
@@ -87,7 +86,7 @@ void Replica::State::CloseBatch() {
   HeldBatch* held = Hold(std::move(batch), digest, std::move(hashes));
   DADBS_CHECK(held != nullptr);
   JournalBatch(*held);
-  held->acks |= Bit(self);
+  held->acks.set(Place(self));
   releases.push_back({sequence, OwnBatchLeaves{digest}});
 }
 
@@ -112,7 +111,7 @@ void Replica::State::ResendOwnBatches() {
     const bool large = IsLarge(*held->batch);
     for (const auto& [id, peer] : peers) {
       const bool to_all = mine.back_off >= 4 || (!IsPrimary() && !peers.at(primary().value).connected);
-      const bool useful = large ? !(held->acks & Bit(NodeId{id})) : to_all || NodeId{id} == primary();
+      const bool useful = large ? !held->acks.test(Place(NodeId{id})) : to_all || NodeId{id} == primary();
       if (peer.connected && useful) SendNow(NodeId{id}, BatchMessage{held->batch});
     }
     sent += large ? kOwnBatchesResentMax : 1;
@@ -145,13 +144,13 @@ HeldBatch* Replica::State::Hold(std::shared_ptr<const Batch> batch, const Digest
   if (!added) return &it->second;
   queue.by_digest[digest] = key;
   queue.bytes += BodyBytes(*batch);
-  it->second.acks = Bit(h.origin);
+  it->second.acks.set(Place(h.origin));
   it->second.digest = digest;
   it->second.batch = std::move(batch);
   it->second.transaction_hashes = std::move(transaction_hashes);
   if (!IsLarge(*it->second.batch)) return &it->second;
   for (auto& [id, peer] : peers)
-    if (std::erase(peer.early_acks, digest)) it->second.acks |= Bit(NodeId{id});
+    if (std::erase(peer.early_acks, digest)) it->second.acks.set(Place(NodeId{id}));
   return &it->second;
 }
 
@@ -242,7 +241,7 @@ void Replica::State::AcknowledgeLarge(NodeId origin) {
     if (IsLarge(*held.batch) && !held.acknowledged) {
       JournalBatch(held);
       held.acknowledged = true;
-      held.acks |= Bit(self);
+      held.acks.set(Place(self));
       const BatchAck ack{origin, begin.incarnation, next, held.digest};
       SendWhenDurable(origin, ack);
       if (primary() != origin && !IsPrimary()) SendWhenDurable(primary(), ack);
@@ -265,7 +264,7 @@ void Replica::State::ResendAcks() {
 void Replica::State::ReceiveAck(NodeId from, const BatchAck& ack) {
   if (!genesis.Find(ack.origin)) return Reject(from, "an acknowledgement for a node that is not a member");
   if (HeldBatch* held = FindHeld(ack.origin, ack.digest)) {
-    held->acks |= Bit(from);
+    held->acks.set(Place(from));
     return;
   }
   const OriginState o = chain.origin(ack.origin);
@@ -323,7 +322,7 @@ void Replica::State::ReceiveEntry(NodeId from, const IncarnationMessage& message
 // ---- what a proposal takes -----------------------------------------------------------------------------------------
 
 bool Replica::State::MayBeNamed(const HeldBatch& held) const {
-  return MUTATED(kLargeBatchUnacked) || !IsLarge(*held.batch) || static_cast<size_t>(std::popcount(held.acks)) >= q;
+  return MUTATED(kLargeBatchUnacked) || !IsLarge(*held.batch) || held.acks.count() >= q;
 }
 
 const HeldBatch* Replica::State::NextBatch(NodeId origin, const OriginState& after) const {

@@ -30,6 +30,7 @@ constexpr uint32_t kWrongLeaveDoublings = 5;
 
 // One height behind is how things are while votes travel: that waits a little. Two is a gap.
 bool Replica::State::IsBehind() const {
+  if (highest_claim <= chain.height) return false;
   Height highest = chain.height;
   for (const auto& [id, peer] : peers)
     if (peer.connected) highest = std::max(highest, peer.claimed);

@@ -16,7 +16,9 @@ namespace dadbs::core {
 
 void Replica::State::Claim(NodeId peer, Height committed) {
   auto it = peers.find(peer.value);
-  if (it != peers.end()) it->second.claimed = std::max(it->second.claimed, committed);
+  if (it == peers.end()) return;
+  it->second.claimed = std::max(it->second.claimed, committed);
+  highest_claim = std::max(highest_claim, committed);
 }
 
 void Replica::State::ReceiveStatus(NodeId from, const StatusMessage& status) {

@@ -168,6 +168,7 @@ void Replica::State::LoseMemory(const char* why) {
   own.clear();
   gathering.clear();
   own_bytes = own_count = gathering_bytes = 0;
+  propose_since.reset();
   propose_at.reset();
   answers.clear();  // where the others stand now is what counts
   attest_at = clock;

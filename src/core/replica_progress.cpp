@@ -142,7 +142,7 @@ void Replica::State::Relay() {
     if (front.first_number == 0) {
       SendNow(primary(), IncarnationMessage{*origins[id].entry});
     } else if (const HeldBatch* held = NextBatch(origin, chain.origin(origin))) {
-      if (!(held->acks & Bit(primary()))) SendNow(primary(), BatchMessage{held->batch});
+      if (!held->acks.test(Place(primary()))) SendNow(primary(), BatchMessage{held->batch});
     }
     front.relay_at = clock + ResendInterval(front.relay_back_off) +
                      static_cast<int64_t>(front.bytes) / kTransferBytesPerUs;

@@ -29,6 +29,7 @@
  */
 #pragma once
 
+#include <bitset>
 #include <deque>
 #include <functional>
 #include <map>
@@ -54,6 +55,8 @@ inline constexpr int kBackOffMax = 8;  // times resend_interval; times the view 
 inline constexpr size_t kEarlyVotesPerPeerMax = 8;
 inline constexpr int64_t kPatienceStepMaxUs = 100'000;
 
+using MemberSet = std::bitset<kNodesMax>;  // by Replica::State::Place
+
 // A batch in memory, of anybody, not yet on the chain. Its body is what its header says; its signature was verified, or
 // is the one in a certified block.
 struct HeldBatch {
@@ -62,7 +65,7 @@ struct HeldBatch {
   std::vector<Digest> transaction_hashes;
   bool acknowledged = false;       // by me to the others; large ones
   uint64_t journaled_at_byte = 0;  // of journal_bytes in this run; 0: not in this run
-  uint64_t acks = 0;               // bit per member: holds it durably
+  MemberSet acks;                  // hold it durably
 };
 
 // The order in which an origin's batches can be taken.
@@ -260,6 +263,7 @@ struct Replica::State {
   std::set<EvidenceSlot> accused;                // of what there is evidence; bounded for each member
   std::map<uint64_t, CertifiedBlock> certified;  // answers to my BlockRequests, by height
   uint64_t certified_bytes = 0;
+  Height highest_claim;  // of all peers: with many of them, a look at each for every message would cost more than the message
   std::map<Digest, Want> wants;
   std::vector<BlockAsk> asks;
   std::deque<std::pair<Height, uint64_t>> unapplied;  // blocks on the chain that apply has not done, with their bytes
@@ -318,6 +322,7 @@ struct Replica::State {
   const char* view_reason = "";
   std::map<uint16_t, Front> fronts;        // by origin
   // proposing
+  std::optional<int64_t> propose_since;      // something could be proposed, and active origins are waited for
   std::optional<int64_t> propose_at;         // something could be proposed; until then active origins are waited for
   std::vector<NodeId> active, active_before;  // origins with a batch in the last block, and in the one before
   Height paced_by;                           // what apply is to reach: delivered, or on its way there at once
@@ -352,7 +357,7 @@ struct Replica::State {
   bool IsBound() const { return binding && next_height() == view_base.next(); }
   bool IsPrimary() const { return primary() == self; }
   Height next_height() const { return chain.height.next(); }
-  static uint64_t Bit(NodeId id) { return uint64_t{1} << (id.value - 1); }
+  static size_t Place(NodeId id) { return id.value - 1u; }
   size_t VotesNeeded() const { return MUTATED(kQuorumOffByOne) && q > 1 ? q - 1 : q; }
   int64_t ResendInterval(int times) const { return limits.resend_interval_us * times; }
   void BeginIncarnation();

@@ -61,6 +61,7 @@ void Replica::State::LeaveView() {
   new_view.reset();
   view_change.reset();
   view_asked_at.reset();
+  propose_since.reset();
   propose_at.reset();
   for (OwnBatch& mine : own) mine.in_proposal = false;
 }

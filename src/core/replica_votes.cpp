@@ -19,13 +19,16 @@ namespace dadbs::core {
 // ---- proposal: primary ---------------------------------------------------------------------------------------------
 
 // A block costs all members the same, whatever it holds. So origins that wrote in the last two blocks are waited for,
-// for a fraction of a round: their batches were closed when the last block was prepared and are on their way.
+// for a fraction of a round: their batches were closed when the last block was prepared and are on their way. Where rounds
+// are long, as between continents, what comes from many arrives one after the other for longer than what a near one needs:
+// then the rest is waited for from the first of the others on.
 bool Replica::State::MayPropose() {
   std::set<NodeId> here;
   if (!gathering.empty()) here.insert(self);
   for (const auto& [id, queue] : origins)
     if (queue.entry || NextBatch(NodeId{id}, chain.origin(NodeId{id})) != nullptr) here.insert(NodeId{id});
   if (here.empty()) {
+    propose_since.reset();
     propose_at.reset();
     return false;
   }
@@ -36,7 +39,10 @@ bool Replica::State::MayPropose() {
   if (std::none_of(active.begin(), active.end(), is_awaited) &&
       std::none_of(active_before.begin(), active_before.end(), is_awaited))
     return true;
-  if (!propose_at) propose_at = clock + std::min(round_us / 2, limits.propose_wait_us_max);
+  if (!propose_since) propose_since = clock;
+  const bool others_come = std::any_of(here.begin(), here.end(), [&](NodeId origin) { return origin != self; });
+  const int64_t share = others_come ? std::min(round_us / 8, limits.propose_wait_far_us_max) : 0;
+  propose_at = *propose_since + std::min(round_us / 2, std::max(limits.propose_wait_us_max, share));
   return clock >= *propose_at;
 }
 
@@ -53,6 +59,7 @@ bool Replica::State::TryPropose() {
   if (next_height() <= view_base) return false;  // others have more: it is being fetched
   if (IsBound()) return TryRepropose();
   if (!MayPropose()) return false;
+  propose_since.reset();
   propose_at.reset();
   if (MayCloseBatch()) CloseBatch();
   std::vector<const HeldBatch*> selected;
@@ -270,6 +277,7 @@ void Replica::State::ReceiveVote(NodeId from, const VoteMessage& vote) {
 }
 
 std::optional<Certificate> Replica::State::TakeQuorum(Phase phase, VoteSlots* slots, const Digest& hash) {
+  if (slots->size() < VotesNeeded()) return std::nullopt;
   const auto matches = [&](const auto& slot) { return slot.second.vote.hash == hash; };
   if (static_cast<size_t>(std::count_if(slots->begin(), slots->end(), matches)) < VotesNeeded()) return std::nullopt;
   Certificate c{phase, context.epoch, view, next_height(), hash, {}};

@@ -6,12 +6,13 @@ import sys
 import contracts
 import curves
 import flame
+import growth
 import pictures
 import report
 from comparisons import Bench, comparisons
 from machine import BenchError, Folder, describe, end_all, on_signals_exit, say
 
-PARTS = "abcdefghij"
+PARTS = "abcdefghijn"
 
 
 def options():
@@ -47,6 +48,8 @@ def measure(o, out):
                 grown = curves.measure(o, folder)
             if "j" in o.only:
                 grown["contracts"] = contracts.measure(o, folder)
+            if "n" in o.only:
+                grown["growth"] = growth.measure(o)
             if o.flame:
                 flame.record(o, folder, out)
     finally:

@@ -27,7 +27,24 @@ def draw(folder, name, rows, settings, plot):
         subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
+GROWTH = ("set title 'Time to decide over members (virtual time; lines: what the light needs)'; set xlabel 'members'; set ylabel 'ms'; set logscale x; "
+          "set xtics (4, 10, 25, 50, 100, 200, 500); set yrange [0:*]; set key left top; "
+          "set arrow from graph 0, first 200 to graph 1, first 200 nohead dt 2 lc rgb '#777777'; "
+          "set arrow from graph 0, first 800 to graph 1, first 800 nohead dt 2 lc rgb '#777777'",
+          "plot $data using 1:2 with linespoints ls 1 title '1 MB, 50 ms', '' using 1:3 with linespoints ls 2 title '5 MB, 50 ms', "
+          "'' using 1:4 with linespoints ls 1 dt 3 title '1 MB, 200 ms', '' using 1:5 with linespoints ls 2 dt 3 title '5 MB, 200 ms'")
+
+
+def by_members(rows):
+    """members, then the time of each (latency, size), sizes first."""
+    kinds = sorted({(r["latency_ms"], r["megabytes"]) for r in rows})
+    times = {(r["members"], r["latency_ms"], r["megabytes"]): r["median_ms"] for r in rows}
+    return [(f"{n:.0f}", *(times.get((n, *kind), "NaN") for kind in kinds)) for n in sorted({r["members"] for r in rows})]
+
+
 def draw_curves(folder, curves):
+    if curves.get("growth"):
+        draw(folder, "growth", by_members(curves["growth"]), *GROWTH)
     if curves.get("members"):
         draw(folder, "members", curves["members"], *MEMBERS)
     if curves.get("clients"):

@@ -4,6 +4,9 @@ import os
 
 from machine import say
 
+GROWTH = ("members", "quorum", "megabytes", "latency_ms", "light_ms", "median_ms", "last_ms", "blocks", "messages_per_block", "bytes_per_block",
+          "bytes_per_member_and_block", "cpu_ms", "cpu_max_ms", "verifications", "own_ms", "view", "memory_mb")
+
 
 def row_of(c):
     """(dadbs, peer, figure that is judged, interval)."""
@@ -38,7 +41,8 @@ def table(results):
     return lines
 
 
-CURVES = {"members": ("members", "tps", "mean_ms", "conflicts"),
+CURVES = {"growth": GROWTH,
+          "members": ("members", "tps", "mean_ms", "conflicts"),
           "contracts": ("what", "value", "unit", "target", "aim", "note"),
           "clients": ("clients", "tps", "p50_ms", "p99_ms", "blocks", "transactions_per_block", "bytes_per_block", "conflicts")}
 
@@ -46,6 +50,7 @@ CURVES = {"members": ("members", "tps", "mean_ms", "conflicts"),
 def write(folder, results, samples, curves, description):
     lines = table(results)
     for name, rows in curves.items():
+        rows = [[row[k] for k in CURVES[name]] if isinstance(row, dict) else row for row in rows]
         with open(os.path.join(folder, f"{name}.csv"), "w", newline="", encoding="utf-8") as f:
             out = csv.writer(f)
             out.writerow(CURVES[name])

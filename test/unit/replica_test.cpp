@@ -373,6 +373,45 @@ TEST(Replica, WhatNobodyWaitsForIsSyncedWithTheNextRecord) {
   for (size_t i : {0, 1, 3}) EXPECT_EQ(h.at(i).replica->status().delivered, before.next().next());
 }
 
+TEST(Replica, WhereRoundsAreLongTheRestIsWaitedForFromTheFirstOn) {
+  Harness h(4);
+  h.Open();
+  const auto proposals = [&] { return h.Records<ProposalRecord>(0); };
+  const auto pass = [&](int64_t us) {
+    h.now += us;
+    h.Take(0, h.at(0).replica->OnEventsEnd(h.now));
+  };
+  const auto far_run = [&] {
+    while (h.Step()) h.now += 50'000;
+  };
+  for (int i = 0; i < 20; i++) {
+    h.Submit(1, "a");
+    h.Submit(2, "b");
+    far_run();
+    pass(50'000);  // whoever is waited for does not come
+    far_run();
+  }
+  const auto first_comes = [&] {
+    h.Submit(1, "a");
+    h.Sync(1);
+    h.Step();
+  };
+  const size_t before = proposals();
+  first_comes();
+  pass(8'000);
+  EXPECT_EQ(proposals(), before);
+  h.Submit(2, "b");
+  h.Run();
+  EXPECT_EQ(proposals(), before + 1);
+  EXPECT_EQ(h.at(0).delivered.back().batches.size(), 2u);
+  first_comes();
+  const std::optional<int64_t> wait = h.at(0).replica->WakeIn();
+  ASSERT_TRUE(wait);
+  EXPECT_LE(*wait, 50'000);
+  pass(*wait);
+  EXPECT_EQ(proposals(), before + 2);
+}
+
 TEST(Replica, WhatComesWhileApplyIsBusyGathers) {
   ReplicaLimits limits;
   Harness h(4, limits);

@@ -54,6 +54,7 @@ struct ReplicaLimits {
   int64_t view_change_timeout_us = 1'000'000;  // how long a connected primary may let the chain stand still; a quarter
                                                // if it is not connected; doubles up to 8 times this while views fail
   int64_t propose_wait_us_max = 2'000;            // how long a primary waits for the batches of active origins
+  int64_t propose_wait_far_us_max = 50'000;       // the same once one of them has come, for an eighth of a round at most
   int64_t sync_wait_us_max = 3'000;               // how long a block without own write sets waits to be made durable
   int64_t pace_us_max = 10'000;                   // how long batches and proposals wait for apply
 };

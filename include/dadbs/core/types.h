@@ -45,7 +45,7 @@ using View = Strong<struct ViewTag, uint64_t>;      // restarts at 0 in each epo
 using Epoch = Strong<struct EpochTag, uint64_t>;    // membership epoch, 1 is the genesis membership
 
 inline constexpr NodeId kNobody{0};
-inline constexpr size_t kNodesMax = 64;
+inline constexpr size_t kNodesMax = 512;  // that the formats and the replica bear; a server allows fewer (ipc.h)
 
 template <size_t N, class Tag>
 struct FixedBytes {

@@ -41,7 +41,7 @@ extern "C" {
 
 namespace dadbs::pg {
 
-inline constexpr int kNodesShownMax = 64;
+inline constexpr int kNodesShownMax = 64;  // no server is a member of a cluster with more
 inline constexpr size_t kCaptureQueueBytes = 4u << 20;  // shm_mq; larger write sets stream through it
 inline constexpr size_t kBlockQueueBytes = 1u << 20;    // shm_mq; larger blocks stream through it
 inline constexpr int kVotesKept = 64;

@@ -26,6 +26,8 @@ constexpr int64_t kAskAgainInterval_us = 10'000'000;
 
 // Empty: this node may become a member by it.
 std::string WhyNot(const MemberConfig& config, const core::PublicKey& key, const core::Genesis& genesis) {
+  if (genesis.members.size() > kNodesShownMax)
+    return "the cluster has more than " + std::to_string(kNodesShownMax) + " members";
   const core::Member* const self = genesis.FindByKey(key);
   const core::Member* const named = genesis.FindByName(config.name);
   if (self == nullptr && named == nullptr)

@@ -50,7 +50,7 @@ void SetState(MemberState state, const std::string& reason, const std::string& w
 }  // namespace
 
 StatusPublisher::StatusPublisher(const Member& member) : member_(member) {
-  static_assert(core::kNodesMax <= kNodesShownMax);
+  static_assert(kNodesShownMax <= core::kNodesMax);
 }
 
 void StatusPublisher::NoteClaim(core::NodeId from, const core::StatusMessage& message) {

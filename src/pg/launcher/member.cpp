@@ -138,6 +138,8 @@ Member MakeMember(MemberConfig config, core::Bytes genesis_bytes) {
   if (!core::Genesis::Decode(genesis_bytes, &member.genesis))
     throw PgError(ERRCODE_DATA_CORRUPTED, "file \"" + GenesisFile() + "\" is damaged",
                   "Its hash is the cluster's identity; every member holds the same file.");
+  if (member.genesis.members.size() > kNodesShownMax)
+    throw PgError(ERRCODE_CONFIG_FILE_ERROR, "the cluster has more than " + std::to_string(kNodesShownMax) + " members");
   const core::Member* const self = member.genesis.FindByName(config.name);
   if (self == nullptr)
     throw PgError(ERRCODE_CONFIG_FILE_ERROR, "the cluster's genesis does not name this node",

@@ -245,9 +245,9 @@ std::vector<core::Member> MakeMembers(const core::Member& self, const std::vecto
     if (member.key == self.key && member.name == self.name && member.address == self.address) continue;
     members.push_back(std::move(member));
   }
-  if (members.size() > core::kNodesMax)
+  if (members.size() > kNodesShownMax)
     throw PgError(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                  "a cluster has at most " + std::to_string(core::kNodesMax) + " members");
+                  "a cluster has at most " + std::to_string(kNodesShownMax) + " members");
   if (members.size() > 1 && self.address.empty())
     throw PgError(ERRCODE_INVALID_PARAMETER_VALUE, "this node's own name and address are missing", "",
                   "Give them as node => 'name@host:port'.");
