@@ -7,7 +7,8 @@
  *
  * Both members dial. When a second link to a peer gets ready, the one dialled by the smaller id stays, or the newer of
  * two by the same; the other drains: nothing new is sent on it, what arrives still counts, then it closes. If the one
- * that stays is dead without our knowing (the peer's machine lost power), a ping finds out within kProbeUs.
+ * that stays is dead without our knowing (the peer's machine lost power), a ping finds out within kProbeUs. So it does, sooner, when
+ * something comes over a replaced link while the one that counts is silent: the peer may have lost that one without our hearing of it.
  *
  * Strangers: at most half_open_max accepted links that aren't ready, each with a small buffer and a deadline, and a
  * limited number of accepts per second; the rest is closed at once and counted. Our own dialling doesn't suffer from
@@ -42,6 +43,8 @@ constexpr int64_t kDrainMaxUs = 30'000'000;
 constexpr int kDrainingMax = 4;  // replaced links of one peer
 constexpr int64_t kServedLingerUs = 5'000'000;
 constexpr int64_t kProbeUs = 2'000'000;
+constexpr int64_t kDoubtAfterUs = 250'000;  // of silence, while the peer talks over another link
+constexpr int64_t kDoubtedUs = 1'000'000;   // to prove itself
 constexpr size_t kRefusedEventsMax = 256;  // between two polls
 constexpr int kListenBacklog = 128;
 constexpr int kRoundsPerPoll = 4;
@@ -119,6 +122,7 @@ class TransportImpl final : public Transport, public LinkOwner {
   void OnReady(Link* link, Peer& peer);
   void Use(Link* link, Peer& peer);
   void Replace(Link* link);
+  void Doubt(Peer& peer);
   bool IsSpare(const Link& link, NodeId peer) const;
   void UseSpare(Peer& peer);
   void Refuse(Link* link, const std::string& why);
@@ -461,7 +465,9 @@ void TransportImpl::OnSecured(Link* link) {
 
 void TransportImpl::OnFrame(Link* link, ByteView frame) {
   if (link->state == Link::State::kDraining && !link->still_heard) return;
-  if (const Peer* sender = Find(link->peer); sender && sender->unheard) return;
+  Peer* const sender = Find(link->peer);
+  if (sender && sender->unheard) return;
+  if (sender && link->state == Link::State::kDraining) Doubt(*sender);
   WireMessage message;
   std::string why;
   if (!DecodeEnvelope(frame, &message, &why)) return Refuse(link, "it sends " + why);
@@ -572,6 +578,16 @@ void TransportImpl::Replace(Link* link) {
   int more = 0;  // the newest are at the end
   for (auto other = links_.rbegin(); other != links_.rend(); ++other)
     if (IsSpare(**other, link->peer) && ++more > kDrainingMax) (*other)->drains_until_us = (*other)->deadline_us = clock_us_;
+}
+
+// The peer talks over a link that has been replaced. Rests of what it sent before, or all that is left to it: the link that counts is asked,
+// and only if nothing comes of it is it given up. One question at a time, and none while it is heard.
+void TransportImpl::Doubt(Peer& peer) {
+  Link* const link = peer.active;
+  if (!link || link->deadline_us != 0 || clock_us_ - link->heard_us < kDoubtAfterUs) return;
+  link->deadline_us = clock_us_ + kDoubtedUs;
+  link->SendNow(std::make_shared<Bytes>(EncodeFrame(WireMessage(Ping{}))));
+  Wake(link);
 }
 
 // Replaced, and still there.

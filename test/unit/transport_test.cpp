@@ -323,6 +323,101 @@ TEST_F(TransportTest, WhenTheLinkThatStaysIsGoneTheOtherOneCounts) {
   EXPECT_EQ(nodes_[0].Count<Disconnected>(), 1);
 }
 
+// Between a member that dials and one that listens, in a thread of its own.
+class Relay {
+ public:
+  explicit Relay(uint16_t to) : to_(to) {
+    server_ = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address = Loopback(0);
+    socklen_t bytes = sizeof(address);
+    bind(server_, reinterpret_cast<sockaddr*>(&address), bytes);
+    getsockname(server_, reinterpret_cast<sockaddr*>(&address), &bytes);
+    listen(server_, 16);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~Relay() {
+    stop_ = true;
+    thread_.join();
+    for (auto& [dialler, listener] : pairs_) close(dialler), close(listener);
+    close(server_);
+  }
+  uint16_t port() const { return port_; }
+  // Who has dialled sees a reset; who has accepted sees nothing, and what it sends is lost. Nobody gets through any more.
+  void Reset() { reset_ = true; }
+
+ private:
+  static sockaddr_in Loopback(uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    return address;
+  }
+  void Accept() {
+    const int dialler = accept(server_, nullptr, nullptr), listener = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address = Loopback(to_);
+    connect(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    pairs_.emplace_back(dialler, listener);
+  }
+  void ResetDiallers() {
+    for (auto& [dialler, listener] : pairs_) {
+      if (dialler < 0) continue;
+      const linger at_once{1, 0};
+      setsockopt(dialler, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+      close(std::exchange(dialler, -1));
+    }
+  }
+  void Pump(int from, int to) {
+    char bytes[65536];
+    const ssize_t n = from < 0 ? 0 : recv(from, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n > 0 && to >= 0) (void)!::send(to, bytes, static_cast<size_t>(n), MSG_NOSIGNAL);
+  }
+  void Run() {
+    while (!stop_) {
+      std::vector<pollfd> fds{{server_, POLLIN, 0}};
+      for (auto& [dialler, listener] : pairs_) fds.insert(fds.end(), {{dialler, POLLIN, 0}, {listener, POLLIN, 0}});
+      poll(fds.data(), fds.size(), 5);
+      if (reset_) ResetDiallers();
+      if (fds[0].revents != 0) Accept();
+      for (auto& [dialler, listener] : pairs_) Pump(dialler, listener), Pump(listener, dialler);
+    }
+  }
+
+  const uint16_t to_;
+  uint16_t port_ = 0;
+  int server_ = -1;
+  std::vector<std::pair<int, int>> pairs_;
+  std::atomic<bool> stop_ = false, reset_ = false;
+  std::thread thread_;
+};
+
+// Both have dialled, and the link that counts is reset for one of them alone. It goes on over the other one; what the peer sends must soon come there too.
+TEST_F(TransportTest, AResetThatOneSideSees) {
+  Make(2);
+  Relay relay(nodes_[1].options.listen_port);
+  nodes_[0].peers[0].port = relay.port();
+  nodes_[0].options.reconnect_min_us = nodes_[0].options.reconnect_max_us = 60'000'000;  // it has nothing but the other one
+  StartAll();
+  ASSERT_TRUE(Until([&] { return nodes_[0].Count<Connected>() > 0 && nodes_[1].Count<Connected>() > 0; }));
+  For(200);  // both links are there, and one of them has been replaced
+  relay.Reset();
+  ASSERT_TRUE(Until([&] { return nodes_[0].Count<Disconnected>() == 1; }, 500));
+  const auto began = Clock::now();
+  ASSERT_TRUE(nodes_[0].IsConnected(2));
+  uint64_t sent = 0;
+  EXPECT_TRUE(Until([&] {
+    nodes_[0].transport->Send(NodeId{2}, Status(sent++));
+    nodes_[1].transport->Send(NodeId{1}, Status(sent));
+    return nodes_[0].Count<Received>() > 0;
+  }));
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began).count();
+  RecordProperty("ms", static_cast<int>(took));
+  EXPECT_LT(took, 1500);
+  EXPECT_GT(nodes_[1].Count<Received>(), 0) << "meanwhile it hears what comes over the other one";
+  EXPECT_TRUE(AllConnected());
+}
+
 TEST_F(TransportTest, IsolationCutsAndHeals) {
   Make(3);
   StartAll();
