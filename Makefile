@@ -1,7 +1,7 @@
 # The extension by PGXS; the core libraries and their tests by CMake in $(BUILD).
 #   make, make install, make installcheck   as any extension
 #   make demo, make check, make bench       see README.md
-EXTVERSION = 0.1.0
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" dadbs.control)
 EXTENSION = dadbs
 MODULE_big = dadbs
 BUILD ?= build
@@ -10,6 +10,7 @@ PG_CONFIG ?= /usr/lib/postgresql/15/bin/pg_config
 PG_SOURCES := $(sort $(shell find src/pg -name '*.cpp'))
 OBJS = $(PG_SOURCES:.cpp=.o)
 DATA_built = sql/dadbs--$(EXTVERSION).sql
+DATA = $(wildcard sql/dadbs--*--*.sql)  # upgrades from older versions, by hand
 EXTRA_CLEAN = $(DATA_built) $(BUILD)
 REGRESS = $(patsubst test/regress/sql/%.sql,%,$(sort $(wildcard test/regress/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test/regress
@@ -33,6 +34,7 @@ PG_INCLUDES = $(addprefix -isystem ,$(realpath $(includedir_server) $(includedir
 %.o: %.cpp
 	$(CXX) $(DADBS_CXXFLAGS) -Iinclude $(PG_INCLUDES) -D_GNU_SOURCE -MMD -MP -c -o $@ $<
 -include $(DEPFILES)
+src/pg/launcher/version.o: dadbs.control
 
 dadbs.so: $(CORE_LIBS)
 

@@ -4,7 +4,7 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA dadbs, dadbs_internal FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA dadbs, dadbs_internal FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dadbs.last_transaction_id(), dadbs.transaction_status(text), dadbs.transaction_status(text, xid8),
     dadbs.wait_for(bigint, interval), dadbs.wait_for(text, interval), dadbs.applied_height(), dadbs.is_shared(regclass),
-    dadbs.table_digest(regclass), dadbs.block_count(), dadbs.latest_block_hash() TO PUBLIC;
+    dadbs.table_digest(regclass), dadbs.block_count(), dadbs.latest_block_hash(), dadbs.library_version() TO PUBLIC;
 -- Who may deploy is decided at the position: CREATE on the schema contracts.
 GRANT EXECUTE ON FUNCTION dadbs.deploy_contract(text, text, text, text, text, jsonb), dadbs.drop_contract(text),
     dadbs.analyze_contract(text, text, text, text, regclass, text),

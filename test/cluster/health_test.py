@@ -5,8 +5,8 @@ from clients import Background, paused
 from harness import Suite, check, equal, eventually
 from tamper import empty, heap_file
 
-FAULTS = ["behind the others", "commits wait", "different state", "durability off", "journal", "members missing", "memory lost", "no writes",
-          "position retried", "wrong blocks"]
+FAULTS = ["behind the others", "commits wait", "different state", "durability off", "extension version", "journal", "members missing", "memory lost",
+          "no writes", "other versions", "position retried", "wrong blocks"]
 SOON = 30
 
 suite = Suite("health", port=9620)

@@ -6,43 +6,24 @@ Votes that lie are the simulator's business, what sessions can be made to order 
 """
 import contextlib
 import os
-import shutil
-import subprocess
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from builds import Installation, start_with
 from clients import Background, everywhere
-from harness import ROOT, Suite, check, equal, eventually, sqlstate
+from harness import Suite, check, equal, eventually, sqlstate
 
 LIAR, HONEST = 4, (1, 2, 3)
-CONFIG = os.environ.get("PG_CONFIG", "/usr/lib/postgresql/15/bin/pg_config")
 LAST = "SELECT verdict, sqlstate FROM dadbs.transactions WHERE origin = 'm4' ORDER BY height DESC, position DESC LIMIT 1"
 COUNTED = "SELECT origin, count(*) FROM dadbs.transactions WHERE verdict = 'invalid' GROUP BY 1"
 NUMBER = "SELECT count(*) FROM dadbs.transactions WHERE origin = 'm4'"
 
 
 def installation(base):
-    """Of PostgreSQL, in a folder of its own, with the library that lies: servers find what belongs to them from where they stand."""
-    bindir, libdir, sharedir = (subprocess.run([CONFIG, "--" + x], capture_output=True, text=True, check=True).stdout.strip()
-                                for x in ("bindir", "pkglibdir", "sharedir"))
-    prefix = os.path.commonpath([bindir, libdir, sharedir])
-
-    def there(path):
-        return os.path.join(base, os.path.relpath(path, prefix))
-    os.makedirs(there(bindir))
-    for program in ("postgres", "pg_ctl", "pg_config", "psql"):
-        shutil.copy2(os.path.join(bindir, program), there(bindir))
-    os.makedirs(there(libdir), exist_ok=True)
-    for name in os.listdir(libdir):
-        if name != "dadbs.so":
-            os.symlink(os.path.join(libdir, name), os.path.join(there(libdir), name))
-    os.makedirs(os.path.dirname(there(sharedir)), exist_ok=True)
-    os.symlink(sharedir, there(sharedir))
-    made = subprocess.run(["make", "-s", "-f", "test/modules/liar/Makefile", f"PG_CONFIG={CONFIG}", f"DEST={there(libdir)}", "liar"],
-                          cwd=ROOT, capture_output=True, text=True)
-    equal(made.returncode, 0, f"the library is built: {made.stdout}{made.stderr}")
-    return os.path.join(there(bindir), "pg_config")
+    made = Installation(base)
+    made.make("liar")
+    return made.config
 
 
 def begin(c):
@@ -56,11 +37,7 @@ def restart(c, running=True):
     """The member that lies, with the server that does it."""
     if running:
         c.stop_member(LIAR)
-    os.environ["PG_CONFIG"] = c.liar_config
-    try:
-        c.start_member(LIAR)
-    finally:
-        os.environ["PG_CONFIG"] = CONFIG
+    start_with(c, LIAR, c.liar_config)
     c.wait_ready()
 
 

@@ -20,6 +20,7 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/member.h"
+#include "dadbs/pg/version.h"
 #include "dadbs/pg/worker.h"
 #include "dadbs/pg/xids.h"
 #include "recover.h"
@@ -244,6 +245,7 @@ void Worker::Run() {
     replorigin_session_origin = DoNotReplicateId;
     pgstat_report_activity(STATE_RUNNING, "applying the chain");
   });
+  TellVersions();
   UseUpToldXids();
   if (!AwaitTurnsOver()) return;
   core::NodeId const self{shared->self_id};

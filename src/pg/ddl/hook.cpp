@@ -16,6 +16,7 @@
 #include "dadbs/pg/approval.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/ipc.h"
+#include "dadbs/pg/version.h"
 #include "dadbs/pg/worker.h"
 
 extern "C" {
@@ -219,6 +220,7 @@ void Dispatch(const UtilityCall& c) {
     RunNested(c);
     return;
   }
+  if (IsA(node, AlterExtensionStmt)) CheckUpdate(reinterpret_cast<AlterExtensionStmt*>(node));
   if (!Concerns(c.context)) {
     CheckRolesElsewhere(node);
     Pass(c);

@@ -10,6 +10,7 @@
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/member.h"
+#include "dadbs/pg/version.h"
 
 extern "C" {
 #include "catalog/pg_collation.h"
@@ -23,7 +24,6 @@ namespace {
 constexpr std::string_view kKeyPrefix = "ed25519:";
 constexpr size_t kNameBytesMax = NAMEDATALEN - 1;
 constexpr size_t kHostBytesMax = 240;
-constexpr int kRulesVersion = 6;   // of certification, apply and DDL: what decides verdicts
 constexpr int kKeyTextBytes = 44;  // 32 bytes in base64
 
 [[noreturn]] void Fail(std::string_view line, const char* detail) {
