@@ -5,14 +5,17 @@ run; time that only measures (CLOCK_MONOTONIC) is true. What is promised (docs/p
 parent's, and at most ten seconds above the later of that and the clocks of those who vote for it; so a primary that is ahead finds no votes and is
 replaced, and the chain goes on whatever the clocks say.
 """
+import contextlib
 import os
 import struct
 import subprocess
+import threading
 import time
 
 import psycopg2
 
-from harness import CONFLICT, ROOT, UNKNOWN, Suite, Workers, check, equal, eventually
+from clients import Background, end_worker, paused, transaction
+from harness import CONFLICT, ROOT, UNKNOWN, Suite, Workers, check, equal, eventually, sqlstate
 
 BOUND = 10  # seconds that a fresh proposal may be ahead, docs/protocol.md
 HOUR = 3600
@@ -27,10 +30,25 @@ def set_clock(c, member, offset=0, drift_ppm=0):
         f.write(struct.pack("=qqq", offset * 1_000_000, drift_ppm, time.time_ns() // 1000))
 
 
+def library_of(c):
+    return os.path.join(c.base, "wrong_clock.so")
+
+
+@contextlib.contextmanager
+def clock_of(c, member):
+    """What is started here has the member's clock, too. pg_ctl needs it: a postmaster.pid that is older than itself by its own clock is a stale one to
+    it, so it would wait for DADBS_CTL_TIMEOUT seconds for a server that is an hour behind, and then say that it did not start."""
+    os.environ.update(LD_PRELOAD=library_of(c), WRONG_CLOCK=os.path.join(c.dir, f"m{member}.clock"))
+    try:
+        yield
+    finally:
+        del os.environ["LD_PRELOAD"], os.environ["WRONG_CLOCK"]
+
+
 def begin(c):
     config = os.environ.get("PG_CONFIG", "/usr/lib/postgresql/15/bin/pg_config")
     postgres = os.path.join(subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip(), "postgres")
-    library = os.path.join(c.base, "wrong_clock.so")
+    library = library_of(c)
     subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, os.path.join(ROOT, "test", "cluster", "wrong_clock.c"), "-ldl"],
                    check=True)
     for i in c.members():
@@ -53,7 +71,7 @@ class Writers:
         if Writers.running:
             Writers.running.workers.stop.set()
         Writers.running = self
-        self.c, self.commits, self.told = c, {i: 0 for i in c.members()}, set()
+        self.c, self.commits, self.told, self.restarting = c, {i: 0 for i in c.members()}, set(), set()
         self.workers = Workers()
         for i in c.members():
             self.workers.start(self.write, i)
@@ -69,7 +87,8 @@ class Writers:
                 self.commits[member] += 1
                 time.sleep(0.02)
             except psycopg2.Error as e:
-                self.told.add(e.pgcode or "connection lost")
+                if member not in self.restarting:
+                    self.told.add(e.pgcode or "connection lost")
                 time.sleep(0.1)
 
     def all_commit(self, what, more=20, seconds=60):
@@ -182,6 +201,119 @@ def clocks_that_drift(c):
         set_clock(c, i)
     writers.finish()
     times_are_sound(c, since, honest)
+
+
+@contextlib.contextmanager
+def going_back(c, member):
+    """A minute in each twentieth of a second: whoever computes what is left of a wait from this clock waits for ever."""
+    ended, offset = threading.Event(), 0
+
+    def steps():
+        nonlocal offset
+        while not ended.wait(0.05):
+            offset -= 60
+            set_clock(c, member, offset)
+    thread = threading.Thread(target=steps, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        set_clock(c, member)
+
+
+def between(low, action, high, what):
+    """What action() returns; it takes so many seconds."""
+    began = time.monotonic()
+    result = Background(action).result(high, what)
+    check(time.monotonic() - began >= low, f"{what} ended after {time.monotonic() - began:.1f} s")
+    return result
+
+
+@suite.test
+def waits_under_a_clock_that_goes_back(c):
+    """Timeouts, sessions that are in the way of the turn's holder, and pauses before workers start again: none of them is measured by the clock."""
+    primary = c.primary()
+    member = another(c, primary)
+    c.run(primary, "INSERT INTO entry (id, member) VALUES (-1, 0)")
+    c.settle()
+    with going_back(c, member), transaction(c, member, "UPDATE entry SET member = member WHERE id = -1"):
+        c.run(primary, "UPDATE entry SET member = 1 WHERE id = -1")
+        eventually(lambda: c.value(member, "SELECT member FROM entry WHERE id = -1") == 1, 15, "a session that is idle gives way")
+    ahead = height(c, member) + 1000
+    with going_back(c, member):
+        wait_for = f"SELECT dadbs.wait_for({ahead}, '2 s')"
+        equal(between(1.9, lambda: c.value(member, wait_for), 15, wait_for), False, wait_for)
+    with paused(c, member, "consensus"), going_back(c, member):
+        commit = ("SET dadbs.commit_timeout = '2s'", "INSERT INTO entry (member) VALUES (0)")
+        equal(between(1.9, lambda: sqlstate(lambda: c.run(member, *commit)), 15, "commit_timeout"), "40003", "commit_timeout")
+    c.wait_ready()
+    with going_back(c, member):
+        for _ in range(4):  # the pause before the next start doubles
+            end_worker(c, member, "capture")
+            eventually(lambda: not c.value(member, "SELECT can_write FROM dadbs.status"), 15, "the workers have ended")
+        eventually(lambda: c.value(member, "SELECT can_write FROM dadbs.status"), 30, "the workers are back")
+
+
+# Seconds from the call of pg_ctl until the member takes writes again: a restart takes two or three, on a machine that has time.
+BACK = 20
+
+
+@suite.test
+def started_with_a_wrong_clock(c):
+    """Stopped or killed, a backup or the primary, and then there with another time: an hour ahead, an hour behind, two hours back at once, a day, and the true one."""
+    since, honest = height(c), another(c, c.primary())
+    writers, took = Writers(c), {}
+    for how in ("stop", "kill"):
+        for who in ("backup", "primary"):
+            if who == "primary" and c.primary() == honest:
+                writers.restarting.add(honest)
+                c.stop_member(honest)
+                eventually(lambda: c.primary(but=honest) != honest, 60, "another primary")
+                c.start_member(honest)
+                c.wait_ready()
+                writers.restarting.discard(honest)
+            member = c.primary() if who == "primary" else another(c, c.primary(), honest)
+            for offset in (HOUR, -HOUR, -24 * HOUR, 0):
+                writers.all_commit(f"before member {member} is started with {offset} s")
+                writers.restarting.add(member)
+                getattr(c, {"stop": "stop_member", "kill": "kill"}[how])(member)
+                set_clock(c, member, offset)
+                began = time.monotonic()
+                with clock_of(c, member):
+                    c.start_member(member)
+                eventually(lambda i=member: c.value(i, "SELECT can_write FROM dadbs.status"), 120, f"member {member} ({who}, {how}), started with {offset} s, takes writes")
+                took[how, who, offset] = time.monotonic() - began
+                writers.all_commit(f"with member {member} ({who}, {how}) started with {offset} s")
+                writers.restarting.discard(member)
+    writers.finish()
+    print("# " + ", ".join(f"{' '.join(map(str, k))}: {v:.1f} s" for k, v in took.items()), flush=True)
+    check(max(took.values()) < BACK, f"seconds until a member is back: {took}")
+    times_are_sound(c, since, honest, behind=None)
+
+
+@suite.test
+def all_start_with_different_clocks(c):
+    """Two of them are wrong by an hour, in opposite directions; nobody was running."""
+    since, offsets = height(c), dict(zip(c.members(), (HOUR, -HOUR, 0, 0)))
+    for i in c.members():
+        c.stop_member(i)
+    began = time.monotonic()
+    for i, offset in offsets.items():
+        set_clock(c, i, offset)
+        with clock_of(c, i):
+            c.start_member(i)
+    c.wait_ready()
+    took = time.monotonic() - began
+    writers = Writers(c)
+    writers.all_commit("with two clocks an hour off since the start")
+    for i in c.members():
+        set_clock(c, i)
+    writers.all_commit("with true clocks again")
+    writers.finish()
+    times_are_sound(c, since, 3, behind=None)
+    check(took < 2 * BACK, f"{took:.1f} s until all members are back")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/clock.h"
 
 #include "applier.h"
 #include "turn.h"
@@ -18,10 +19,11 @@ extern "C" {
 #include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "utils/timestamp.h"
 }
 
 namespace dadbs::pg {
+
+constexpr int64 kSleepMaxMs = 3'600'000;
 
 storage::JournalPosition DurablePosition() {
   SpinLockAcquire(&shared->durable_mutex);
@@ -69,8 +71,7 @@ bool WaitForPosition(core::Prefix prefix, int64 timeout_ms) {
   if (Applied() >= prefix) return true;
   bool reached = false;
   Call([&] {
-    TimestampTz const deadline =
-        timeout_ms < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+    int64 const began = MonotonicUs();
     pg_atomic_fetch_add_u32(&shared->applied_waiters, 1);
     PG_ENSURE_ERROR_CLEANUP(StopWaitingForApplied, Datum(0));
     {
@@ -80,9 +81,9 @@ bool WaitForPosition(core::Prefix prefix, int64 timeout_ms) {
           ConditionVariableSleep(&shared->applied_changed, PG_WAIT_EXTENSION);
           continue;
         }
-        long const left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+        int64 const left = timeout_ms - (MonotonicUs() - began) / 1000;
         if (left <= 0) break;
-        ConditionVariableTimedSleep(&shared->applied_changed, left, PG_WAIT_EXTENSION);
+        ConditionVariableTimedSleep(&shared->applied_changed, static_cast<long>(Min(left, kSleepMaxMs)), PG_WAIT_EXTENSION);
       }
     }
     PG_END_ENSURE_ERROR_CLEANUP(StopWaitingForApplied, Datum(0));

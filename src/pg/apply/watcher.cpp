@@ -30,6 +30,7 @@
 
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/clock.h"
 
 #include "turn.h"
 
@@ -41,7 +42,6 @@ extern "C" {
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "storage/procsignal.h"
-#include "utils/timestamp.h"
 }
 
 namespace dadbs::pg {
@@ -62,7 +62,7 @@ struct Blocker {
 struct Ladder {
   int pid = 0;
   LocalTransactionId lxid = InvalidLocalTransactionId;
-  TimestampTz began = 0;
+  int64 began = 0;  // MonotonicUs
   int steps = 0;
 };
 std::vector<Ladder> ladders;  // by procno
@@ -135,7 +135,7 @@ bool StillThere(const PGPROC* proc, const Ladder& ladder) {
 // lxid: of the transaction that was found in the way, whatever the process does by now.
 void ClimbLadder(PGPROC* proc, LocalTransactionId lxid, bool autovacuum) {
   Ladder& ladder = ladders[proc->pgprocno];
-  TimestampTz const now = GetCurrentTimestamp();
+  int64 const now = MonotonicUs();
   if (ladder.pid != proc->pid || ladder.lxid != lxid) {
     ladder = {proc->pid, lxid, now, 0};
     if (!autovacuum) pg_atomic_fetch_add_u64(&shared->conflicts[kConflictLock], 1);

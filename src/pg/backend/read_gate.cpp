@@ -11,6 +11,7 @@
 
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
 
@@ -25,7 +26,6 @@ extern "C" {
 #include "storage/ipc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 }
 
 namespace dadbs::pg {
@@ -80,13 +80,13 @@ bool NamesUsersRelation(Node* node) {
 }
 
 void WaitForReplay() {
-  TimestampTz const deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_start_read_timeout_ms);
+  int64 const deadline = MonotonicUs() + static_cast<int64>(guc_start_read_timeout_ms) * 1000;
   pg_atomic_fetch_add_u32(&shared->applied_waiters, 1);
   PG_ENSURE_ERROR_CLEANUP(StopWaitingForApplied, Datum(0));
   {
     ConditionVariablePrepareToSleep(&shared->applied_changed);
     while (GateIsClosed()) {
-      long const left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+      long const left = static_cast<long>((deadline - MonotonicUs() + 999) / 1000);
       if (left <= 0 || GetMemberState() == MemberState::kHalted)
         ereport(ERROR, (errcode(kErrNotReady),
                         errmsg("this member has not yet replayed what its journal holds"),

@@ -11,6 +11,7 @@
 #include "dadbs/core/chain.h"
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
 
@@ -29,6 +30,7 @@ namespace {
 constexpr long kRecheckMs = 1000;
 
 core::TransactionId last_id;
+int64 hold_began_us = 0;  // MonotonicUs
 
 core::TransactionId IdOf(BackendSlot* slot) {
   SlotGuard guard(slot);
@@ -92,10 +94,9 @@ void ServeInterrupts(const SlotView& seen) {
   Call([] { CHECK_FOR_INTERRUPTS(); });
 }
 
-long RemainingMs(TimestampTz since) {
+long RemainingMs() {
   if (guc_commit_timeout_ms <= 0) return kRecheckMs;
-  TimestampTz const deadline = TimestampTzPlusMilliseconds(since, guc_commit_timeout_ms);
-  return Min(kRecheckMs, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline));
+  return Min(kRecheckMs, static_cast<long>(guc_commit_timeout_ms - (MonotonicUs() - hold_began_us) / 1000));
 }
 
 std::string WaitingFor() {
@@ -133,6 +134,7 @@ uint32 BeginHold(const HoldRequest& request) {
   BackendSlot* const slot = MySlot();
   TimestampTz const now = GetCurrentTimestamp();
   uint64 const transaction = VirtualId(MyProc, MyProc->lxid);
+  hold_began_us = MonotonicUs();
   SlotGuard guard(slot);
   if (slot->doomed && slot->doomed_transaction != transaction) slot->doomed = false;  // of an earlier transaction
   slot->state = SlotState::kCapturing;
@@ -200,7 +202,7 @@ void AbandonHold() noexcept {
 void AwaitChange(const SlotView& seen) {
   ServeInterrupts(seen);
   LeaveHaltedMember(seen);
-  long const wait_ms = RemainingMs(MySlot()->held_since);
+  long const wait_ms = RemainingMs();
   if (wait_ms <= 0) StopWaiting(seen.state, "dadbs.commit_timeout");
   Call([&] {
     int const events =

@@ -26,6 +26,7 @@
 
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/capture_messages.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/worker.h"
 
 extern "C" {
@@ -77,7 +78,7 @@ ChangeSink* current_sink = nullptr;  // while a transaction is being decoded
 bool reached_end = false;            // of its changes
 bool transaction_record = false;     // the record that is being processed belongs to the transaction manager
 bool found_wal = false;              // since the last wait
-TimestampTz advanced_at = 0;
+int64 advanced_at = 0;  // MonotonicUs
 
 struct SpeculativeAbort {
   TransactionId xid;
@@ -91,9 +92,9 @@ constexpr size_t kSpeculativeAbortsBeforePurge = 256;
 
 // Lets go of WAL and catalog rows that are not needed any more.
 void Advance() {
-  TimestampTz const now = GetCurrentTimestamp();
+  int64 const now = MonotonicUs();
   if (context == nullptr || !DecodingContextReady(context)) return;
-  if (!TimestampDifferenceExceeds(advanced_at, now, kAdvanceIntervalMs)) return;
+  if (now - advanced_at < kAdvanceIntervalMs * 1000) return;
   advanced_at = now;
   LogicalConfirmReceivedLocation(context->reader->EndRecPtr);
 }

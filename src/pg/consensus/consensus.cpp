@@ -87,7 +87,7 @@ core::Salt NewSalt() {
 class Complaints {
  public:
   void Log(const std::string& what, int64_t now_us) {
-    if (last_us_ != 0 && now_us - last_us_ < kComplaintInterval_us) {
+    if (last_us_ != 0 && std::abs(now_us - last_us_) < kComplaintInterval_us) {
       suppressed_++;
       return;
     }

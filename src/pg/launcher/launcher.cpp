@@ -18,6 +18,7 @@
 
 #include "dadbs/core/chain.h"
 #include "dadbs/pg/apply.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/member.h"
 #include "dadbs/pg/settings.h"
 #include "dadbs/pg/worker.h"
@@ -30,7 +31,6 @@ extern "C" {
 #include "storage/ipc.h"
 #include "storage/procarray.h"
 #include "storage/procsignal.h"
-#include "utils/timestamp.h"
 
 PGDLLEXPORT void dadbs_launcher_main(Datum);
 }
@@ -89,7 +89,7 @@ class Launcher {
   Wants wants_ = Wants::kNothing;
   uint32 seen_requests_ = 0;
   std::vector<Running> set_;
-  TimestampTz started_at_ = 0, not_before_ = 0;
+  int64 started_at_ = 0, not_before_ = 0;  // MonotonicUs
   int64 pause_ms_ = 0;
 };
 
@@ -152,7 +152,7 @@ void Launcher::StepOnce() {
     ReadConfiguration();
   }
   if (const Role* const ended = FindEnded()) AfterEnd(*ended);
-  if (set_.empty() && wants_ != Wants::kNothing && !IsHalted() && GetCurrentTimestamp() >= not_before_) StartSet();
+  if (set_.empty() && wants_ != Wants::kNothing && !IsHalted() && MonotonicUs() >= not_before_) StartSet();
   if (pg_atomic_read_u32(&shared->apply_busy) != 0) WatchLocks();
   WatchCapture();
 }
@@ -177,7 +177,7 @@ void Launcher::ReadConfiguration() try {
 void Launcher::StartSet() {
   pg_atomic_fetch_add_u32(&shared->generation, 1);
   pg_atomic_write_u64(&shared->tables, 0);  // the set that begins looks where they are by now
-  started_at_ = GetCurrentTimestamp();
+  started_at_ = MonotonicUs();
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   shared->worker_error[0] = '\0';
   LWLockRelease(shared->lock);
@@ -246,10 +246,10 @@ void Launcher::AfterEnd(const Role& ended) {
 }
 
 void Launcher::Pause(const std::string& why) {
-  TimestampTz const now = GetCurrentTimestamp();
+  int64 const now = MonotonicUs();
   if (now - started_at_ > kHealthyAfter_ms * 1000) pause_ms_ = 0;
   pause_ms_ = std::clamp(pause_ms_ * 2, kPauseMin_ms, kPauseMax_ms);
-  not_before_ = TimestampTzPlusMilliseconds(now, pause_ms_);
+  not_before_ = now + pause_ms_ * 1000;
   SetState(wants_ == Wants::kJoin ? MemberState::kJoining : MemberState::kStarting, "restarting: " + why);
   Log("starting the workers again in " + std::to_string(pause_ms_) + " ms: " + why);
 }
@@ -259,8 +259,7 @@ void Launcher::Pause(const std::string& why) {
 void Launcher::Wait() {
   long timeout_ms = kIdleInterval_ms;
   if (set_.empty() && wants_ != Wants::kNothing && !IsHalted())
-    timeout_ms =
-        std::clamp<long>(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), not_before_), 0, kIdleInterval_ms);
+    timeout_ms = std::clamp<long>((not_before_ - MonotonicUs() + 999) / 1000, 0, kIdleInterval_ms);
   pg_atomic_write_u32(&shared->watcher_sleeping, 1);
   pg_memory_barrier();
   if (pg_atomic_read_u32(&shared->apply_busy) != 0) {

@@ -9,6 +9,7 @@
 
 #include <malloc.h>
 
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/errors.h"
 
 extern "C" {
@@ -31,9 +32,9 @@ constexpr int kFreeTopBytesMax = 4 << 20;  // else the heap's end comes and goes
 constexpr int kTrimIntervalMs = 2'000;
 
 void ReturnFreedMemory() {
-  static TimestampTz returned_at = 0;
-  TimestampTz const now = GetCurrentTimestamp();
-  if (!TimestampDifferenceExceeds(returned_at, now, kTrimIntervalMs)) return;
+  static int64 returned_at = 0;
+  int64 const now = MonotonicUs();
+  if (now - returned_at < kTrimIntervalMs * 1000) return;
   returned_at = now;
   malloc_trim(0);
 }

@@ -10,6 +10,7 @@
 #include "dadbs/core/chain.h"
 #include "dadbs/core/quorum.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/member.h"
@@ -245,13 +246,13 @@ void WaitForReady(int64 timeout_us) {
   if (GetTopTransactionIdIfAny() != InvalidTransactionId)
     throw PgError(ERRCODE_ACTIVE_SQL_TRANSACTION, "wait_for_ready cannot run in a transaction that has written",
                   "The member becomes ready only after this transaction has ended.");
-  TimestampTz const start = GetCurrentTimestamp();
-  TimestampTz told_at = start;
+  int64 const start = MonotonicUs();
+  int64 told_at = start;
   std::string told;
   while (!IsReady(GetMemberState())) {
     Snapshot const s = TakeSnapshot();
     ThrowIfHopeless(s);
-    TimestampTz const now = GetCurrentTimestamp();
+    int64 const now = MonotonicUs();
     std::string const text = Describe(s);
     if (now - start >= timeout_us)
       throw PgError(kErrNotReady, "this member did not become ready in time", "It is " + text + ".");
