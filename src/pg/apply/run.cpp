@@ -14,6 +14,7 @@
 #include "dadbs/pg/approval.h"
 #include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
+#include "dadbs/pg/definitions.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/hold.h"
@@ -137,6 +138,7 @@ void Applier::Carry(const Item& item) {
   row.message = work->refusal.message;
   row.keys = keys;
   work->writing_row = true;
+  if (execute && work->has_ddl()) KeepDefinitions(work->position);
   WriteTransactionRow(row);
   if (!execute) WriteContractRuns(work->at(), work->runs);
   work->writing_row = false;

@@ -17,6 +17,7 @@
 
 #include "applier.h"
 #include "dadbs/pg/contract.h"
+#include "dadbs/pg/definitions.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/hold.h"
 #include "dadbs/pg/member.h"
@@ -259,6 +260,7 @@ void Worker::Run() {
   PublishWorker(&shared->apply);
   if (!AwaitConsensus()) return;
 
+  TakeDefinitions();
   Feed feed(JournalDirectory(), recovered.whole);
   while (!ShutdownAsked()) {
     StandStill(&applier);
@@ -266,6 +268,10 @@ void Worker::Run() {
     NoteReplayed();  // also while blocks keep coming
     applier.PublishDurable();
     HandleWorkerInterrupts();
+    if (SequencesAreDue()) {
+      applier.Settle();
+      NoteSequences();
+    }
     if (more) continue;
     bool const busy = pg_atomic_read_u32(&shared->apply_busy) != 0;
     if (!Sleep(busy || applier.durable_pending() ? kBusyLingerMs : kIdleMs)) SetBusy(false);

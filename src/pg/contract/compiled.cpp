@@ -16,12 +16,14 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/proclang.h"
 #include "fmgr.h"
 #include "plpgsql.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 }
 
@@ -43,10 +45,13 @@ bool IsCheckedPlpgsql(Oid function) {
   return result;
 }
 
+// What the extension keeps its books with names nothing that the group defines, and runs at each definition.
+bool IsOurOwn(Oid function) { return get_func_namespace(function) == get_namespace_oid("dadbs_internal", true); }
+
 }  // namespace
 
 void NoteCompiled(PLpgSQL_function* function) {
-  if (OidIsValid(function->fn_oid)) Enter([&] { compiled.insert(function); });
+  if (OidIsValid(function->fn_oid) && !IsOurOwn(function->fn_oid)) Enter([&] { compiled.insert(function); });
 }
 
 }  // namespace contract

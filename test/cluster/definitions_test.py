@@ -1,0 +1,171 @@
+"""dadbs.verify_definitions: what was changed past the chain is named, with what puts it back; what the group does is not."""
+import random
+
+from harness import Suite, check, equal, error_of, eventually, sqlstate
+from tamper import behind
+
+suite = Suite("definitions", port=9760)
+FOUND = "SELECT object, kind, problem FROM dadbs.verify_definitions() ORDER BY 1, 2"
+
+MADE = [
+    "CREATE TYPE mood AS ENUM ('sad', 'glad')", "CREATE TYPE pair AS (a int, b text)", "CREATE DOMAIN small AS int DEFAULT 3 CHECK (VALUE < 100)",
+    "CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2'",
+    "CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.note := ''stamped''; RETURN NEW; END'",
+    "CREATE TABLE account (id serial PRIMARY KEY, owner text NOT NULL, amount numeric DEFAULT 0 CHECK (amount >= 0), note text, m mood DEFAULT 'sad', s small, p pair, "
+    "twice int GENERATED ALWAYS AS (id * 2) STORED)",
+    "CREATE UNIQUE INDEX account_owner ON account (lower(owner)) WHERE amount > 0",
+    "CREATE TABLE entry (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, account int REFERENCES account ON DELETE CASCADE, at timestamptz DEFAULT now())",
+    "CREATE INDEX entry_account ON entry (account)",
+    "CREATE TRIGGER stamp BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION stamp()",
+    "CREATE VIEW rich AS SELECT id, owner, twice(id) AS t FROM account WHERE amount > 100",
+    "CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)", "CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (MINVALUE) TO (100)",
+    "CREATE SEQUENCE plain START 5 INCREMENT 3", "CREATE POLICY mine ON account USING (owner = current_user)", "ALTER TABLE account ENABLE ROW LEVEL SECURITY",
+    "CREATE STATISTICS pairs ON owner, note FROM account",
+    "CREATE FUNCTION fine(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 > 0; END'", "CREATE TABLE asked (id int PRIMARY KEY, CONSTRAINT fine CHECK (fine(id)))",
+]
+
+
+def found(c, member):
+    equal(c.run(member, "SELECT * FROM dadbs_internal.definition_gap"), [(0, 0, None)], f"what could not be kept on member {member}")
+    return c.run(member, FOUND)
+
+
+def write(c, member, *statements):
+    c.run(member, "SET ROLE dadbs_owner", *statements)
+
+
+def all_silent(c, members=None):
+    c.settle()
+    for i in members or c.members():
+        found(c, i)
+        equal(c.run(i, "SELECT object, kind, problem, expected, found FROM dadbs.verify_definitions()"), [], f"verify_definitions() on member {i}")
+
+
+@suite.test
+def what_the_group_does_is_not_named(c):
+    c.run(1, *MADE)
+    all_silent(c)
+    for member, statement in enumerate((
+            "ALTER TABLE account RENAME COLUMN owner TO holder", "ALTER TABLE account RENAME TO konto", "ALTER FUNCTION twice(int) RENAME TO doubled",
+            "ALTER TYPE mood RENAME TO feeling", "ALTER TYPE feeling ADD VALUE 'fine'", "ALTER TYPE feeling RENAME VALUE 'sad' TO 'blue'",
+            "ALTER TYPE pair RENAME ATTRIBUTE b TO c", "ALTER TABLE konto ALTER note TYPE varchar(50)", "ALTER TABLE konto DROP CONSTRAINT account_amount_check",
+            "ALTER TABLE konto ADD CONSTRAINT positive CHECK (amount >= 0) NOT VALID", "ALTER TABLE konto VALIDATE CONSTRAINT positive",
+            "ALTER TABLE konto DISABLE TRIGGER stamp", "ALTER TABLE konto ENABLE ALWAYS TRIGGER stamp", "ALTER SEQUENCE plain INCREMENT 7 RESTART 100",
+            "CREATE SCHEMA other AUTHORIZATION dadbs_owner", "ALTER TABLE entry SET SCHEMA other", "ALTER SCHEMA other RENAME TO elsewhere",
+            "CREATE OR REPLACE VIEW rich AS SELECT id, holder AS owner, doubled(id) AS t FROM konto WHERE amount > 1000",
+            "ALTER TABLE parts_low RENAME TO parts_first", "ALTER TABLE parts DETACH PARTITION parts_first", "DROP TABLE parts",
+            "ALTER TABLE konto ALTER note SET NOT NULL", "ALTER TABLE konto DROP COLUMN s", "ALTER TABLE konto FORCE ROW LEVEL SECURITY", "DROP POLICY mine ON konto",
+            "TRUNCATE konto, elsewhere.entry RESTART IDENTITY", "CREATE DOMAIN word AS text", "ALTER DOMAIN word ADD CONSTRAINT short CHECK (length(VALUE) < 10)",
+            "DROP SCHEMA elsewhere CASCADE", "DROP TABLE konto CASCADE", "DROP DOMAIN small")):
+        c.run(1 + member % 4, statement)
+        c.settle()
+        equal(found(c, 1 + (member + 1) % 4), [], f"after {statement}")
+    connection = c.connect(2, autocommit=False)
+    with connection.cursor() as cursor:
+        for statement in ("CREATE TABLE block (id int PRIMARY KEY)", "ALTER TABLE block ADD COLUMN v text", "SAVEPOINT s", "ALTER TABLE block ADD COLUMN w text", "ROLLBACK TO s",
+                          "INSERT INTO block VALUES (1, 'x')", "CREATE INDEX ON block (v)"):
+            cursor.execute(statement)
+    connection.commit()
+    connection.close()
+    c.settle()
+    c.run(3, "REINDEX TABLE CONCURRENTLY block", "VACUUM FULL block", "CLUSTER block USING block_pkey", "ANALYZE", "CREATE TEMP TABLE t (id int)", "GRANT SELECT ON block TO pg_monitor")
+    all_silent(c)
+    # While one is down, and one crashes.
+    c.stop_member(4)
+    c.run(1, "CREATE TABLE missed (id int PRIMARY KEY)", "ALTER TABLE missed RENAME TO caught", "ALTER TABLE block DROP COLUMN v")
+    c.kill(3)
+    c.start_member(3)
+    c.start_member(4)
+    c.wait_ready()
+    c.run(2, "DROP SEQUENCE plain", "DROP TYPE feeling CASCADE", "DROP TYPE pair CASCADE", "DROP FUNCTION doubled(int)", "DROP FUNCTION stamp() CASCADE", "DROP TABLE block, caught, parts_first, asked",
+          "DROP DOMAIN word", "DROP FUNCTION fine(int)")
+    all_silent(c)
+
+
+DAMAGE = [
+    ("DROP TRIGGER stamp ON account", ("stamp ON public.account", "trigger", "missing")),
+    ("ALTER TABLE account DISABLE TRIGGER stamp", ("stamp ON public.account", "trigger", "different")),
+    ("CREATE TRIGGER more BEFORE DELETE ON account FOR EACH ROW EXECUTE FUNCTION stamp()", ("more ON public.account", "trigger", "extra")),
+    ("ALTER TABLE entry DISABLE TRIGGER ALL", ('"RI_FKey_check_ins" of entry_account_fkey ON public.entry', "trigger", "different")),
+    ("CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'", ("public.stamp()", "function", "different")),
+    ("DROP FUNCTION other()", ("public.other()", "function", "missing")),
+    ("ALTER TABLE account DROP CONSTRAINT account_amount_check", ("account_amount_check ON public.account", "constraint", "missing")),
+    ("ALTER TABLE account ADD CONSTRAINT never CHECK (amount < 1000000)", ("never ON public.account", "constraint", "extra")),
+    ("UPDATE pg_constraint SET convalidated = false WHERE conname = 'account_amount_check'", ("account_amount_check ON public.account", "constraint", "different")),
+    ("ALTER TABLE entry DROP CONSTRAINT entry_account_fkey", ("entry_account_fkey ON public.entry", "constraint", "missing")),
+    ("DROP INDEX entry_account", ("public.entry_account ON public.entry", "index", "missing")),
+    ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'entry_account'::regclass", ("public.entry_account ON public.entry", "index", "different")),
+    ("CREATE INDEX more ON entry (at)", ("public.more ON public.entry", "index", "extra")),
+    ("ALTER TABLE account ALTER amount SET DEFAULT 1000", ("amount ON public.account", "column", "different")),
+    ("ALTER TABLE account ALTER owner DROP NOT NULL", ("owner ON public.account", "column", "different")),
+    ("ALTER TABLE entry ALTER account TYPE bigint", ("account ON public.entry", "column", "different")),
+    ("CREATE OR REPLACE VIEW rich AS SELECT id, owner, twice(id) AS t FROM account", ("public.rich", "view", "different")),
+    ("ALTER SEQUENCE plain INCREMENT 1", ("public.plain", "sequence", "different")),
+    ("DROP POLICY mine ON account", ("mine ON public.account", "policy", "missing")),
+    ("ALTER TABLE account DISABLE ROW LEVEL SECURITY", ("public.account", "table", "different")),
+    ("ALTER TABLE asked DROP CONSTRAINT fine", ("fine ON public.asked", "constraint", "missing")),  # a superuser would not run what it calls
+]
+
+
+@suite.test
+def what_was_done_behind_is_named_and_put_back(c):
+    c.run(1, *MADE, "CREATE FUNCTION other() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    write(c, 1, "INSERT INTO account (owner, amount) VALUES ('a', 1), ('b', 2)", "INSERT INTO entry (account) SELECT id FROM account", "INSERT INTO asked VALUES (1)")
+    all_silent(c)
+    for number, (statement, named) in enumerate(DAMAGE):
+        member = 2 + number % 3
+        behind(c, member, statement)
+        seen = found(c, member)
+        check(named in [tuple(s) for s in seen] or named[0].replace('"', "") in [s[0] for s in seen], f"{statement}: {seen}")
+        check(len(seen) <= 4, f"{statement}: {seen}")
+        c.run(member, "SELECT dadbs.rebuild_definitions()")
+        equal(c.run(member, "SELECT object, kind, problem, expected, found, repair FROM dadbs.verify_definitions()"), [], f"after {statement} was put back")
+    # A definition that comes before it is seen does not make it right.
+    behind(c, 2, "ALTER TABLE account DISABLE TRIGGER stamp")
+    c.run(1, "ALTER TABLE account ADD COLUMN later int", "CREATE INDEX later ON account (later)")
+    c.settle()
+    equal(found(c, 2), [("stamp ON public.account", "trigger", "different")], "the damage and nothing else")
+    row = c.run(2, "SELECT expected, found, height, transaction_id, repair FROM dadbs.verify_definitions()")[0]
+    check(row[0] == "enabled: O" and row[1] == "enabled: D" and row[2] > 0 and row[3] and row[4] == "ALTER TABLE public.account ENABLE TRIGGER stamp", f"{row}")
+    c.run(2, "SELECT dadbs.rebuild_definitions()")
+    all_silent(c)
+    write(c, 2, "INSERT INTO account (owner) VALUES ('c')")
+    c.run(2, "ALTER TABLE account ADD COLUMN last int")
+    c.settle()
+
+
+@suite.test
+def sequences_that_were_set_back(c):
+    write(c, 2, "INSERT INTO entry (account) SELECT min(id) FROM account, generate_series(1, 40) g GROUP BY g")
+    c.run(2, "SELECT setval('plain', 2)")  # backwards, over the chain
+    noted = "SELECT dadbs_internal.sequence_next('entry_id_seq'::regclass) = (SELECT next_value FROM dadbs_internal.sequence_mark WHERE sequence = 'entry_id_seq'::regclass)"
+
+    def is_noted():
+        write(c, 2, "INSERT INTO account (owner) VALUES ('tick')")
+        return c.value(2, noted)
+    eventually(is_noted, 30, "how far it is")
+    c.run(2, "SELECT setval('plain', 1)")
+    all_silent(c)
+    behind(c, 2, "SELECT setval('entry_id_seq', 1, false)")
+    equal(found(c, 2), [("public.entry_id_seq", "sequence", "set back")], "the sequence")
+    repair = c.value(2, "SELECT repair FROM dadbs.verify_definitions()")
+    check(repair.startswith("SELECT setval('public.entry_id_seq', "), repair)
+    c.run(2, "SELECT dadbs.rebuild_definitions()")
+    equal(found(c, 2), [], "after it was put back")
+    write(c, 2, "INSERT INTO entry (account) SELECT min(id) FROM account")
+    behind(c, 2, "SELECT setval('entry_id_seq', 1, false)")
+    c.run(2, c.value(2, "SELECT repair FROM dadbs.verify_definitions()"))
+    equal(found(c, 2), [], "after the statement that it shows")
+    write(c, 2, "INSERT INTO entry (account) SELECT min(id) FROM account")
+
+
+@suite.test
+def who_may_and_when(c):
+    c.run(1, "CREATE ROLE plain_user LOGIN")
+    c.settle()
+    equal(sqlstate(lambda: c.run(1, "SELECT * FROM dadbs.verify_definitions()", user="plain_user")), "42501", "not for everybody")
+    equal(error_of(lambda: c.run(1, "BEGIN; CREATE TABLE own (id int); SELECT * FROM dadbs.verify_definitions(); COMMIT")).pgcode, "25001", "of its own definitions")
+
+
+if __name__ == "__main__":
+    suite.main()
