@@ -59,6 +59,20 @@ enum class Mutation {
   kRoundNotResent,          // votes are sent once
   kEvidenceIncarnationIgnored,  // votes of two incarnations count as a contradiction
   kPrimarysVoteUntold,      // who has accepted another block than others is not shown what the primary has signed
+  // Of digests; the last one only scenarios find.
+  kDigestQuorumOffByOne,    // q - 1 members with another digest are taken for a quorum
+  kOwnDigestTwice,          // the own digest counts for two
+  kOwnDigestUncounted,      // it counts for none
+  kUnsaidIgnored,           // who has said no digest yet is not waited for
+  kReplacedDigestCounts,    // a digest counts on when its member has said another one of the same height
+  kDigestHeightUnbound,     // a digest is held against the own last one, of whatever height
+  kDigestSignatureUnchecked,  // digests are believed whoever says and signs them
+  kAgreedUnequal,           // a quorum with one digest is agreed with, whatever the own one is
+  kDigestBeforeDurable,     // a digest is said before it is durable
+  kFindingForgotten,        // that it differs is forgotten in a restart
+  kDivergedWrites,          // who knows that it differs takes writes
+  kOrderWaitsForDigests,    // a primary does not go on where no quorum has signed a digest for a while
+  kDigestSaidOnce,          // a digest is sent once, and not again
 };
 
 #ifdef DADBS_MUTATIONS

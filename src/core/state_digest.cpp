@@ -7,6 +7,7 @@
 
 #include "dadbs/core/check.h"
 #include "dadbs/core/quorum.h"
+#include "replica_mutation.h"
 
 namespace dadbs::core {
 namespace {
@@ -87,6 +88,7 @@ bool DigestComparison::Knows(NodeId signer, Height height, const Digest& digest)
 // What a member says later of the same height counts: it may have been repaired.
 void DigestComparison::Note(NodeId signer, Height height, const Digest& digest) {
   std::map<Height, Digest>& heights = said_[signer];
+  if (MUTATED(kReplacedDigestCounts) && heights.contains(height) && heights[height] != digest) replaced_.emplace_back(height, heights[height]);
   heights[height] = digest;
   if (heights.size() > kKept) heights.erase(heights.begin());
   Compare(height);
@@ -105,17 +107,22 @@ void DigestComparison::Compare(Height height) {
   for (const auto& [member, heights] : said_) {
     auto const found = heights.find(height);
     if (found == heights.end()) continue;
-    counts[found->second]++;
-    said++;
     if (member == self_) mine = &found->second;
+    if (member == self_ && MUTATED(kOwnDigestUncounted)) continue;
+    counts[found->second] += member == self_ && MUTATED(kOwnDigestTwice) ? 2 : 1;
+    said++;
   }
-  if (mine == nullptr) return;
-  const size_t quorum = QuorumSize(members_);
+  for (const auto& [at, digest] : replaced_)
+    if (at == height) counts[digest]++, said++;
+  if (mine == nullptr || counts.empty()) return;
+  const size_t quorum = QuorumSize(members_) - (MUTATED(kDigestQuorumOffByOne) ? 1 : 0);
+  const size_t unsaid = said < members_ && !MUTATED(kUnsaidIgnored) ? members_ - said : 0;
   auto const most = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most->second >= quorum && most->first == *mine) agreed_ = std::max(agreed_, height);
+  const bool is_shared = most->first == *mine || MUTATED(kAgreedUnequal);
+  if (most->second >= quorum && is_shared) agreed_ = std::max(agreed_, height);
   if (finding_) return;
   if (most->second >= quorum && most->first != *mine) finding_ = Finding{false, height, agreed_};
-  if (most->second + (members_ - said) < quorum) finding_ = Finding{true, height, agreed_};
+  if (most->second + unsaid < quorum) finding_ = Finding{true, height, agreed_};
 }
 
 }  // namespace dadbs::core

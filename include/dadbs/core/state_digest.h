@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "dadbs/core/chain.h"
 
@@ -72,6 +73,7 @@ class DigestComparison {
   NodeId self_;
   size_t members_;
   std::map<NodeId, std::map<Height, Digest>> said_;
+  std::vector<std::pair<Height, Digest>> replaced_;  // stays empty: for a deliberate mistake (replica_mutation.h)
   Height agreed_;
   std::optional<Finding> finding_;
 };

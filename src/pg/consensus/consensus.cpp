@@ -291,10 +291,12 @@ void ConsensusWorker::TakeEvents() {
 }
 
 void ConsensusWorker::TakeMessage(net::Received&& received) {
-  if (const auto* const status = std::get_if<core::StatusMessage>(&received.message))
+  if (const auto* const status = std::get_if<core::StatusMessage>(&received.message)) {
     publisher_.NoteClaim(received.from, *status);
+    digests_->NoteClaim(received.from, *status);
+  }
   if (const auto* const digest = std::get_if<core::StateDigestMessage>(&received.message)) {
-    std::string const why = digests_->Receive(received.from, digest->state, core::Height{publisher_.HighestClaimed()}, now_us_);
+    std::string const why = digests_->Receive(received.from, digest->state, now_us_);
     core::RejectedPeerEffect rejected{received.from, why};
     if (!why.empty()) CarryOne(rejected);
     return;
@@ -417,7 +419,7 @@ void ConsensusWorker::CompareDigests() {
   if (!digests_->Due(now_us_)) return;
   core::ReplicaStatus const status = replica_->status();
   if (!status.incarnation_open || status.fenced) return;
-  digests_->Step(status.incarnation, journal_.writer->durable_sequence(), now_us_,
+  digests_->Step({status.incarnation, journal_.writer->durable_sequence()}, now_us_,
                  [this](core::NodeId to, const core::Message& m) { SendTo(to, m); });
 }
 

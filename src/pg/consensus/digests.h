@@ -1,11 +1,13 @@
 /*
- * digests.h: the digests of what members have come to, on their way: this member's signed and sent, the others' compared with it.
+ * digests.h: the exchange of digests (core/digest_exchange.h) in the consensus worker: between the blocks worker, which makes them,
+ * and the network; what it finds goes to shared memory.
  */
 #pragma once
 
 #include <functional>
 #include <optional>
 
+#include "dadbs/core/digest_exchange.h"
 #include "dadbs/core/messages.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/member.h"
@@ -18,25 +20,19 @@ class Digests {
 
   Digests(const Member& member, const core::Signer& signer);
   bool Due(int64_t now_us) const;
-  // This member's, once the blocks worker has made it durable, and again from time to time. `journal_sequence` is the last one
-  // that is durable.
-  void Step(uint64_t incarnation, uint64_t journal_sequence, int64_t now_us, const Send& send);
+  // This member's, once the blocks worker has made it durable, and again from time to time.
+  void Step(core::DigestExchange::Standing standing, int64_t now_us, const Send& send);
   void Greet(core::NodeId peer, const Send& send) const;
-  // What is wrong with it; empty: nothing. `highest`: beyond it nobody can have come to anything.
-  std::string Receive(core::NodeId from, const core::StateDigest& state, core::Height highest, int64_t now_us);
-  std::optional<std::pair<core::Height, core::Digest>> Latest(core::NodeId id) const { return comparison_.Latest(id); }
+  void NoteClaim(core::NodeId from, const core::StatusMessage& status) { exchange_.NoteClaim(from, status.committed); }
+  // What is wrong with it; empty: nothing.
+  std::string Receive(core::NodeId from, const core::StateDigest& state, int64_t now_us);
+  std::optional<std::pair<core::Height, core::Digest>> Latest(core::NodeId id) const { return exchange_.Latest(id); }
 
  private:
-  void TakeOwn(uint64_t incarnation, uint64_t journal_sequence);
-  void CompareWithOwn(core::NodeId whose, core::Height height, const core::Digest& digest) const;
   void Publish();
 
   const Member& member_;
-  const core::Signer& signer_;
-  core::DigestComparison comparison_;
-  std::optional<core::StateDigest> own_;
-  int64_t sent_us_ = 0;
-  std::map<core::NodeId, int64_t> checked_us_;  // when a signature of this member was last checked
+  core::DigestExchange exchange_;
 };
 
 }  // namespace dadbs::pg

@@ -67,10 +67,6 @@ uint64_t StatusPublisher::NetworkHeight() const {
   return heights[f];
 }
 
-uint64_t StatusPublisher::HighestClaimed() const {
-  return std::max(NetworkHeight(), pg_atomic_read_u64(&shared->delivered_height)) + kCatchingUpBlocks;
-}
-
 std::string StatusPublisher::NameWithReason(const PublishedInputs& inputs, core::NodeId id) const {
   const core::Member* const node = member_.genesis.Find(id);
   std::string text = node == nullptr ? "node " + std::to_string(id.value) : node->name;

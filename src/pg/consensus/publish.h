@@ -32,7 +32,6 @@ class StatusPublisher {
   explicit StatusPublisher(const Member& member);
 
   void NoteClaim(core::NodeId from, const core::StatusMessage& message);
-  uint64_t HighestClaimed() const;  // by f + 1 others, or applied here: digests above are of no use
   void Publish(const PublishedInputs& inputs, int64_t now_us);
 
  private:
