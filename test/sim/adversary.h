@@ -36,6 +36,12 @@ enum class Lie {
   kTwistBlocks,      // it serves blocks with another time
   kOtherBodies,      // it serves blocks with other bodies
   kTwoBatches,       // members with even numbers get another batch under the same numbers
+  // Of digests (digest_liar.h):
+  kNoDigests,        // it says none
+  kOtherDigests,     // of each height another one than it has come to
+  kTwoDigests,       // of each height two others
+  kFarDigests,       // of heights that there are not
+  kForeignDigests,   // beside its own, some in the names of all others
 };
 
 struct Attack {

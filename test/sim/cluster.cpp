@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "../../src/core/replica_mutation.h"
 #include "../../src/storage/journal_fold.h"
 #include "dadbs/core/write_set.h"
 
@@ -24,7 +25,7 @@ constexpr int kPrimariesOfASiege = 10;
 const char* Name(const Message& message) {
   static const char* const kNames[] = {"batch", "batch ack", "batch request", "incarnation", "proposal",
                                        "vote",  "status",    "block request", "block",       "VIEW-CHANGE",
-                                       "NEW-VIEW",  "attestation request", "attestation"};
+                                       "NEW-VIEW",  "attestation request", "attestation", "digest"};
   return kNames[message.index()];
 }
 
@@ -50,6 +51,9 @@ std::string Describe(const Message& message) {
             "." + std::to_string(b->batch->header.first_number) + "+" + std::to_string(b->batch->header.count);
   if (const auto* b = std::get_if<BlockMessage>(&message)) text += " " + std::to_string(b->block->header.height.value);
   if (const auto* b = std::get_if<BlockRequest>(&message)) text += " from " + std::to_string(b->from.value);
+  if (const auto* d = std::get_if<StateDigestMessage>(&message))
+    text += " " + std::to_string(d->state.height.value) + " " + ToHex(d->state.digest.view().subspan(0, 3)) + " of " +
+            std::to_string(d->state.envelope.signer.value);
   return text;
 }
 
@@ -57,13 +61,14 @@ std::string Describe(const Message& message) {
 
 // ---- set-up --------------------------------------------------------------------------------------------------------
 
-Cluster::Cluster(const Options& options) : options_(options), random_(options.seed), verifier_(&table_) {
+Cluster::Cluster(const Options& options) : options_(options), random_(options.seed), dice_(options.seed ^ 0xD16E57), verifier_(&table_) {
   if (options_.real_signatures) verifier_ = &Ed25519Verifier();
   if (options_.profile) {
     profile_ = *options_.profile;
     faults_ = false;
   } else {
     DrawProfile();
+    DrawDivergence();
   }
   genesis_.cluster_name = "sim";
   genesis_.created_at_us = 1'700'000'000'000'000 - 60'000'000;
@@ -80,7 +85,13 @@ Cluster::Cluster(const Options& options) : options_(options), random_(options.se
   checker_ = std::make_unique<Checker>(genesis_, verifier_);
   adversary_ = std::make_unique<Adversary>(&random_, genesis_);
   jury_ = std::make_unique<Jury>(genesis_, verifier_);
-  if (profile_.faulty != kNobody) checker_->SetFaulty(profile_.faulty), jury_->SetFaulty(profile_.faulty);
+  auditor_ = std::make_unique<Auditor>(genesis_, DigestLimits{}.check_interval_us);
+  digest_liar_ = std::make_unique<DigestLiar>(&dice_, genesis_);
+  for (const auto& node : nodes_) node->tables = node->kept = Tables(genesis_.chain_id());
+  if (profile_.faulty == kNobody) return;
+  checker_->SetFaulty(profile_.faulty);
+  jury_->SetFaulty(profile_.faulty);
+  auditor_->SetLiar(profile_.faulty);
 }
 
 Cluster::~Cluster() = default;
@@ -209,6 +220,9 @@ void Cluster::Append(Node& node, AppendEffect& effect) {
   if (effect.sequence != node.first_sequence + node.journal.size())
     throw Failure("a journal sequence that isn't the next");
   node.journal.push_back(std::move(effect.record));
+  // From the same files two servers with one key may begin the same number: what they sign cannot be told apart (protocol.md, 9c).
+  if (const auto* begun = std::get_if<IncarnationRecord>(&node.journal.back()); begun && IdOf(node.id) == cloned_)
+    if (begun_by_.try_emplace(begun->entry.incarnation, node.id).first->second != node.id) jury_->BeginsAgain(cloned_, begun->entry.incarnation);
   if (options_.script && options_.script->CrashesAtWrite(node.id, node.journal.back())) Crash(node, node.durable);
 }
 
@@ -217,6 +231,7 @@ void Cluster::Send(Node& from, NodeId to, const Message& message) {
   checker_->OnSend(from.id, message);
   if (!checker_->IsFaulty(from.id)) jury_->OnSend(message);
   adversary_->Observe(IdOf(from.id), message);
+  if (AwaitsDigests(message, from)) return;
   for (const auto& peer : nodes_) {
     if (IdOf(peer->id) == IdOf(from.id) || (to != kNobody && to != IdOf(peer->id))) continue;
     if (CrashNow(from)) return;
@@ -233,24 +248,32 @@ void Cluster::Send(Node& from, NodeId to, const Message& message) {
 
 void Cluster::Transmit(NodeId from, NodeId to, Message message) {
   if (options_.script && options_.script->Takes(from, to, message)) return;
-  if (!Linked(from, to) || random_.Chance(profile_.loss)) return;
-  const int copies = random_.Chance(profile_.duplication) ? 2 : 1;
+  Random& random = std::holds_alternative<StateDigestMessage>(message) ? dice_ : random_;
+  if (!Linked(from, to) || random.Chance(profile_.loss)) return;
+  const int copies = random.Chance(profile_.duplication) ? 2 : 1;
   const uint64_t generation = link_generation_[from.value][to.value];
   const bool shows = std::holds_alternative<AttestationMessage>(message) && !checker_->IsFaulty(from) &&
                      node(from).knows_lost.contains(to.value);
   for (int i = 0; i < copies; i++) {
-    At(random_.Between(profile_.delay_min_us, profile_.delay_max_us), [this, from, to, generation, message, shows] {
+    At(random.Between(profile_.delay_min_us, profile_.delay_max_us), [this, from, to, generation, message, shows] {
       if (!Linked(from, to) || link_generation_[from.value][to.value] != generation) return;
       For(node(to), [this, from, to, message, shows] {
         Node& receiver = node(to);
         Heard(receiver, IdOf(from), message);
         jury_->OnHeard(to, IdOf(from), message);
         if (shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes) checker_->MustKnow(to);
-        Carry(receiver, receiver.replica->OnMessage(IdOf(from), message, WallOf(receiver)));
-        EndEvents(receiver);
+        TakeMessage(receiver, IdOf(from), message);
       });
     });
   }
+}
+
+// As its owner takes what comes over a connection: digests are not the replica's.
+void Cluster::TakeMessage(Node& node, NodeId from, Message message) {
+  if (const auto* digest = std::get_if<StateDigestMessage>(&message)) return HearDigest(node, from, digest->state);
+  if (const auto* status = std::get_if<StatusMessage>(&message)) node.digests->NoteClaim(from, status->committed);
+  Carry(node, node.replica->OnMessage(from, std::move(message), WallOf(node)));
+  EndEvents(node);
 }
 
 void Cluster::For(Node& node, Action action) {
@@ -268,7 +291,9 @@ void Cluster::Deliver(Node& node, DeliverEffect& effect) {
   const uint64_t life = node.life;
   const Height height = effect.block->header.height;
   At(random_.Between(100, profile_.apply_max_us), [this, &node, life, height] {
-    if (node.life == life) Carry(node, node.replica->OnApplied(height, WallOf(node)));
+    if (node.life != life) return;
+    Apply(node, height);
+    Carry(node, node.replica->OnApplied(height, WallOf(node)));
   });
 }
 
@@ -276,6 +301,7 @@ void Cluster::NoteDelivery(Node& node, const DeliverEffect& effect) {
   const Height before = checker_->top();
   checker_->OnDeliver(node.id, effect);
   if (checker_->top() == before) return;
+  auditor_->OnOrdered(effect);
   for (const auto& batch : effect.batches)
     for (const Bytes& write_set : batch->write_sets) jury_->OnOrdered(write_set);
 }
@@ -341,6 +367,7 @@ void Cluster::Crash(Node& node, std::optional<size_t> survives) {
   node.journal.resize(*survives);
   node.replica.reset();
   jury_->OnCrash(node.id);
+  ForgetDigests(node);
   node.life++;
   node.paused = false;
   node.backlog.clear();
@@ -457,6 +484,7 @@ void Cluster::Restart(Node& node) {
   node.replica =
       std::make_unique<Replica>(IdOf(node.id), *node.signer, *verifier_, Limits(), std::move(recovered), nonce, WallOf(node));
   node.to_report = std::make_unique<EvidenceToReport>(IdOf(node.id), profile_.n);
+  StartDigests(node);
   const uint64_t life = node.life;
   if (std::exchange(node.forgets, false) && faults_ && random_.Chance(0.5)) {  // again, while it learns
     node.crash_after_effects = 1 + static_cast<int>(random_.Below(40));
@@ -483,6 +511,8 @@ void Cluster::Tick(Node& node) {
   Carry(node, node.replica->OnTick(WallOf(node)));
   if (node.life != life) return;
   Report(node);
+  if (node.life != life) return;
+  SayDigest(node);
   At(kTickUs, [this, &node, life] {
     if (node.life == life) For(node, [this, &node] { Tick(node); });
   });
@@ -507,7 +537,9 @@ void Cluster::Link(NodeId a, NodeId b, bool up) {
       const auto is_replaced = [&](const auto& rival) { return IdOf(rival->id) == IdOf(peer) && Linked(self, rival->id); };
       if (!up && std::any_of(nodes_.begin(), nodes_.end(), is_replaced)) return;
       For(n, [this, &n, peer, up] {
+        const uint64_t life = n.life;
         Carry(n, up ? n.replica->OnConnected(IdOf(peer), WallOf(n)) : n.replica->OnDisconnected(IdOf(peer), WallOf(n)));
+        if (up && n.life == life) Greet(n, IdOf(peer));
       });
     });
   }
@@ -516,15 +548,20 @@ void Cluster::Link(NodeId a, NodeId b, bool up) {
 // ---- clients -------------------------------------------------------------------------------------------------------
 
 void Cluster::Submit(Node& node, size_t count) {
-  for (size_t i = 0; i < count && node.replica && node.replica->CanSubmit(); i++) {
+  for (size_t i = 0; i < count && TakesWrites(node); i++) {
     const size_t size = random_.Chance(profile_.large) ? 1'500 : 20;
     if (checker_->IsFaulty(node.id) && profile_.slander > 0 && random_.Chance(profile_.slander)) {
       if (const std::optional<Evidence> evidence = adversary_->Accusation()) Accuse(node, *evidence);
       continue;
     }
+    if (!checker_->IsFaulty(node.id)) auditor_->OnTaken(node.id);
     SubmitOne(node, MakeWriteSet(IdOf(node.id), random_.Next(), size, &random_));
   }
   EndEvents(node);
+}
+
+bool Cluster::TakesWrites(const Node& node) const {
+  return node.replica && node.replica->CanSubmit() && (!HasFound(node) || MUTATED(kDivergedWrites));
 }
 
 void Cluster::SubmitOne(Node& node, Bytes write_set) {
@@ -619,10 +656,7 @@ void Cluster::AttackLoop() {
   if (!faults_) return;
   if (std::optional<Attack> attack = adversary_->Forge()) {
     Node& victim = node(attack->to);
-    if (victim.replica) {
-      Carry(victim, victim.replica->OnMessage(attack->from, std::move(attack->message), WallOf(victim)));
-      EndEvents(victim);
-    }
+    if (victim.replica) TakeMessage(victim, attack->from, std::move(attack->message));
   }
   At(random_.Between(0, static_cast<int64_t>(2 * profile_.attack_every_us)), [this] { AttackLoop(); });
 }
@@ -753,7 +787,13 @@ Cluster::Node& Cluster::MakeClone(NodeId id) {
   clone.journal.assign(original.journal.begin(), original.journal.begin() + static_cast<int64_t>(original.durable));
   summary_.cloned++;
   Trace(clone.id, "is a clone of " + std::to_string(cloned_.value));
+  clone.tables = original.tables;
+  clone.kept = original.kept;
+  clone.digest = original.digest;
+  clone.fault = original.fault;
+  clone.has_found = original.has_found;
   checker_->OnClone(clone.id, cloned_);
+  auditor_->OnClone(clone.id, cloned_);
   return clone;
 }
 
@@ -806,7 +846,8 @@ Summary Cluster::Run() {
       if (node(profile_.exile).replica) Crash(node(profile_.exile));
     });
   FaultLoop();
-  if (profile_.attack_every_us > 0) AttackLoop();
+  StartFlips();
+  if (profile_.attack_every_us > 0) AttackLoop(), DigestAttackLoop();
   while (now_ < profile_.fault_phase_us) Step();
   Heal();
   const int64_t healed_at = now_;
@@ -814,6 +855,7 @@ Summary Cluster::Run() {
   for (const auto& node : nodes_) Submit(*node, 2);
   RunUntilSettled("new transactions", kLivenessBoundUs);
   summary_.longest_heal_us = now_ - healed_at;
+  JudgeDigests();
   if (profile_.relapse) Relapse();
   if (profile_.siege) Siege();
   if (profile_.clone) Clone();

@@ -12,6 +12,9 @@
  * others lose their power with it. It must never vote again where it has forgotten what it voted, once anybody has shown
  * it that it has, and be back within the bound. In some runs a clone of one is started beside it, from the same journal or an
  * older one; each other member has a link to one of the two, now this one, now that; one of them must stay, and only one.
+ *
+ * Each member has tables (model_database.h), and says what it has come to. In some runs rows of some members flip, at any moment or
+ * at one height alike, up to f of them or any number; who differs must find out, and nobody else, while the order goes on (auditor.h).
  */
 #pragma once
 
@@ -22,7 +25,9 @@
 #include <string>
 
 #include "adversary.h"
+#include "auditor.h"
 #include "checker.h"
+#include "digest_liar.h"
 #include "jury.h"
 #include "model_crypto.h"
 
@@ -77,6 +82,10 @@ struct Profile {
   double more_events = 0.1;   // chance that more are at hand behind an event
   double cut = 0.3;           // chance that a start finds a journal without its old segments
   int64_t apply_max_us = 20'000;
+  // Of divergence, by dice of their own.
+  std::map<core::NodeId, int64_t> flips;         // when a row of a member flips
+  std::set<core::NodeId> same_fault;             // whose rows flip alike when they come to one height
+  int64_t same_fault_at_us = 0;
 };
 
 struct Summary {
@@ -84,6 +93,7 @@ struct Summary {
   uint64_t furthest = 0;         // behind was a member that came back, in blocks
   uint64_t rolled_back = 0, fenced = 0, cloned = 0;
   uint64_t accused = 0, convicted = 0;  // false evidence submitted; evidence on the chain
+  uint64_t digests = 0, flipped = 0, diverged = 0, found = 0;  // said; rows; members: that came to something else, that found it
   uint64_t views = 0;            // the highest that an honest member was in at the end
   int64_t longest_heal_us = 0;   // from healing to "all is ordered"
 };
@@ -96,6 +106,11 @@ class Cluster {
 
  private:
   friend class Scenario;
+  struct Fault {  // of what it runs: at this height its row flips
+    core::Height height;
+    size_t row = 0;
+    uint64_t by = 0;
+  };
   struct Node {
     core::NodeId id;
     std::unique_ptr<core::Signer> signer;
@@ -122,6 +137,14 @@ class Cluster {
     bool paused = false;
     bool disk_hangs = false;
     std::vector<std::function<void()>> backlog;  // what happens when it goes on
+    std::optional<Tables> tables, kept;           // as they are; as they were when the last digest became durable
+    std::pair<core::Height, core::Digest> digest;  // the last one that may be said
+    core::Height taken, seen;                     // where the last one was taken; where it stood
+    int64_t seen_at = 0;                          // since then
+    std::optional<Fault> fault;
+    std::unique_ptr<core::DigestExchange> digests;  // of this life
+    bool has_found = false;                       // durably: it takes no writes
+    bool writes_finding = false;
   };
   using Action = std::function<void()>;
 
@@ -143,6 +166,25 @@ class Cluster {
   void Deliver(Node& node, core::DeliverEffect& effect);
   void NoteDelivery(Node& node, const core::DeliverEffect& effect);
   void ServeOld(Node& node, const core::ServeBlocksEffect& effect);
+  void TakeMessage(Node& node, core::NodeId from, core::Message message);
+  bool TakesWrites(const Node& node) const;
+  // cluster_digests.cpp
+  void DrawDivergence();
+  void StartFlips();
+  void FlipRow(Node& node, size_t row, uint64_t by);
+  void StartDigests(Node& node);
+  void ForgetDigests(Node& node);
+  void Apply(Node& node, core::Height height);
+  void TakeDigest(Node& node);
+  void SayDigest(Node& node);
+  void SendDigest(Node& node, core::NodeId to);
+  void Greet(Node& node, core::NodeId peer);
+  void HearDigest(Node& node, core::NodeId from, const core::StateDigest& state);
+  void NoteFinding(Node& node);
+  void DigestAttackLoop();
+  bool HasFound(const Node& node) const { return node.has_found || (node.digests && node.digests->finding()); }
+  bool AwaitsDigests(const core::Message& message, const Node& node) const;
+  void JudgeDigests();
   void StartSync(Node& node);
   void SyncDone(Node& node, size_t count);
   bool CrashNow(Node& node);
@@ -184,13 +226,16 @@ class Cluster {
 
   Options options_;
   Random random_;
+  Random dice_;  // for all that has to do with digests, so that the rest of a run does not depend on it
   Profile profile_;
   SignatureTable table_;
   const core::Verifier* verifier_;
   core::Genesis genesis_;
   std::unique_ptr<Checker> checker_;
   std::unique_ptr<Jury> jury_;
+  std::unique_ptr<Auditor> auditor_;
   std::unique_ptr<Adversary> adversary_;
+  std::unique_ptr<DigestLiar> digest_liar_;
   std::vector<std::unique_ptr<Node>> nodes_;
   bool links_[16][16] = {};
   bool cut_[16][16] = {};  // by a scenario: no link comes up
@@ -201,6 +246,7 @@ class Cluster {
   bool faults_ = true;
   core::NodeId away_ = core::kNobody;  // of a siege: crashed or cut off; of two servers with one key, the one that has gone
   core::NodeId cloned_ = core::kNobody;
+  std::map<uint64_t, core::NodeId> begun_by_;  // incarnations of that one, since there are two: the place of the first to begin it
   Summary summary_;
 };
 

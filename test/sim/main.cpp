@@ -63,6 +63,18 @@ constexpr NamedMutation kMutations[] = {
     {Mutation::kEvidenceItemsBelieved, "evidence-items-believed"},
     {Mutation::kEvidenceParentBelieved, "evidence-parent-believed"},
     {Mutation::kEvidenceDropped, "evidence-dropped"},
+    {Mutation::kDigestQuorumOffByOne, "digest-quorum-off-by-one"},
+    {Mutation::kOwnDigestTwice, "own-digest-twice"},
+    {Mutation::kOwnDigestUncounted, "own-digest-uncounted"},
+    {Mutation::kUnsaidIgnored, "unsaid-ignored"},
+    {Mutation::kReplacedDigestCounts, "replaced-digest-counts"},
+    {Mutation::kDigestHeightUnbound, "digest-height-unbound"},
+    {Mutation::kDigestSignatureUnchecked, "digest-signature-unchecked"},
+    {Mutation::kAgreedUnequal, "agreed-unequal"},
+    {Mutation::kDigestBeforeDurable, "digest-before-durable"},
+    {Mutation::kFindingForgotten, "finding-forgotten"},
+    {Mutation::kDivergedWrites, "diverged-writes"},
+    {Mutation::kOrderWaitsForDigests, "order-waits-for-digests"},
     {Mutation::kRelayNothing, "relay-nothing", false},
     {Mutation::kTimersOnGaps, "timers-on-gaps", false},
     {Mutation::kParentTimeIgnored, "parent-time-ignored", false},
@@ -83,6 +95,7 @@ constexpr NamedMutation kMutations[] = {
     {Mutation::kNoSecondEntry, "no-second-entry", false},
     {Mutation::kEvidenceIncarnationIgnored, "evidence-incarnation-ignored", false},
     {Mutation::kPrimarysVoteUntold, "primarys-vote-untold", false},
+    {Mutation::kDigestSaidOnce, "digest-said-once", false},
 };
 
 // Empty: passed.
@@ -126,6 +139,10 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
     total.cloned += s.cloned;
     total.accused += s.accused;
     total.convicted += s.convicted;
+    total.digests += s.digests;
+    total.flipped += s.flipped;
+    total.diverged += s.diverged;
+    total.found += s.found;
     total.furthest = std::max(total.furthest, s.furthest);
     total.views += s.views;
     total.longest_heal_us = std::max(total.longest_heal_us, s.longest_heal_us);
@@ -138,7 +155,8 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf(
       "%.1f s: %llu events, %llu blocks, %llu transactions, %llu crashes, %llu journals cut, %llu old blocks served, "
-      "up to %llu behind, %llu servers left, %llu bad messages rejected, %llu views, %llu journals rolled back, %llu fenced for it, %llu clones, %llu false accusations, %llu pieces of evidence, healed within %.1f s\n",
+      "up to %llu behind, %llu servers left, %llu bad messages rejected, %llu views, %llu journals rolled back, %llu fenced for it, %llu clones, %llu false accusations, %llu pieces of evidence, "
+      "%llu digests, %llu rows flipped, %llu members diverged, %llu found something, healed within %.1f s\n",
       seconds, static_cast<unsigned long long>(total.events), static_cast<unsigned long long>(total.heights),
       static_cast<unsigned long long>(total.transactions), static_cast<unsigned long long>(total.crashes),
       static_cast<unsigned long long>(total.cuts), static_cast<unsigned long long>(total.served_old),
@@ -146,7 +164,9 @@ int RunSeeds(Options options, uint64_t from, uint64_t count, const char* argumen
       static_cast<unsigned long long>(total.rejected), static_cast<unsigned long long>(total.views),
       static_cast<unsigned long long>(total.rolled_back), static_cast<unsigned long long>(total.fenced),
       static_cast<unsigned long long>(total.cloned), static_cast<unsigned long long>(total.accused),
-      static_cast<unsigned long long>(total.convicted),
+      static_cast<unsigned long long>(total.convicted), static_cast<unsigned long long>(total.digests),
+      static_cast<unsigned long long>(total.flipped), static_cast<unsigned long long>(total.diverged),
+      static_cast<unsigned long long>(total.found),
       static_cast<double>(total.longest_heal_us) / 1e6);
   std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed),
               static_cast<unsigned long long>(failed));

@@ -105,7 +105,8 @@ void Scenario::Note() {
 
 void Scenario::Submit(NodeId member, const std::string& name, size_t size) {
   Cluster::Node& n = node(member);
-  if (!n.replica || !n.replica->CanSubmit()) throw Failure(M(member) + " takes no transaction");
+  if (!cluster_->TakesWrites(n)) throw Failure(M(member) + " takes no transaction");
+  if (!cluster_->checker_->IsFaulty(member)) cluster_->auditor_->OnTaken(member);
   const uint64_t ticket = ++n.tickets;
   Bytes write_set = MakeWriteSet(cluster_->IdOf(member), cluster_->random_.Next(), size, &cluster_->random_);
   n.identities[ticket] = WriteSetIdentity(write_set);
@@ -165,8 +166,7 @@ void Scenario::Pass() {
 void Scenario::Inject(NodeId from, NodeId to, Message message) {
   Cluster::Node& n = node(to);
   if (!n.replica || cluster_->IdOf(from) == cluster_->IdOf(to)) return;
-  cluster_->Carry(n, n.replica->OnMessage(cluster_->IdOf(from), std::move(message), cluster_->WallOf(n)));
-  cluster_->EndEvents(n);
+  cluster_->TakeMessage(n, cluster_->IdOf(from), std::move(message));
 }
 
 void Scenario::Replay(const Value& kinds, const Value& from, const Value& to, const Value* through, const Value* as, bool twisted) {
@@ -187,7 +187,7 @@ void Scenario::Cut(const Value& these, const Value& those, bool one_way) {
   if (one_way) {
     Rule rule{What::kDrop, {}, IdsOf(These(those)), IdsOf(These(these))};
     for (const char* kind : {"BATCH", "ACK", "BATCH-REQUEST", "INCARNATION", "PROPOSAL", "PREPARE", "COMMIT", "STATUS",
-                             "BLOCK-REQUEST", "BLOCK", "VIEW-CHANGE", "NEW-VIEW", "QUESTION", "ANSWER"})
+                             "BLOCK-REQUEST", "BLOCK", "VIEW-CHANGE", "NEW-VIEW", "QUESTION", "ANSWER", "DIGEST"})
       rule.kinds.insert(kind);
     rules_.push_back(std::move(rule));
     return;
@@ -323,6 +323,12 @@ void Scenario::RollBackBefore(NodeId member, const std::string& record) {
   throw Failure(M(member) + " has no " + record + " in its journal");
 }
 
+// All of them, so that the next transaction shows it.
+void Scenario::FlipRow(const Value& members, bool alike) {
+  for (NodeId m : These(members))
+    for (size_t row = 0; row < kModelRows; row++) cluster_->FlipRow(node(m), row, alike ? 1 : m.value << 8);
+}
+
 void Scenario::Clone(NodeId member) {
   Cluster::Node& clone = cluster_->MakeClone(member);
   if (auto known = snapshots_.find(member.value); known != snapshots_.end())
@@ -347,7 +353,9 @@ void Scenario::CutJournal(NodeId member, const Value* record) {
 void Scenario::MakeByzantine(NodeId member, std::optional<Lie> lie) {
   cluster_->checker_->SetFaulty(node(member).id);
   cluster_->jury_->SetFaulty(node(member).id);
+  cluster_->auditor_->SetLiar(node(member).id);
   cluster_->adversary_->Tell(lie);
+  cluster_->digest_liar_->Tell(lie);
 }
 
 void Scenario::AccuseAs(NodeId member) {
@@ -428,7 +436,8 @@ std::string Scenario::Standing() const {
     static const char* const kMemory[] = {"", " unchecked", " a learner", " fenced"};
     text += " at " + std::to_string(s.delivered.value) + " " + s.phase + " in view " + std::to_string(s.view.value) +
             (s.view_entered ? "" : " (not begun)") + (s.incarnation_open ? "" : " (not open)") +
-            kMemory[static_cast<size_t>(s.memory)] + (s.submitted_waiting > 0 ? ", own " + std::to_string(s.submitted_waiting) : "");
+            kMemory[static_cast<size_t>(s.memory)] + (cluster_->HasFound(*n) ? " diverged" : "") +
+            (s.submitted_waiting > 0 ? ", own " + std::to_string(s.submitted_waiting) : "");
   }
   return text;
 }
@@ -491,7 +500,7 @@ std::string Scenario::ExpectMemory(const Value& members, const std::string& memo
 
 std::string Scenario::ExpectWrites(const Value& members, bool takes) {
   for (NodeId m : These(members)) {
-    const bool does = node(m).replica && node(m).replica->CanSubmit() && node(m).replica->status().has_quorum;
+    const bool does = cluster_->TakesWrites(node(m)) && node(m).replica->status().has_quorum;
     if (does != takes) return M(m) + (does ? " does" : " does not");
   }
   return "";
@@ -523,6 +532,27 @@ std::string Scenario::ExpectEvidence(const Value& members, const Value& is, cons
   return "";
 }
 
+std::string Scenario::ExpectFound(const Value& members, const std::string& what) {
+  for (NodeId m : These(members)) {
+    const auto& n = node(m);
+    std::string its = cluster_->HasFound(n) ? "diverged" : "nothing";
+    if (n.digests && n.digests->finding() && n.digests->finding()->no_quorum) its = "no quorum";
+    if (its != what) return M(m) + " has found: " + its;
+  }
+  return "";
+}
+
+std::string Scenario::ExpectAgreed(const Value& members, const Value& is, const Value& height) {
+  for (NodeId m : These(members)) {
+    const auto& digests = node(m).digests;
+    if (!digests) return M(m) + " is down";
+    const uint64_t its = digests->finding() ? digests->finding()->agreed.value : digests->agreed().value;
+    if (!Compare(its, is.text, HeightOf(height).value))
+      return M(m) + " has agreed at " + std::to_string(its) + ", h is " + std::to_string(noted_.value);
+  }
+  return "";
+}
+
 std::string Scenario::ExpectSettled(const Members& members) {
   for (NodeId m : members) {
     if (!node(m).replica) return M(m) + " is down";
@@ -544,8 +574,10 @@ void Scenario::ExpectLive(const Value* members, int64_t within_us) {
     }
   };
   settle();
-  for (NodeId m : members ? These(*members) : Well())
+  for (NodeId m : members ? These(*members) : Well()) {
+    if (cluster_->HasFound(node(m))) continue;
     for (const char* name : {"", " "}) Submit(m, "live " + M(m) + name, 20);
+  }
   settle();
 }
 

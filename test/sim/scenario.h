@@ -40,13 +40,15 @@
  *   clock MS TIME                steps by that much
  *   snapshot M, restore M        of its files, then back onto them (it is down then)
  *   roll back M by N records | to height HEIGHT | to before its last RECORD       (it is down)
+ *   flip row of MS               all rows of its tables change, silently, of each member in another way; `alike`: of all in the same way
  *   clone M                      a second server with its key, from the snapshot or from the files as they are: the next number
  *   rejoin M                     its operator says that it may have forgotten (it is down)
  *   cut journal of M             as far as may be (it is down); `to begin with RECORD`: to such a place
  *   byzantine M [LIE]            is not judged from here on; it keeps the rules but for the lie, if there is one: equivocates, votes for all,
  *                                proposes in the future, proposes an old batch, hides what it prepared, invents what was prepared,
  *                                begins views with too few, begins views with one twice, claims that others forgot,
- *                                hides signatures, claims heights, serves twisted blocks, serves other bodies, sends two batches
+ *                                hides signatures, claims heights, serves twisted blocks, serves other bodies, sends two batches,
+ *                                says no digests, other digests, two digests, far digests, digests for others
  *   ask for view N as M          it signs a VIEW-CHANGE with its own key, whatever it did before
  *   accuse as M                  it puts evidence onto the chain that is none, of all kinds, made of what was sent
  *   strangers certify a block for MS        with keys of nobody
@@ -62,12 +64,15 @@
  *   expect sent KINDS by MS IS N         one to all others counts once for each
  *   expect rejected by M IS N            bad messages
  *   expect evidence against MS IS N      on the chain
+ *   expect diverged MS                   they know that a quorum has come to something else; `no quorum at MS`: that nothing is shared
+ *                                        by one; `undiverged MS`: they have found nothing
+ *   expect agreed MS IS HEIGHT           where they last had the same as a quorum: before what they found, or up to now
  *   expect settled [MS]                  nothing waits, all stand at the same height
- *   expect live within TIME [of MS]      settled, and new transactions of each of them are settled too
+ *   expect live within TIME [of MS]      settled, and new transactions of each of them that takes writes are settled too
  * Without MS they are all that run and are neither byzantine, paused, nor fenced.
  *
  * KINDS: BATCH ACK BATCH-REQUEST INCARNATION PROPOSAL PREPARE COMMIT STATUS BLOCK-REQUEST BLOCK VIEW-CHANGE NEW-VIEW
- * QUESTION ANSWER (of who may have forgotten). RECORD: INCARNATION BATCH PROPOSAL PREPARE COMMIT BLOCK VIEW-CHANGE
+ * QUESTION ANSWER (of who may have forgotten) DIGEST. RECORD: INCARNATION BATCH PROPOSAL PREPARE COMMIT BLOCK VIEW-CHANGE
  * NEW-VIEW MEMORY.
  */
 #pragma once
@@ -128,6 +133,7 @@ class Scenario : private Script {
   void RollBackBy(core::NodeId member, size_t records);
   void RollBackTo(core::NodeId member, core::Height height);
   void RollBackBefore(core::NodeId member, const std::string& record);
+  void FlipRow(const Value& members, bool alike);
   void Clone(core::NodeId member);
   void Rejoin(core::NodeId member);
   void CutJournal(core::NodeId member, const Value* record);
@@ -148,6 +154,8 @@ class Scenario : private Script {
   std::string ExpectSent(const Value& kinds, const Value& members, const Value& is, const Value& count);
   std::string ExpectRejected(core::NodeId member, const Value& is, const Value& count);
   std::string ExpectEvidence(const Value& members, const Value& is, const Value& count);
+  std::string ExpectFound(const Value& members, const std::string& what);
+  std::string ExpectAgreed(const Value& members, const Value& is, const Value& height);
   std::string ExpectSettled(const Members& members);
   void ExpectLive(const Value* members, int64_t within_us);
   // Within that time at some moment, or all the time.

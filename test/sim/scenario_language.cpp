@@ -76,6 +76,8 @@ const std::vector<Form>& Forms() {
       {"roll back MEMBER by COUNT records", [](S& s, const V& v) { s.RollBackBy(v[0].member(), Bytes(v[1])); }},
       {"roll back MEMBER to height HEIGHT", [](S& s, const V& v) { s.RollBackTo(v[0].member(), s.HeightOf(v[1])); }},
       {"roll back MEMBER to before its last RECORD", [](S& s, const V& v) { s.RollBackBefore(v[0].member(), *v[1].kinds.begin()); }},
+      {"flip row of MEMBERS", [](S& s, const V& v) { s.FlipRow(v[0], false); }},
+      {"flip row of MEMBERS alike", [](S& s, const V& v) { s.FlipRow(v[0], true); }},
       {"clone MEMBER", [](S& s, const V& v) { s.Clone(v[0].member()); }},
       {"rejoin MEMBER", [](S& s, const V& v) { s.Rejoin(v[0].member()); }},
       {"cut journal of MEMBER", [](S& s, const V& v) { s.CutJournal(v[0].member(), nullptr); }},
@@ -108,6 +110,10 @@ const std::vector<ExpectForm>& ExpectForms() {
       {"sent KINDS by MEMBERS IS COUNT", [](S& s, const V& v) { return s.ExpectSent(v[0], v[1], v[2], v[3]); }},
       {"rejected by MEMBER IS COUNT", [](S& s, const V& v) { return s.ExpectRejected(v[0].member(), v[1], v[2]); }},
       {"evidence against MEMBERS IS COUNT", [](S& s, const V& v) { return s.ExpectEvidence(v[0], v[1], v[2]); }},
+      {"diverged MEMBERS", [](S& s, const V& v) { return s.ExpectFound(v[0], "diverged"); }},
+      {"no quorum at MEMBERS", [](S& s, const V& v) { return s.ExpectFound(v[0], "no quorum"); }},
+      {"undiverged MEMBERS", [](S& s, const V& v) { return s.ExpectFound(v[0], "nothing"); }},
+      {"agreed MEMBERS IS HEIGHT", [](S& s, const V& v) { return s.ExpectAgreed(v[0], v[1], v[2]); }},
       {"settled", [](S& s, const V&) { return s.ExpectSettled(s.Well()); }},
       {"settled MEMBERS", [](S& s, const V& v) { return s.ExpectSettled(s.These(v[0])); }},
   };
@@ -115,7 +121,8 @@ const std::vector<ExpectForm>& ExpectForms() {
 }
 
 const std::set<std::string> kKinds = {"BATCH",  "ACK",           "BATCH-REQUEST", "INCARNATION", "PROPOSAL", "PREPARE",  "COMMIT",
-                                      "STATUS", "BLOCK-REQUEST", "BLOCK",         "VIEW-CHANGE", "NEW-VIEW", "QUESTION", "ANSWER"};
+                                      "STATUS", "BLOCK-REQUEST", "BLOCK",         "VIEW-CHANGE", "NEW-VIEW", "QUESTION", "ANSWER",
+                                      "DIGEST"};
 const std::set<std::string> kRecords = {"INCARNATION", "BATCH", "PROPOSAL",    "PREPARE",  "COMMIT",
                                         "BLOCK",       "MEMORY", "VIEW-CHANGE", "NEW-VIEW"};
 const std::map<std::string, Lie> kLies = {{"equivocates", Lie::kEquivocate},
@@ -131,7 +138,12 @@ const std::map<std::string, Lie> kLies = {{"equivocates", Lie::kEquivocate},
                                           {"claims heights", Lie::kClaimHeight},
                                           {"serves twisted blocks", Lie::kTwistBlocks},
                                           {"serves other bodies", Lie::kOtherBodies},
-                                          {"sends two batches", Lie::kTwoBatches}};
+                                          {"sends two batches", Lie::kTwoBatches},
+                                          {"says no digests", Lie::kNoDigests},
+                                          {"says other digests", Lie::kOtherDigests},
+                                          {"says two digests", Lie::kTwoDigests},
+                                          {"says far digests", Lie::kFarDigests},
+                                          {"says digests for others", Lie::kForeignDigests}};
 
 using Words = std::vector<std::string>;
 
