@@ -24,11 +24,13 @@
 #include "dadbs/pg/version.h"
 #include "dadbs/pg/worker.h"
 #include "dadbs/pg/xids.h"
+#include "../sql/cluster_database.h"
 #include "recover.h"
 
 extern "C" {
 #include <signal.h>
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -172,6 +174,23 @@ class Worker {
   void NoteReplayed();
 };
 
+// Rows are compared and ordered by the database's collation: with another one keys and indexes mean something else here than elsewhere.
+void CheckCollation() {
+  Call([] { StartTransactionCommand(); });
+  std::string database;
+  DatabaseFacts const now = ReadDatabaseFacts(&database);
+  Call([] { CommitTransactionCommand(); });
+  const DatabaseFacts& then = CurrentMember()->config.facts;
+  auto const compare = [](const char* what, const std::string& is, const std::string& was) {
+    if (is != was) throw PgError(kErrHalted, std::string("the ") + what + " of the shared database is \"" + is + "\", and was \"" + was + "\" when it was shared");
+  };
+  compare("encoding", now.encoding, then.encoding);
+  compare("locale provider", now.provider, then.provider);
+  compare("collation", now.collate, then.collate);
+  compare("character classification", now.ctype, then.ctype);
+  compare("ICU locale", now.icu_locale, then.icu_locale);
+}
+
 // False: asked to end.
 bool Worker::AwaitTurnsOver() {
   SetBusy(true);
@@ -247,6 +266,7 @@ void Worker::Run() {
     pgstat_report_activity(STATE_RUNNING, "applying the chain");
   });
   TellVersions();
+  CheckCollation();
   UseUpToldXids();
   if (!AwaitTurnsOver()) return;
   core::NodeId const self{shared->self_id};
