@@ -56,7 +56,15 @@ CREATE TABLE dadbs_internal.divergence (
     height     bigint PRIMARY KEY,
     agreed     bigint NOT NULL,        -- here it still had the same as a quorum
     no_quorum  boolean NOT NULL,
-    found_at   timestamptz NOT NULL
+    found_at   timestamptz NOT NULL,
+    -- The first position that differs, once it is known.
+    first_height  bigint,
+    first_index   integer,
+    what          text,                -- verdict, keys, effects
+    verdict_here  smallint,            -- 0: there is no row
+    verdict_there smallint,
+    relation      text,
+    key           jsonb
 );
 -- That a member has contradicted itself: proof by its own signatures (core::Evidence). What does not belong to a kind is 0.
 CREATE TABLE dadbs_internal.evidence (

@@ -299,11 +299,10 @@ COMMENT ON VIEW dadbs.rebuilt_tables IS 'tables that were made anew from the cha
 
 CREATE FUNCTION dadbs_internal.rebuild(relation oid, run bigint) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_rebuild';
-CREATE FUNCTION dadbs_internal.check_outcomes() RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_check_outcomes';
+CREATE FUNCTION dadbs_internal.outcomes_agree() RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_outcomes_agree';
 
--- Nothing is made from a history that is not the group's.
-CREATE FUNCTION dadbs_internal.check_history() RETURNS void
+CREATE FUNCTION dadbs_internal.check_chain() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -314,7 +313,20 @@ BEGIN
         RAISE EXCEPTION 'the history of this member is damaged at block %', problem.height
             USING DETAIL = problem.problem, ERRCODE = 'data_corrupted', HINT = 'dadbs.verify_chain() tells more.';
     END IF;
-    PERFORM dadbs_internal.check_outcomes();
+END
+$$;
+
+-- Nothing is made from a history that is not the group's.
+CREATE FUNCTION dadbs_internal.check_history() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM dadbs_internal.check_chain();
+    IF NOT dadbs_internal.outcomes_agree() THEN
+        RAISE EXCEPTION 'the history of this member is not what a quorum has signed'
+            USING DETAIL = 'Verdicts, keys or effects of contracts differ: tables that are made from them would differ, too.', ERRCODE = 'data_corrupted',
+                  HINT = 'dadbs.rebuild_database() takes what the group has come to in their place.';
+    END IF;
 END
 $$;
 
@@ -338,33 +350,3 @@ END
 $$;
 COMMENT ON FUNCTION dadbs.rebuild_table(regclass) IS
     'makes rows and indexes of a shared table anew from the chain, and keeps the old rows in dadbs_kept; returns how many rows it has';
-
--- No SET here: it would forbid COMMIT.
-CREATE PROCEDURE dadbs.rebuild_database()
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    this_run bigint;
-    r record;
-BEGIN
-    PERFORM dadbs_internal.check_history();
-    SELECT id INTO this_run FROM dadbs_internal.rebuild_run WHERE ended_at IS NULL ORDER BY id LIMIT 1;
-    IF this_run IS NULL THEN
-        INSERT INTO dadbs_internal.rebuild_run
-            SELECT coalesce(pg_catalog.max(n.id), 0) OPERATOR(pg_catalog.+) 1, pg_catalog.now() FROM dadbs_internal.rebuild_run n
-            RETURNING id INTO this_run;
-    END IF;
-    COMMIT;
-    FOR r IN SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS shown
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-             WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND dadbs.is_shared(c.oid) ORDER BY c.oid LOOP
-        IF NOT EXISTS (SELECT FROM dadbs_internal.rebuilt b WHERE b.run OPERATOR(pg_catalog.=) this_run AND b.table_name OPERATOR(pg_catalog.=) r.shown) THEN
-            PERFORM dadbs_internal.rebuild(r.oid, this_run);
-            COMMIT;
-        END IF;
-    END LOOP;
-    UPDATE dadbs_internal.rebuild_run SET ended_at = pg_catalog.now() WHERE id OPERATOR(pg_catalog.=) this_run;
-END
-$$;
-COMMENT ON PROCEDURE dadbs.rebuild_database() IS
-    'rebuild_table() for each shared table, each in a transaction of its own; broken off and called again it goes on where it was';

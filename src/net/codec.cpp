@@ -216,6 +216,28 @@ void Encode(const StateDigestMessage& m, Packer& pack) {
   pack(e);
 }
 
+void Encode(const HistoryRequest& m, Packer& pack) {
+  Dadbs__Wire__HistoryRequest request = DADBS__WIRE__HISTORY_REQUEST__INIT;
+  request.number = m.number;
+  request.part = static_cast<uint32_t>(m.part);
+  request.from = m.from.value;
+  request.offset = m.offset;
+  auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_HISTORY_REQUEST);
+  e.history_request = &request;
+  pack(e);
+}
+
+void Encode(const HistoryMessage& m, Packer& pack) {
+  Dadbs__Wire__HistoryPiece piece = DADBS__WIRE__HISTORY_PIECE__INIT;
+  piece.number = m.number;
+  piece.next = m.next.value;
+  piece.offset = m.offset;
+  piece.bytes = Span(m.bytes);
+  auto e = Envelope(DADBS__WIRE__ENVELOPE__BODY_HISTORY);
+  e.history = &piece;
+  pack(e);
+}
+
 void Encode(const Message& m, Packer& pack) {
   std::visit([&](const auto& message) { Encode(message, pack); }, m);
 }
@@ -407,6 +429,18 @@ Message Decode(const Dadbs__Wire__BlockRequest& wire, Check& check) {
   return BlockRequest{Height{wire.from}, wire.count};
 }
 
+Message Decode(const Dadbs__Wire__HistoryRequest& wire, Check& check) {
+  if (wire.part != static_cast<uint32_t>(HistoryPart::kOutcomes) && wire.part != static_cast<uint32_t>(HistoryPart::kBlocks))
+    check.Fail("a request for an unknown part of the history");
+  return HistoryRequest{wire.number, static_cast<HistoryPart>(wire.part), Height{wire.from}, wire.offset};
+}
+
+Message Decode(const Dadbs__Wire__HistoryPiece& wire, Check& check) {
+  if (wire.bytes.len > kHistoryPieceBytesMax) check.Fail("too large a piece of history");
+  ByteView const bytes = Span(wire.bytes);
+  return HistoryMessage{wire.number, Height{wire.next}, wire.offset, {bytes.begin(), bytes.end()}};
+}
+
 Message Decode(const Dadbs__Wire__CertifiedBlock& wire, Check& check) {
   BlockMessage m;
   m.block = check.CanonicalBlock(wire.block);
@@ -449,7 +483,7 @@ WireMessage Decode(const Dadbs__Wire__Hello& wire, Check& check) {
 
 // The names that protobuf-c gives are for the union's members; each is set when the case says so.
 WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
-  static_assert(std::variant_size_v<Message> == 14, "a new message needs its case here");
+  static_assert(std::variant_size_v<Message> == 16, "a new message needs its case here");
   switch (e.body_case) {
     case DADBS__WIRE__ENVELOPE__BODY_HELLO:
       return Decode(*e.hello, check);
@@ -501,6 +535,10 @@ WireMessage DecodeBody(const Dadbs__Wire__Envelope& e, Check& check) {
       check.CanonicalPart(e.state_digest, &m.state, "a state digest that can't be decoded");
       return Message(m);
     }
+    case DADBS__WIRE__ENVELOPE__BODY_HISTORY_REQUEST:
+      return Decode(*e.history_request, check);
+    case DADBS__WIRE__ENVELOPE__BODY_HISTORY:
+      return Decode(*e.history, check);
     default:
       check.Fail("a message of an unknown kind");
   }

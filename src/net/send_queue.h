@@ -31,6 +31,8 @@ inline Worth WorthOf(const core::Message& message) {
     Worth operator()(const core::BlockRequest&) { return Worth::kRepeated; }
     Worth operator()(const core::AttestationRequest&) { return Worth::kRepeated; }
     Worth operator()(const core::AttestationMessage&) { return Worth::kRepeated; }
+    Worth operator()(const core::HistoryRequest&) { return Worth::kRepeated; }
+    Worth operator()(const core::HistoryMessage&) { return Worth::kAskedFor; }
     Worth operator()(const core::BatchMessage&) { return Worth::kAskedFor; }
     Worth operator()(const core::BlockMessage&) { return Worth::kAskedFor; }
     Worth operator()(const core::IncarnationMessage&) { return Worth::kOrder; }

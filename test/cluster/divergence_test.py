@@ -1,10 +1,13 @@
 """What members come to is compared: one that differs finds out by itself, takes no writes, and the others go on."""
 import json
 
-from harness import Suite, check, equal, error_of, eventually, sqlstate
-from tamper import empty, heap_file
+from harness import Suite, Workers, check, equal, error_of, eventually, sqlstate
+from tamper import behind, empty, heap_file
 
 suite = Suite("divergence", port=9600)
+OUTCOMES = ("SELECT height, index, verdict, md5(keys) FROM dadbs_internal.transaction UNION ALL "
+            "SELECT height, index, -1, md5(contract || change::text) FROM dadbs_internal.contract_effect ORDER BY 1, 2, 3, 4")
+NAMED = "SELECT count(*) = 1 FROM dadbs.divergence WHERE height IS NOT NULL"
 STATE = "SELECT state, reason FROM dadbs.status"
 
 
@@ -17,6 +20,30 @@ def all_agree(c):
     heights = {c.value(i, "SELECT dadbs.applied_height()") for i in c.members()}
     seen = [digests(c, i) for i in c.members()]
     return len(heights) == 1 and all(set(d) == {f"m{k}" for k in c.members()} and set(d.values()) == {(max(heights), True)} for d in seen)
+
+
+class Writers:
+    """Clients of some members that execute what `statement` gives for a running number, one after the other."""
+
+    def __init__(self, c, members, statement):
+        self.workers, self.done, self.told = Workers(), [], set()
+        for member in members:
+            self.workers.start(self.write, c, member, statement)
+        eventually(lambda: len(self.done) > 10, 30, "writers")
+
+    def write(self, stop, c, member, statement):
+        k = member
+        while not stop.is_set():
+            k += 10
+            state = sqlstate(lambda: c.run(member, statement(k)))
+            self.done.append(k) if state is None else self.told.add(state)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.workers.join()
+        check(self.told <= {"40001", "40P01", "40003", "57014"}, f"writers were told {self.told}")
 
 
 @suite.test
@@ -99,6 +126,101 @@ def it_knows_after_a_restart(c):
     c.heal(1)
     c.heal(2)
     eventually(lambda: sqlstate(lambda: c.run(1, "INSERT INTO t VALUES (5002, 'x', 5002)")) is None, 30, "the others go on")
+
+
+@suite.test
+def it_names_the_first_difference(c):
+    eventually(lambda: c.value(4, NAMED), 60, "the first difference has a name")
+    at = c.run(1, "SELECT height, position, transaction_id FROM dadbs.changes WHERE operation = 'UPDATE' AND relation = 'public.log' "
+                  "AND new_row->>'id' = '1000' AND new_row->>'v' = 'changed'")[0]
+    found = c.run(4, "SELECT height, position, transaction_id, what, verdict_of_the_group, relation, key FROM dadbs.divergence")[0]
+    equal(found, at + ("verdict", "committed", "public.log", {"id": 1000}), "where it differs first")
+
+
+@suite.test
+def it_comes_back(c):
+    """Outcomes from the others, tables from the chain, while the others write the very rows that are wrong."""
+    with Writers(c, (1, 2, 3), lambda k: f"UPDATE log SET v = 'w{k}' WHERE id IN (1000, {1 + k % 6})"):
+        c.run(4, "CALL dadbs.rebuild_database()")
+        eventually(lambda: c.value(4, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes again")
+        c.run(4, "INSERT INTO t VALUES (6000, 'x', 6000)")
+    equal(c.value(4, "SELECT count(*) FROM dadbs.divergence"), 0, "nothing is known to differ")
+    c.n = 4
+    c.settle()
+    eventually(lambda: all_agree(c), 30, "all members agree again")
+    equal(c.run(4, "SELECT * FROM dadbs.verify_tables()"), [], "its tables")
+
+
+@suite.test
+def what_contracts_write(c):
+    """A contract reads a price that was changed on one member: the effect differs, the verdict does not. A server that dies halfway."""
+    c.run(1, "CREATE TABLE item (id int PRIMARY KEY, price int)", "CREATE TABLE orders (id int PRIMARY KEY, item int)",
+          "CREATE TABLE bill (id int PRIMARY KEY, price int)",
+          "SELECT dadbs.deploy_contract('billed', $$BEGIN INSERT INTO bill SELECT NEW.id, price FROM item WHERE id = NEW.item; RETURN NULL; END$$)",
+          "CREATE TRIGGER billed AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION dadbs.contract('billed')", "INSERT INTO item VALUES (1, 10)")
+    c.settle()
+    behind(c, 4, "UPDATE item SET price = 99")
+    c.run(1, "INSERT INTO orders VALUES (7, 1)")
+    eventually(lambda: c.value(4, NAMED), 60, "the first difference has a name")
+    equal(c.run(4, "SELECT what, verdict_here, relation, key FROM dadbs.divergence"), [("effects", None, "public.bill", {"id": 7})], "where it differs first")
+    c.run(1, "INSERT INTO orders SELECT g, 1 FROM generate_series(10, 200) g")
+    c.settle()
+    check(c.value(4, "SELECT dadbs_internal.mend_outcomes()") >= 2, "two blocks differ")
+    c.kill(4)
+    c.start_member(4)
+    eventually(lambda: c.value(4, "SELECT state FROM dadbs.status") == "diverged", 30, "it is not forgotten")
+    c.run(4, "CALL dadbs.rebuild_database()")
+    eventually(lambda: c.value(4, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes again")
+    equal(c.run(4, "SELECT price, count(*) FROM bill GROUP BY 1"), [(10, 192)], "what was billed")
+    c.run(4, "INSERT INTO orders VALUES (8, 1)")
+    c.settle()
+    eventually(lambda: all_agree(c), 30, "all members agree again")
+
+
+@suite.test
+def an_edited_history(c):
+    """Verdicts, keys and effects that somebody has edited long after: nothing diverges, and what is made from them would be wrong."""
+    before = c.run(3, OUTCOMES)
+    behind(c, 3, "UPDATE dadbs_internal.transaction SET verdict = 3, keys = NULL WHERE (height, index) = (SELECT height, index FROM "
+                 "dadbs_internal.transaction WHERE verdict = 1 AND height > 20 LIMIT 1)",
+           "DELETE FROM dadbs_internal.contract_effect WHERE height % 3 = 0",
+           "DELETE FROM dadbs_internal.transaction WHERE height = 40", "UPDATE dadbs_internal.transaction SET number = number + 1 WHERE height = 41",
+           "UPDATE dadbs_internal.block SET certificate = (SELECT certificate FROM dadbs_internal.block WHERE height = 43) WHERE height = 42",
+           "UPDATE dadbs_internal.block SET body = overlay(body placing '\\x00' from 100) WHERE height = 44",
+           "UPDATE dadbs_internal.batch SET body = overlay(body placing '\\x00' from 100) WHERE height = 45",
+           "DELETE FROM dadbs_internal.batch WHERE height = 46", "DELETE FROM dadbs_internal.block WHERE height IN (47, 48)")
+    check(c.value(3, "SELECT count(DISTINCT height) FROM dadbs.verify_chain()") >= 8, "verify_chain finds them")
+    check(c.run(3, OUTCOMES) != before, "they differ")
+    equal(error_of(lambda: c.run(3, "SELECT dadbs.rebuild_table('t')")).pgcode, "XX001", "nothing is made from them")
+    # Who is asked first has damaged blocks, too.
+    c.run(1, "UPDATE dadbs_internal.batch SET body = overlay(body placing '\\x00' from 90) WHERE height = 45")
+    # And has edited its outcomes: what it says does not end in what a quorum has signed.
+    c.run(1, "UPDATE dadbs_internal.transaction SET keys = NULL WHERE height = 30")
+    c.run(3, "CALL dadbs.rebuild_database()")
+    equal(c.run(3, OUTCOMES), before, "outcomes are the group's again")
+    equal(c.run(3, "SELECT * FROM dadbs.verify_chain()"), [], "its chain")
+    c.run(1, "CALL dadbs.rebuild_database()")
+    equal(c.run(1, OUTCOMES), before, "the other one's too")
+    for i in (1, 3):
+        eventually(lambda: c.value(i, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes")
+    c.run(3, "INSERT INTO t VALUES (7000, 'x', 7000)")
+    c.settle()
+    eventually(lambda: all_agree(c), 30, "all members agree")
+
+
+@suite.test
+def a_definition_that_ended_otherwise(c):
+    """That cannot be mended by rows, and nothing is changed."""
+    c.run(1, "CREATE TABLE n (id int PRIMARY KEY, v text)", "INSERT INTO n VALUES (1, NULL), (2, 'x')")
+    c.settle()
+    behind(c, 4, "DELETE FROM n WHERE id = 1")
+    sqlstate(lambda: c.run(4, "ALTER TABLE n ALTER COLUMN v SET NOT NULL"))
+    eventually(lambda: c.value(4, NAMED), 60, "member 4 has diverged")
+    equal(c.run(4, "SELECT what, verdict_here, verdict_of_the_group FROM dadbs.divergence"), [("verdict", "committed", "rejected")], "where it differs first")
+    before = c.run(4, OUTCOMES)
+    equal(error_of(lambda: c.run(4, "CALL dadbs.rebuild_database()")).pgcode, "0A000", "refused")
+    equal((c.run(4, OUTCOMES), c.value(4, "SELECT state FROM dadbs.status")), (before, "diverged"), "nothing was changed")
+    c.n = 3
 
 
 if __name__ == "__main__":

@@ -102,6 +102,8 @@ std::vector<Message> EachMessage() {
       BlockRequest{Height{3}, 100},
       BlockMessage{SomeBlock(), certificate, {SomeBatch()}, 3},
       BlockMessage{SomeBlock(), certificate, {}, 0},
+      HistoryRequest{7, HistoryPart::kBlocks, Height{12}, 300},
+      HistoryMessage{7, Height{13}, 5, Bytes{1, 2, 3}},
   };
 }
 

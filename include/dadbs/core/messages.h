@@ -22,6 +22,7 @@ namespace dadbs::core {
 
 inline constexpr uint32_t kDigestsPerRequestMax = 4096;
 inline constexpr uint32_t kBlocksPerRequestMax = 1024;
+inline constexpr size_t kHistoryPieceBytesMax = 256u << 10;
 
 struct BatchMessage { std::shared_ptr<const Batch> batch; };           // origin -> all; or an answer to BatchRequest
 // "I hold it, in my journal": lets a proposal name a large batch. Unsigned: it only says what may be proposed, a vote
@@ -76,9 +77,24 @@ struct AttestationRequest { Nonce nonce; };
 struct AttestationMessage { Attestation attestation; };                 // the answer
 // What the signer has come to: an alarm for whoever differs. Nothing of consensus depends on it.
 struct StateDigestMessage { StateDigest state; };
+// Of the sender's history, for a member that mends its own: length-prefixed BlockOutcomes or StoredBlocks (outcomes.h), one behind the
+// other, as one stream in pieces. Not for the replica.
+enum class HistoryPart : uint8_t { kOutcomes = 1, kBlocks = 2 };
+struct HistoryRequest {
+  uint64_t number = 0;                                                  // of the asker; the answer says it again
+  HistoryPart part = HistoryPart::kOutcomes;
+  Height from;
+  uint64_t offset = 0;                                                  // bytes of that height's element that the asker has
+};
+struct HistoryMessage {
+  uint64_t number = 0;
+  Height next;                                                          // where the stream goes on
+  uint64_t offset = 0;
+  Bytes bytes;                                                          // at most kHistoryPieceBytesMax; none: there is no more
+};
 using Message = std::variant<BatchMessage, BatchAck, BatchRequest, IncarnationMessage, ProposalMessage, VoteMessage,
                              StatusMessage, BlockRequest, BlockMessage, ViewChangeMessage, NewViewMessage,
-                             AttestationRequest, AttestationMessage, StateDigestMessage>;
+                             AttestationRequest, AttestationMessage, StateDigestMessage, HistoryRequest, HistoryMessage>;
 
 // ---- the journal's records -----------------------------------------------------------------------------------------
 // The replica numbers the records that it appends, contiguously; it never appends GenesisRecord or SegmentStateRecord.

@@ -42,6 +42,7 @@ extern "C" {
 namespace dadbs::pg {
 
 inline constexpr int kNodesShownMax = 64;  // no server is a member of a cluster with more
+inline constexpr size_t kHistoryPieceBytes = 256u << 10;
 inline constexpr size_t kCaptureQueueBytes = 4u << 20;  // shm_mq; larger write sets stream through it
 inline constexpr size_t kBlockQueueBytes = 1u << 20;    // shm_mq; larger blocks stream through it
 inline constexpr int kVotesKept = 64;
@@ -141,6 +142,21 @@ struct FaultCount {
   TimestampTz first_at, last_at;
 };
 
+// A piece of a peer's history, for the one process that asks at a time (verify/peer_history.h). It writes the question, then `request`;
+// consensus the answer, then `answered`: each is read by the other only when it is complete, and changed only after it was read.
+struct HistoryFetch {
+  pg_atomic_uint64 owner;     // its pid; 0: nobody asks
+  pg_atomic_uint64 request;   // number of the last question; never taken back
+  int procno;
+  uint16 peer;
+  uint8 part;                 // core::HistoryPart
+  uint64 from, offset;
+  pg_atomic_uint64 answered;  // number of the question whose answer follows
+  uint64 next, next_offset;
+  uint32 bytes;
+  uint8 data[kHistoryPieceBytes];
+};
+
 // That this member has come to something else than the others, or that nobody can tell who has; once found, it stays.
 struct Divergence {
   uint64 height;              // where it was noticed; 0: not found
@@ -227,9 +243,12 @@ struct Shared {
   char waiting_for[kReasonBytes];     // what consensus waits for and for whom; under lock
   pg_atomic_uint64 refused_peers, rejected_messages, wrong_answers, missed_answers, journal_bytes, journal_syncs;
   // What consensus wants from the blocks worker: one order at a time, answered through block_queue.
-  slock_t block_order_mutex;          // protects the three
+  slock_t block_order_mutex;          // protects the six
   uint64 block_order, block_order_from;
-  uint32 block_order_count;
+  uint32 block_order_count;           // 0: a piece of the history
+  uint8 block_order_part;             // core::HistoryPart
+  uint64 block_order_offset, block_order_number;  // the peer's number
+  HistoryFetch history_fetch;
   // What apply wants consensus to have ordered: the last votes_cast votes, by number modulo kVotesKept (apply/impasse.h).
   slock_t vote_mutex;                 // protects the two
   uint64 votes_cast;
@@ -259,6 +278,7 @@ struct Shared {
   pg_atomic_uint32 apply_busy;        // something may wait for a lock: the watcher looks
   pg_atomic_uint32 watcher_sleeping;
   pg_atomic_uint64 turn_waiting_pid;  // whose turn apply waits for; 0: nobody's. The watcher looks
+  pg_atomic_uint32 outcomes_mended;   // a session has written others over this member's outcomes, or was about to: the worker set begins anew
   pg_atomic_uint64 pause_pid;         // the session for which apply is to stand still between two positions; 0: for none
   pg_atomic_uint64 paused_for;        // the session for which it does; that session then has the turn, and the watcher clears its way
   StageStat stages[kStages];

@@ -268,6 +268,7 @@ void Worker::Run() {
   TellVersions();
   CheckCollation();
   UseUpToldXids();
+  pg_atomic_write_u32(&shared->outcomes_mended, 0);  // what follows is read from the history as it is now
   if (!AwaitTurnsOver()) return;
   core::NodeId const self{shared->self_id};
   Recovered const recovered = RecoverPosition();
@@ -284,6 +285,8 @@ void Worker::Run() {
   Feed feed(JournalDirectory(), recovered.whole);
   while (!ShutdownAsked()) {
     StandStill(&applier);
+    // What was certified against is not what the history says now.
+    if (pg_atomic_read_u32(&shared->outcomes_mended) != 0) throw PgError(kErrState, "this member's outcomes were mended");
     bool const more = Step(&applier, &feed);
     NoteReplayed();  // also while blocks keep coming
     applier.PublishDurable();

@@ -6,9 +6,14 @@
  * which all members come to, and where the chain stands still, wherever that is. Each is a row of dadbs_internal.state_digest,
  * flushed before consensus learns of it and signs it: what has been signed is never computed anew.
  *
+ * A session that mends this member's outcomes sets `outcomes_mended` before it changes rows, and the workers begin anew when it has
+ * committed: what was folded before is not written any more.
+ *
  * That this member differs is kept in dadbs_internal.divergence and read before it takes writes again after a start.
  */
 #include "digest.h"
+
+#include "difference.h"
 
 #include <algorithm>
 #include <string>
@@ -21,10 +26,13 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "executor/spi.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -36,6 +44,7 @@ namespace {
 constexpr uint64_t kDigestInterval = 64;  // blocks
 constexpr int64_t kStill_us = 900'000;    // so long without a block: the chain stands still
 constexpr long kRowsPerFetch = 256;
+constexpr int kNamingInterval_ms = 10'000;
 
 constexpr char kTransactionsQuery[] =
     "SELECT height, index::bigint, verdict::bigint, keys FROM dadbs_internal.transaction WHERE height >= $1 AND height <= $2"
@@ -132,6 +141,8 @@ void InsertDurably(F&& insert) {
 void Keep(const core::EffectsDigest& digest) {
   core::Bytes const bytes(digest.digest().view().begin(), digest.digest().view().end());
   InsertDurably([&] {
+    LockRelationOid(get_relname_relid("state_digest", get_namespace_oid("dadbs_internal", false)), RowExclusiveLock);
+    if (pg_atomic_read_u32(&shared->outcomes_mended) != 0) ereport(ERROR, (errcode(kErrState), errmsg("this member's outcomes are being mended")));
     auto* const value = static_cast<bytea*>(palloc(VARHDRSZ + bytes.size()));
     SET_VARSIZE(value, VARHDRSZ + bytes.size());
     memcpy(VARDATA(value), bytes.data(), bytes.size());
@@ -204,20 +215,30 @@ void StateWatch::Start() {
 }
 
 void StateWatch::NoteFinding() {
-  if (finding_written_) return;
   LWLockAcquire(shared->lock, LW_SHARED);
   Divergence const found = shared->divergence;
   LWLockRelease(shared->lock);
-  if (found.height == 0) return;
+  if (found.height == 0) finding_written_ = false;  // this member is equal again
+  if (found.height == 0 || finding_written_) return;
   InsertDurably([&] {
     Async_Notify("dadbs", psprintf("{\"event\": \"diverged\", \"agreed\": " UINT64_FORMAT ", \"height\": " UINT64_FORMAT ", \"no_quorum\": %s}",
                                    found.agreed, found.height, found.no_quorum ? "true" : "false"));
-    Datum values[] = {Int64GetDatum(found.height), Int64GetDatum(found.agreed), BoolGetDatum(found.no_quorum),
-                      TimestampTzGetDatum(GetCurrentTimestamp())};
-    bool nulls[lengthof(values)] = {};
+    Datum values[11] = {Int64GetDatum(found.height), Int64GetDatum(found.agreed), BoolGetDatum(found.no_quorum),
+                        TimestampTzGetDatum(GetCurrentTimestamp())};
+    bool nulls[lengthof(values)] = {false, false, false, false, true, true, true, true, true, true, true};
     InsertInternalRow("divergence", values, nulls);
   });
   finding_written_ = true;
+}
+
+// Which position differs first is for a process of its own to find, which asks the others (difference.cpp).
+void StateWatch::StartNaming() {
+  if (!finding_written_ || (naming_at_ != 0 && !TimestampDifferenceExceeds(naming_at_, GetCurrentTimestamp(), kNamingInterval_ms))) return;
+  naming_at_ = GetCurrentTimestamp();
+  BeginReading();
+  bool const is_due = Select("SELECT height FROM dadbs_internal.divergence WHERE first_height IS NULL AND NOT no_quorum");
+  EndReading();
+  if (is_due) StartDifference();
 }
 
 // Up to where the next digest goes; where it stands: nothing is to be done now.
@@ -234,6 +255,8 @@ bool StateWatch::Step() {
   if (!at_) Start();
   if (shared->apply == nullptr) return false;  // `applied` may be another cluster's
   NoteFinding();
+  StartNaming();
+  if (pg_atomic_read_u32(&shared->outcomes_mended) != 0) return false;
   core::Height const target = Target();
   if (target <= at_->height() || !HistoryHolds(target)) return false;
   core::EffectsDigest digest = *at_;

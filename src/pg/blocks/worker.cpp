@@ -5,7 +5,8 @@
  * A dynamic background worker in the shared database, one of the set that the launcher starts. It gets one order at a
  * time from the consensus worker (from which height, how many) and answers through block_queue: each block with its
  * items, certificate and batches, as they were signed, already in the form in which it goes to the peer; then a message
- * without a body. So the consensus worker reads no table and encodes nothing.
+ * without a body. So the consensus worker reads no table and encodes nothing. An order may also be for a piece of the
+ * history, for a member that mends its own (history_reader.h).
  *
  * The history holds what is applied here, and a block's row is there with all of its batches or not at all. What is
  * newer, the replica has in memory. Nothing is verified here: who asked believes signatures only.
@@ -26,6 +27,7 @@
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/worker.h"
 #include "digest.h"
+#include "history_reader.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -63,10 +65,6 @@ constexpr char kBatchesQuery[] =
 shm_mq_handle* queue = nullptr;
 SPIPlanPtr blocks_plan = nullptr, batches_plan = nullptr;
 
-struct Order {
-  uint64_t number = 0, from = 0;
-  uint32_t count = 0;
-};
 
 [[noreturn]] void Damaged(int64 height) {
   throw PgError(ERRCODE_DATA_CORRUPTED, "block " + std::to_string(height) + " of the history is damaged", "",
@@ -178,7 +176,8 @@ void PutFrame(const Order& order, const core::Bytes& frame) {
 
 std::optional<Order> TakeOrder(uint64_t done) {
   SpinLockAcquire(&shared->block_order_mutex);
-  Order const order{shared->block_order, shared->block_order_from, shared->block_order_count};
+  Order const order{shared->block_order,      shared->block_order_from,   shared->block_order_count,
+                    shared->block_order_part, shared->block_order_offset, shared->block_order_number};
   SpinLockRelease(&shared->block_order_mutex);
   return order.number != done ? std::optional(order) : std::nullopt;
 }
@@ -190,8 +189,13 @@ class Server {
   void Serve(const Order& order);
 
  private:
+  void ServeBlocks(const Order& order);
+  void ServePiece(const Order& order);
   void Give(const Order& order, core::BlockMessage&& block, bool is_last);
+  void Put(const Order& order, const core::Bytes& frame);
   void Pause();
+
+  HistoryReader history_;
 
   TimestampTz not_before_ = 0;
   uint64_t answer_bytes_ = 0;
@@ -208,16 +212,30 @@ void Server::Give(const Order& order, core::BlockMessage&& block, bool is_last) 
   core::Bytes const frame = net::EncodeFrame(block);
   block = {};
   answer_bytes_ += frame.size();
-  PutFrame(order, frame);
+  Put(order, frame);
   pg_atomic_fetch_add_u64(&shared->blocks_served, 1);
+}
+
+void Server::Put(const Order& order, const core::Bytes& frame) {
+  PutFrame(order, frame);
   pg_atomic_fetch_add_u64(&shared->block_bytes_served, static_cast<int64>(frame.size()));
   if (guc_serve_rate_kb > 0)
     not_before_ = std::max(not_before_, GetCurrentTimestamp()) +
                   static_cast<int64>(frame.size()) * USECS_PER_SEC / (int64{1024} * guc_serve_rate_kb);
 }
 
-// The last block of an answer says so: one is kept back until it is known whether another follows.
 void Server::Serve(const Order& order) {
+  if (order.part == 0) ServeBlocks(order);
+  else ServePiece(order);
+}
+
+void Server::ServePiece(const Order& order) {
+  Pause();
+  Put(order, net::EncodeFrame(core::Message(history_.Piece(order))));
+}
+
+// The last block of an answer says so: one is kept back until it is known whether another follows.
+void Server::ServeBlocks(const Order& order) {
   uint64_t const end = order.from + order.count;
   std::optional<core::BlockMessage> kept;
   answer_bytes_ = 0;

@@ -34,6 +34,7 @@ void BlockService::Create() {
   SpinLockAcquire(&shared->block_order_mutex);
   order_ = ++shared->block_order;  // of an older worker set, if any: nothing any more
   shared->block_order_count = 0;
+  shared->block_order_part = 0;
   SpinLockRelease(&shared->block_order_mutex);
 }
 
@@ -45,11 +46,18 @@ void BlockService::Detach() {
 }
 
 void BlockService::Ask(core::NodeId to, core::Height from, uint32_t count) {
+  for (const Request& other : requests_[to])
+    if (other.count > 0 && other.from == from.value) return;
+  if (count > 0) Add(to, {from.value, std::min(count, kBlocksPerAnswerMax), 0, 0, 0});
+}
+
+void BlockService::Ask(core::NodeId to, const core::HistoryRequest& request) {
+  Add(to, {request.from.value, 0, static_cast<uint8_t>(request.part), request.offset, request.number});
+}
+
+void BlockService::Add(core::NodeId to, const Request& request) {
   std::deque<Request>& waiting = requests_[to];
-  Request const request{from.value, std::min(count, kBlocksPerAnswerMax)};
-  for (const Request& other : waiting)
-    if (other.from == request.from) return;
-  if (waiting.size() < kRequestsPerPeerMax) waiting.push_back(request);
+  if (waiting.size() < kRequestsPerPeerMax && std::find(waiting.begin(), waiting.end(), request) == waiting.end()) waiting.push_back(request);
   more_ = more_ || !to_;
 }
 
@@ -67,6 +75,9 @@ void BlockService::Order(const Queued& queued) {
     order_ = ++shared->block_order;
     shared->block_order_from = request.from;
     shared->block_order_count = request.count;
+    shared->block_order_part = request.part;
+    shared->block_order_offset = request.offset;
+    shared->block_order_number = request.number;
     SpinLockRelease(&shared->block_order_mutex);
     WakeWorker(&shared->blocks);
     return;

@@ -13,7 +13,7 @@
 #include <map>
 #include <optional>
 
-#include "dadbs/core/types.h"
+#include "dadbs/core/messages.h"
 
 namespace dadbs::pg {
 
@@ -25,6 +25,7 @@ class BlockService {
   void Create();
   void Detach();
   void Ask(core::NodeId to, core::Height from, uint32_t count);
+  void Ask(core::NodeId to, const core::HistoryRequest& request);
   void Forget(core::NodeId to) { requests_.erase(to); }
   void Step(const Queued& queued, const Send& send);
   bool more() const { return more_; }  // Step has left something
@@ -32,8 +33,12 @@ class BlockService {
  private:
   struct Request {
     uint64_t from = 0;
-    uint32_t count = 0;
+    uint32_t count = 0;  // 0: a piece of the history
+    uint8_t part = 0;
+    uint64_t offset = 0, number = 0;
+    bool operator==(const Request&) const = default;
   };
+  void Add(core::NodeId to, const Request& request);
   void Order(const Queued& queued);
   bool Receive(core::Bytes* frame);
 

@@ -45,6 +45,7 @@
 #include "digests.h"
 #include "doubt.h"
 #include "faults.h"
+#include "history_exchange.h"
 #include "journal.h"
 #include "publish.h"
 
@@ -126,6 +127,7 @@ class ConsensusWorker {
   void TakeTime();
   void Isolate();
   void ServeBlocks();
+  void ServeHistory(core::NodeId to, const core::HistoryRequest& request);
   void CompareDigests();
   void SendTo(core::NodeId to, const core::Message& message);
 
@@ -155,6 +157,7 @@ class ConsensusWorker {
   std::unique_ptr<net::Transport> transport_;  // none in a cluster of one
   CaptureQueue queue_;
   BlockService block_service_;
+  HistoryExchange history_exchange_;
   std::optional<Digests> digests_;
   core::EvidenceToReport to_report_;
   StatusPublisher publisher_;
@@ -266,6 +269,7 @@ void ConsensusWorker::Round() {
   MakeDurable();
   SettleSigns();
   if (transport_) ServeBlocks();
+  if (transport_) history_exchange_.Step([this](core::NodeId to, const core::Message& m) { SendTo(to, m); });
   CompareDigests();
   if (transport_) transport_->Flush();
   CutJournal();
@@ -301,9 +305,19 @@ void ConsensusWorker::TakeMessage(net::Received&& received) {
     if (!why.empty()) CarryOne(rejected);
     return;
   }
+  if (const auto* const request = std::get_if<core::HistoryRequest>(&received.message)) return ServeHistory(received.from, *request);
+  if (const auto* const piece = std::get_if<core::HistoryMessage>(&received.message)) return history_exchange_.Receive(received.from, *piece);
   // Nothing can be promised now: as good as lost on the way.
   if (!journal_problem_.empty()) return;
   Carry(replica_->OnMessage(received.from, std::move(received.message), now_us_));
+}
+
+// What this member has come to is of use to nobody where it differs from what a quorum has; blocks prove themselves.
+void ConsensusWorker::ServeHistory(core::NodeId to, const core::HistoryRequest& request) {
+  LWLockAcquire(shared->lock, LW_SHARED);
+  bool const differs = shared->divergence.height != 0;
+  LWLockRelease(shared->lock);
+  if (!differs || request.part == core::HistoryPart::kBlocks) block_service_.Ask(to, request);
 }
 
 void ConsensusWorker::Submit(Submission&& submission) {

@@ -89,7 +89,8 @@ std::vector<std::string> TextArray(Datum array) {
 
 class Decoder {
  public:
-  Decoder(int64 height, int32 index, ReturnSetInfo* set) : height_(height), index_(index), set_(set) {}
+  // `plain`: of no type that is not built in anything is executed.
+  Decoder(int64 height, int32 index, bool plain, ReturnSetInfo* set) : height_(height), index_(index), plain_(plain), set_(set) {}
 
   void Run(core::ByteView write_set) {
     core::WriteSetView view;
@@ -223,7 +224,7 @@ class Decoder {
       // A built-in type reads today what it wrote then; one of the user's may have been redefined since.
       if (*type < FirstNormalObjectId) return Call([&] { return Input(v, *type, typmod); });
       Datum value = 0;
-      if (Try([&] { value = Input(v, *type, typmod); })) return value;
+      if (!plain_ && Try([&] { value = Input(v, *type, typmod); })) return value;
     }
     *type = TEXTOID;
     std::string const shown = v.tag == 't' ? std::string(reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size())
@@ -279,6 +280,7 @@ class Decoder {
 
   int64 height_;
   int32 index_;
+  bool plain_;
   ReturnSetInfo* set_;
   std::map<std::pair<std::string, std::string>, RelationVersion> versions_;
 };
@@ -294,7 +296,7 @@ extern "C" Datum dadbs_decode_effect(PG_FUNCTION_ARGS) {
     Call([&] {
       if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, (errmsg("SPI_connect failed")));
     });
-    Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), set).RunOne(BytesArgument(PG_GETARG_BYTEA_PP(0)));
+    Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), PG_NARGS() > 3 && PG_GETARG_BOOL(3), set).RunOne(BytesArgument(PG_GETARG_BYTEA_PP(0)));
     Call([&] { SPI_finish(); });
     return static_cast<Datum>(0);
   });
@@ -306,7 +308,7 @@ extern "C" Datum dadbs_decode_changes(PG_FUNCTION_ARGS) {
     Call([&] {
       if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, (errmsg("SPI_connect failed")));
     });
-    Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), set).Run(BytesArgument(PG_GETARG_BYTEA_PP(0)));
+    Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), PG_NARGS() > 3 && PG_GETARG_BOOL(3), set).Run(BytesArgument(PG_GETARG_BYTEA_PP(0)));
     Call([&] { SPI_finish(); });
     return static_cast<Datum>(0);
   });

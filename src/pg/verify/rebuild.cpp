@@ -12,20 +12,18 @@
  * All of it in one transaction: a crash or an error leaves the table as it was. Rows are written frozen: a snapshot that is older and
  * looks at the table for the first time afterwards sees the rows of this position rather than none.
  */
-#include <map>
 #include <optional>
-#include <set>
 
 #include "../apply/row_values.h"
 #include "../ddl/internal.h"
-#include "dadbs/core/quorum.h"
-#include "dadbs/core/state_digest.h"
+#include "dadbs/pg/apply.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/member.h"
 #include "dadbs/pg/pause.h"
 #include "dadbs/pg/records.h"
 #include "dadbs/pg/sharing.h"
+#include "agreed.h"
 #include "progress.h"
 #include "tables.h"
 
@@ -54,86 +52,35 @@ extern "C" {
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(dadbs_rebuild);
-PG_FUNCTION_INFO_V1(dadbs_check_outcomes);
+PG_FUNCTION_INFO_V1(dadbs_outcomes_agree);
 }
 
 namespace dadbs::pg::verify {
 namespace {
 
 constexpr uint64 kRowsPerReport = 1024;
-constexpr long kAgreementWaitMs = 20'000, kPollMs = 20;
+constexpr long kAgreementWaitMs = 20'000;
 
 // ---- the history is the group's ---------------------------------------------------------------------------------------
 
-struct Agreed {
-  core::Height height;
-  core::Digest digest;
-};
-
-// A height for which q members have signed one digest. Only the last one of each is known at a time, so they are watched for a while:
-// all come to each 64th block, and to the last one where the chain stands still.
-std::optional<Agreed> AwaitAgreedDigest(const Member& member) {
-  std::map<std::pair<uint64, core::Digest>, std::set<uint16>> said;
-  for (long waited_ms = 0; waited_ms <= kAgreementWaitMs; waited_ms += kPollMs) {
-    LWLockAcquire(shared->lock, LW_SHARED);
-    uint32 const count = std::min<uint32>(pg_atomic_read_u32(&shared->node_count), kNodesShownMax);
-    for (uint32 i = 0; i < count; i++) {
-      const NodeStatus& node = shared->nodes[i];
-      core::Digest digest;
-      memcpy(digest.bytes.data(), node.digest, sizeof(node.digest));
-      if (node.digest_height != 0) said[{node.digest_height, digest}].insert(node.id);
-    }
-    LWLockRelease(shared->lock);
-    uint64 const applied = core::WholeBlocks(core::Prefix{pg_atomic_read_u64(&shared->applied)}).value;
-    for (auto it = said.rbegin(); it != said.rend(); ++it)
-      if (it->second.size() >= core::QuorumSize(member.genesis.members.size()) && it->first.first <= applied)
-        return Agreed{core::Height{it->first.first}, it->first.second};
-    Call([] {
-      (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
-      ResetLatch(MyLatch);
-      CHECK_FOR_INTERRUPTS();
-    });
-  }
-  return std::nullopt;
-}
-
-core::Digest FoldOutcomes(core::Height to, const core::Digest& chain_id, Working* working) {
-  std::string const until = " WHERE height <= " + std::to_string(to.value);
-  Cursor transactions(("SELECT height, index::bigint, verdict::bigint, keys FROM dadbs_internal.transaction" + until + " ORDER BY height, index").c_str(), 256);
-  Cursor effects(("SELECT height, index::bigint, contract::text, change FROM dadbs_internal.contract_effect" + until +
-                  " ORDER BY height, index, contract::text COLLATE \"C\", change").c_str(), 256);
-  core::EffectsDigest digest(core::Height{0}, chain_id);
-  while (digest.height() < to) {
-    digest.BeginBlock(digest.height().next());
-    int64 const height = static_cast<int64>(digest.height().value);
-    if (height % 256 == 0) working->Done(digest.height().value);
-    for (; !transactions.done() && transactions.Number(1) == height; transactions.Next())
-      digest.AddTransaction(static_cast<uint32_t>(transactions.Number(2)), static_cast<core::Verdict>(transactions.Number(3)), transactions.Bytes(4));
-    for (; !effects.done() && effects.Number(1) == height; effects.Next()) {
-      std::string const contract = effects.Text(3);
-      digest.AddEffect(static_cast<uint32_t>(effects.Number(2)), contract, effects.Bytes(4));
-    }
-    Call([] { CHECK_FOR_INTERRUPTS(); });
-  }
-  return digest.digest();
-}
-
-void CheckOutcomes() {
+bool OutcomesAgree() {
   const Member* const member = CurrentMember();
   if (member == nullptr) throw PgError(kErrNotConfigured, "this server is not a member of a cluster");
-  std::optional<Agreed> const agreed = AwaitAgreedDigest(*member);
+  std::optional<Agreed> const agreed = AwaitAgreedDigest(*member, core::Height{0}, core::WholeBlocks(Applied()), kAgreementWaitMs);
   if (!agreed)
     throw PgError(kErrState, "no quorum has signed one digest of what it has come to", "The history of this member cannot be compared with the others'.",
                   "dadbs.state_digests shows what each has signed, dadbs.status who is connected.");
   Working working("rebuild");
   working.Phase("checking the history", "", agreed->height.value);
   Call([] { PushActiveSnapshot(GetLatestSnapshot()); });  // the caller's may be older than what is agreed
-  core::Digest const folded = FoldOutcomes(agreed->height, member->genesis.chain_id(), &working);
+  OwnOutcomes own(core::Height{1}, agreed->height);
+  core::EffectsDigest folded(core::Height{0}, member->genesis.chain_id());
+  while (folded.height() < agreed->height) {
+    own.Next().FoldInto(&folded);
+    if (folded.height().value % 256 == 0) working.Done(folded.height().value);
+  }
   Call([] { PopActiveSnapshot(); });
-  if (folded != agreed->digest)
-    throw PgError(ERRCODE_DATA_CORRUPTED, "the history of this member is not what a quorum has signed",
-                  "Verdicts, keys or effects of contracts up to block " + std::to_string(agreed->height.value) + " differ: tables that are made from them would differ, too.",
-                  "See dadbs.verify_chain() and dadbs.status.");
+  return folded.digest() == agreed->digest;
 }
 
 // ---- the old rows -----------------------------------------------------------------------------------------------------
@@ -314,15 +261,15 @@ uint64 Rebuild(Oid relation_id, int64 run) {
 
 using namespace dadbs::pg;
 
-extern "C" Datum dadbs_check_outcomes(PG_FUNCTION_ARGS) {
+extern "C" Datum dadbs_outcomes_agree(PG_FUNCTION_ARGS) {
   (void)fcinfo;
   return Enter([&]() -> Datum {
     Call([] {
       if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     });
-    verify::CheckOutcomes();
+    bool const agree = verify::OutcomesAgree();
     Call([] { SPI_finish(); });
-    return Datum(0);
+    return BoolGetDatum(agree);
   });
 }
 

@@ -1,0 +1,75 @@
+/*
+ * difference.cpp: see difference.h. A background worker that runs once: it waits for other members, which the blocks worker cannot. It
+ * reads this member's history and changes nothing but the row about the divergence. Whatever ends it, it is started again.
+ */
+#include "difference.h"
+
+#include "dadbs/pg/worker.h"
+
+extern "C" {
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+PGDLLEXPORT void dadbs_difference_main(Datum);
+}
+
+namespace dadbs::pg {
+namespace {
+
+constexpr char kQuery[] = "SELECT dadbs_internal.name_difference()";
+
+void Prepare() {
+  Call([] {
+    pqsignal(SIGTERM, die);
+    pqsignal(SIGHUP, SIG_IGN);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&shared->database), InvalidOid, 0);
+    SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+    pgstat_report_activity(STATE_RUNNING, "comparing outcomes with other members");
+  });
+}
+
+}  // namespace
+
+void StartDifference() {
+  BackgroundWorker worker = {};
+  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  worker.bgw_restart_time = BGW_NEVER_RESTART;
+  strlcpy(worker.bgw_library_name, "dadbs", BGW_MAXLEN);
+  strlcpy(worker.bgw_function_name, "dadbs_difference_main", BGW_MAXLEN);
+  strlcpy(worker.bgw_name, "dadbs difference", BGW_MAXLEN);
+  strlcpy(worker.bgw_type, "dadbs difference", BGW_MAXLEN);
+  (void)Call([&] { return RegisterDynamicBackgroundWorker(&worker, nullptr); });  // no place for it: later
+}
+
+}  // namespace dadbs::pg
+
+extern "C" void dadbs_difference_main(Datum) {
+  using namespace dadbs::pg;
+  Enter([] {
+    Prepare();
+    try {
+      BeginReading();
+      Call([] {
+        if (SPI_execute(kQuery, false, 0) != SPI_OK_SELECT) elog(ERROR, "dadbs: query failed: %s", kQuery);
+      });
+      EndReading();
+    } catch (const PgError& e) {
+      Call([&] {
+        AbortOutOfAnyTransaction();
+        ereport(LOG, (errcode(e.sqlstate()), errmsg("dadbs: which position differs first is not known yet: %s", e.what())));
+      });
+    }
+  });
+}

@@ -1,0 +1,91 @@
+/*
+ * settle.cpp: when a member that had diverged is equal again: its digest is once more the one that a quorum has signed.
+ */
+#include "agreed.h"
+#include "dadbs/pg/boundary.h"
+#include "dadbs/pg/errors.h"
+#include "dadbs/pg/ipc.h"
+#include "dadbs/pg/member.h"
+#include "progress.h"
+
+extern "C" {
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(dadbs_await_workers);
+PG_FUNCTION_INFO_V1(dadbs_agrees_again);
+PG_FUNCTION_INFO_V1(dadbs_forget_divergence);
+}
+
+namespace dadbs::pg::verify {
+namespace {
+
+constexpr long kWorkersWaitMs = 60'000, kAgreementWaitMs = 60'000, kPollMs = 20;
+
+bool WorkersRun() {
+  return shared->consensus != nullptr && shared->apply != nullptr && shared->blocks != nullptr && pg_atomic_read_u32(&shared->outcomes_mended) == 0;
+}
+
+void AwaitWorkers() {
+  for (TimestampTz const begun = GetCurrentTimestamp(); !WorkersRun();) {
+    if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), kWorkersWaitMs))
+      throw PgError(kErrState, "the workers of this member do not start", "", "dadbs.status says why. Call it again.");
+    Call([] {
+      (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
+      ResetLatch(MyLatch);
+      CHECK_FOR_INTERRUPTS();
+    });
+  }
+}
+
+bool AgreesAgain() {
+  const Member* const member = CurrentMember();
+  if (member == nullptr) throw PgError(kErrNotConfigured, "this server is not a member of a cluster");
+  Working working("rebuild");
+  working.Phase("waiting for a digest of the others", "", 0);
+  return AwaitOwnAgreement(*member, kAgreementWaitMs);
+}
+
+// After the rows about it are gone, committed: consensus takes writes again. The blocks worker looks at this, and begins anew.
+void Forget() {
+  Cursor left("SELECT height FROM dadbs_internal.divergence", 1);
+  if (!left.done()) throw PgError(kErrState, "this member is known to differ");
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  shared->divergence = {};
+  LWLockRelease(shared->lock);
+  WakeWorker(&shared->consensus);
+}
+
+}  // namespace
+}  // namespace dadbs::pg::verify
+
+using namespace dadbs::pg;
+
+extern "C" Datum dadbs_await_workers(PG_FUNCTION_ARGS) {
+  (void)fcinfo;
+  return Enter([&]() -> Datum {
+    verify::AwaitWorkers();
+    return static_cast<Datum>(0);
+  });
+}
+
+extern "C" Datum dadbs_agrees_again(PG_FUNCTION_ARGS) {
+  (void)fcinfo;
+  return Enter([&]() -> Datum { return BoolGetDatum(verify::AgreesAgain()); });
+}
+
+extern "C" Datum dadbs_forget_divergence(PG_FUNCTION_ARGS) {
+  (void)fcinfo;
+  return Enter([&]() -> Datum {
+    Call([] {
+      if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    });
+    verify::Forget();
+    Call([] { SPI_finish(); });
+    return static_cast<Datum>(0);
+  });
+}
