@@ -17,6 +17,7 @@
 namespace dadbs::core {
 namespace {
 
+constexpr int64_t kReportAgain_us = 10'000'000, kReportAgainMax_us = 600'000'000;
 constexpr int64_t kReportInterval_us = 500'000;  // between the members that may have found the same
 
 // ---- encoding ------------------------------------------------------------------------------------------------------
@@ -262,9 +263,10 @@ void EvidenceToReport::OnChain(const EvidenceSlot& slot) {
 std::optional<Bytes> EvidenceToReport::TakeDue(int64_t now_us) {
   const auto due = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& w) { return now_us >= w.due_us || now_us < w.since_us; });
   if (due == waiting_.end()) return std::nullopt;
-  Bytes evidence = std::move(due->evidence);
-  waiting_.erase(due);
-  return evidence;
+  due->again_us = std::clamp(due->again_us * 2, kReportAgain_us, kReportAgainMax_us);
+  due->since_us = now_us;
+  due->due_us = now_us + due->again_us;
+  return due->evidence;
 }
 
 }  // namespace dadbs::core

@@ -269,6 +269,11 @@ TEST(EvidenceToReport, EachWaitsItsTurnAndForgetsWhatIsOnTheChain) {
   EXPECT_FALSE(next.TakeDue(1000 + 400'000));
   EXPECT_EQ(next.TakeDue(1000 + 500'000), e.Encode());
   EXPECT_FALSE(next.TakeDue(10'000'000));
+  EXPECT_EQ(next.TakeDue(1000 + 10'500'000), e.Encode()) << "what is not on the chain by then was lost";
+  EXPECT_FALSE(next.TakeDue(1000 + 20'500'000)) << "less and less often";
+  EXPECT_TRUE(next.TakeDue(1000 + 30'500'000));
+  next.OnChain(SlotOf(e));
+  EXPECT_FALSE(next.TakeDue(1000 + 300'500'000));
   EXPECT_FALSE(last.TakeDue(1000 + 1'000'000));
   last.OnChain(SlotOf(e));
   EXPECT_EQ(last.waiting(), 0u);

@@ -79,7 +79,8 @@ bool IsEvidenceWriteSet(ByteView write_set);
 std::optional<Evidence> EvidenceOf(ByteView write_set);
 
 // What this member has found and not put onto the chain yet. Many may find the same: each waits a while by its number, and
-// whoever sees it on the chain forgets it. The owner submits what is due, as a transaction of this member.
+// whoever sees it on the chain forgets it. The owner submits what is due, as a transaction of this member; what is not on the chain some
+// time later was lost on the way, and is due again.
 class EvidenceToReport {
  public:
   EvidenceToReport(NodeId self, size_t members) : self_(self), members_(members) {}
@@ -94,6 +95,7 @@ class EvidenceToReport {
     EvidenceSlot slot;
     Bytes evidence;
     int64_t since_us = 0, due_us = 0;
+    int64_t again_us = 0;  // how long after it was taken; 0: it was not yet
   };
   NodeId self_;
   size_t members_;
