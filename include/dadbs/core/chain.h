@@ -18,7 +18,7 @@
 namespace dadbs::core {
 
 inline constexpr uint16_t kBlockFormat = 1;
-inline constexpr uint16_t kProtocolVersion = 3;  // 2: views change; 3: attestations, state digests
+inline constexpr uint16_t kProtocolVersion = 4;  // 2: views change; 3: attestations, state digests; 4: pieces of history
 inline constexpr size_t kItemsPerBlockMax = 4096;
 inline constexpr size_t kBatchBytesMax = 600u << 20;
 inline constexpr size_t kGenesisTextBytesMax = 255;  // of each name, address, schema, environment entry
