@@ -7,7 +7,7 @@
 #include <set>
 
 #include "dadbs/core/quorum.h"
-#include "dadbs/pg/ipc.h"
+#include "dadbs/pg/apply.h"
 
 extern "C" {
 #include "miscadmin.h"
@@ -38,21 +38,20 @@ void Nap() {
 // What members were seen to have signed, by height and digest.
 class Heard {
  public:
-  void Look(core::Height least, core::Height most) {
+  void Look(core::Height least) {
     LWLockAcquire(shared->lock, LW_SHARED);
     uint32 const count = std::min<uint32>(pg_atomic_read_u32(&shared->node_count), kNodesShownMax);
     for (uint32 i = 0; i < count; i++) {
       const NodeStatus& node = shared->nodes[i];
       core::Digest digest;
       memcpy(digest.bytes.data(), node.digest, sizeof(node.digest));
-      if (node.digest_height >= std::max<uint64>(1, least.value) && node.digest_height <= most.value)
-        said_[{node.digest_height, digest}].insert(core::NodeId{node.id});
+      if (node.digest_height >= std::max<uint64>(1, least.value)) said_[{node.digest_height, digest}].insert(core::NodeId{node.id});
     }
     LWLockRelease(shared->lock);
   }
-  std::optional<Agreed> Newest(const Member& member) const {
+  std::optional<Agreed> Newest(const Member& member, core::Height most) const {
     for (auto it = said_.rbegin(); it != said_.rend(); ++it)
-      if (it->second.size() >= core::QuorumSize(member.genesis.members.size()))
+      if (it->second.size() >= core::QuorumSize(member.genesis.members.size()) && it->first.first <= most.value)
         return Agreed{core::Height{it->first.first}, it->first.second, {it->second.begin(), it->second.end()}};
     return std::nullopt;
   }
@@ -73,11 +72,12 @@ class Heard {
 
 }  // namespace
 
-std::optional<Agreed> AwaitAgreedDigest(const Member& member, core::Height least, core::Height most, long wait_ms) {
+std::optional<Agreed> AwaitAgreedDigest(const Member& member, core::Height least, bool applied_here, long wait_ms) {
   Heard heard;
   for (TimestampTz const begun = GetCurrentTimestamp();; Nap()) {
-    heard.Look(least, most);
-    if (std::optional<Agreed> const agreed = heard.Newest(member)) return agreed;
+    heard.Look(least);
+    core::Height const most = applied_here ? core::WholeBlocks(Applied()) : core::Height{UINT64_MAX};
+    if (std::optional<Agreed> const agreed = heard.Newest(member, most)) return agreed;
     if (IsOver(begun, wait_ms)) return std::nullopt;
   }
 }
@@ -85,7 +85,7 @@ std::optional<Agreed> AwaitAgreedDigest(const Member& member, core::Height least
 bool AwaitOwnAgreement(const Member& member, long wait_ms) {
   Heard heard;
   for (TimestampTz const begun = GetCurrentTimestamp();; Nap()) {
-    heard.Look(core::Height{1}, core::Height{UINT64_MAX});
+    heard.Look(core::Height{1});
     if (std::optional<bool> const agrees = heard.AgreesWithOwn(member)) return *agrees;
     if (IsOver(begun, wait_ms)) return false;
   }

@@ -180,7 +180,7 @@ std::vector<Start> Starts(const Member& member) {
 // At once, and again when it is committed: workers that were starting meanwhile may have read what was there before.
 void OnTransactionEnd(XactEvent event, void*) {
   if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT) return;
-  if (mended) pg_atomic_write_u32(&shared->outcomes_mended, 1);
+  if (mended) pg_atomic_write_u32(&shared->outcomes_mended, event == XACT_EVENT_COMMIT ? 1 : 0);
   if (mended) WakeWorker(&shared->apply);
   mended = false;
 }
@@ -227,7 +227,7 @@ Found Compare(bool mends) {
   core::Height const stands = core::WholeBlocks(applied);
   working.Phase("waiting for a digest of the others", "", 0);
   std::optional<Agreed> const agreed =
-      AwaitAgreedDigest(*member, mends ? stands : core::Height{1}, core::Height{UINT64_MAX}, kAgreementWaitMs);
+      AwaitAgreedDigest(*member, mends ? stands : core::Height{1}, false, kAgreementWaitMs);
   if (!agreed)
     throw PgError(kErrState, "no quorum has signed one digest of what it has come to", "There is nothing that this member could be compared with.",
                   "dadbs.state_digests shows what each has signed, dadbs.status who is connected.");

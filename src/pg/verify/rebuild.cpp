@@ -66,7 +66,7 @@ constexpr long kAgreementWaitMs = 20'000;
 bool OutcomesAgree() {
   const Member* const member = CurrentMember();
   if (member == nullptr) throw PgError(kErrNotConfigured, "this server is not a member of a cluster");
-  std::optional<Agreed> const agreed = AwaitAgreedDigest(*member, core::Height{0}, core::WholeBlocks(Applied()), kAgreementWaitMs);
+  std::optional<Agreed> const agreed = AwaitAgreedDigest(*member, core::Height{0}, true, kAgreementWaitMs);
   if (!agreed)
     throw PgError(kErrState, "no quorum has signed one digest of what it has come to", "The history of this member cannot be compared with the others'.",
                   "dadbs.state_digests shows what each has signed, dadbs.status who is connected.");
