@@ -1,8 +1,8 @@
 -- ---- a member that has come to something else than the group (src/pg/verify/mend.cpp) -----------------------------------------
 
 -- The first position where this member has come to something else than a quorum, and of how many blocks; no row: nowhere. `mends`: the
--- group's outcomes are written in the place of this member's, and the workers begin anew.
-CREATE FUNCTION dadbs_internal.compare_outcomes(mends boolean)
+-- group's outcomes are written in the place of this member's, and the workers begin anew. `from_genesis`: also what was before it diverged.
+CREATE FUNCTION dadbs_internal.compare_outcomes(mends boolean, from_genesis boolean)
 RETURNS TABLE (height bigint, index integer, what text, verdict_here smallint, verdict_there smallint, change integer, effect bytea,
     effect_is_here boolean, blocks bigint)
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_compare_outcomes';
@@ -10,11 +10,13 @@ CREATE FUNCTION dadbs_internal.await_workers() RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_await_workers';
 CREATE FUNCTION dadbs_internal.agrees_again() RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_agrees_again';
+CREATE FUNCTION dadbs_internal.is_diverged() RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_is_diverged';
 CREATE FUNCTION dadbs_internal.forget_divergence() RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_forget_divergence';
 
 -- As decode_changes and decode_effect, but values of types that somebody has made are shown as they travelled: a superuser's process reads
--- them by itself, and nothing of anybody's is executed for it.
+-- them by itself, and no output function or cast of anybody's is executed for it.
 CREATE FUNCTION dadbs_internal.decode_changes(write_set bytea, height bigint, index integer, plain boolean)
 RETURNS TABLE (ordinal integer, schema_name text, relation_name text, operation text, key jsonb, new_row jsonb,
     statement text, leaf_hash bytea)
@@ -43,7 +45,7 @@ DECLARE
     its_table text;
     its_key jsonb;
 BEGIN
-    SELECT * INTO d FROM dadbs_internal.compare_outcomes(false);
+    SELECT * INTO d FROM dadbs_internal.compare_outcomes(false, false);
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -63,8 +65,7 @@ BEGIN
     UPDATE dadbs_internal.divergence v
     SET first_height = d.height, first_index = d.index, what = d.what, verdict_here = d.verdict_here, verdict_there = d.verdict_there,
         relation = its_table, key = its_key;
-    PERFORM pg_notify('dadbs', json_build_object('event', 'difference', 'height', d.height, 'position', d.index, 'what', d.what,
-                                                 'relation', its_table, 'key', left(its_key::text, 1000))::text);
+    PERFORM pg_notify('dadbs', json_build_object('event', 'difference', 'height', d.height, 'position', d.index, 'what', d.what)::text);  -- anybody may listen
     RAISE LOG 'dadbs: the first position that differs from the group is % of block %: %', d.index, d.height,
         CASE WHEN d.what = 'verdict' THEN format('%s here, %s there', dadbs_internal.verdict_name(d.verdict_here), dadbs_internal.verdict_name(d.verdict_there))
              ELSE d.what END || coalesce(format('; table %s, key %s', its_table, its_key), '');
@@ -102,13 +103,13 @@ END
 $$;
 
 -- Returns of how many blocks the outcomes were not the group's.
-CREATE FUNCTION dadbs_internal.mend_outcomes() RETURNS bigint
+CREATE FUNCTION dadbs_internal.mend_outcomes(from_genesis boolean) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     d record;
 BEGIN
-    SELECT * INTO d FROM dadbs_internal.compare_outcomes(true);
+    SELECT * INTO d FROM dadbs_internal.compare_outcomes(true, from_genesis);
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
@@ -151,6 +152,17 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION dadbs_internal.rebuild_differing(id oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'a table that the chain has made is not there' USING ERRCODE = 'undefined_table', HINT = 'dadbs.verify_tables() names it.';
+    END IF;
+    PERFORM dadbs_internal.rebuild(id, 0);
+END
+$$;
+
 -- First the outcomes, then each table that differs from what they make of it, in a transaction of its own. Where writes of the others have met rows
 -- that were still wrong meanwhile, once more, and all in one transaction, during which nothing is applied here.
 CREATE PROCEDURE dadbs_internal.return_to_group()
@@ -159,19 +171,26 @@ AS $$
 DECLARE
     r record;
 BEGIN
-    PERFORM dadbs_internal.mend_outcomes();
+    PERFORM dadbs_internal.mend_outcomes(false);
     COMMIT;
     PERFORM dadbs_internal.await_workers();
     COMMIT;
-    FOR r IN SELECT * FROM dadbs_internal.differing_tables() LOOP
-        PERFORM dadbs_internal.rebuild(r.id, 0);
+    IF NOT dadbs_internal.outcomes_agree() THEN  -- what lies before the divergence was edited, too
+        COMMIT;
+        PERFORM dadbs_internal.mend_outcomes(true);
+        COMMIT;
+        PERFORM dadbs_internal.await_workers();
+    END IF;
+    COMMIT;
+    FOR r IN SELECT d.id FROM dadbs_internal.differing_tables() d LOOP
+        PERFORM dadbs_internal.rebuild_differing(r.id);
         COMMIT;
     END LOOP;
     IF NOT dadbs_internal.agrees_again() THEN
         COMMIT;
-        PERFORM dadbs_internal.mend_outcomes();
-        FOR r IN SELECT * FROM dadbs_internal.differing_tables() LOOP
-            PERFORM dadbs_internal.rebuild(r.id, 0);
+        PERFORM dadbs_internal.mend_outcomes(false);
+        FOR r IN SELECT d.id FROM dadbs_internal.differing_tables() d LOOP
+            PERFORM dadbs_internal.rebuild_differing(r.id);
         END LOOP;
         COMMIT;
         PERFORM dadbs_internal.await_workers();
@@ -185,6 +204,8 @@ BEGIN
     DELETE FROM dadbs_internal.divergence;
     COMMIT;
     PERFORM dadbs_internal.forget_divergence();
+    COMMIT;
+    PERFORM dadbs_internal.await_workers();
 END
 $$;
 
@@ -195,7 +216,7 @@ BEGIN
     PERFORM dadbs_internal.mend_blocks();
     COMMIT;
     PERFORM dadbs_internal.check_chain();
-    IF EXISTS (SELECT FROM dadbs_internal.divergence) OR NOT dadbs_internal.outcomes_agree() THEN
+    IF dadbs_internal.is_diverged() OR NOT dadbs_internal.outcomes_agree() THEN
         COMMIT;
         CALL dadbs_internal.return_to_group();
     ELSE

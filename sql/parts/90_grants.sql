@@ -14,7 +14,7 @@ GRANT EXECUTE ON FUNCTION dadbs.call_contract(text), dadbs.call_contract(text, V
     dadbs.call_contract_signed(text, bytea, text, bytea), dadbs.call_contract_signed(text, bytea, text, bytea, VARIADIC "any"),
     dadbs.call_message(text, text), dadbs.call_message(text, text, VARIADIC "any") TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA dadbs TO pg_monitor;
-REVOKE SELECT ON dadbs.transactions, dadbs.changes, dadbs.contract_changes FROM pg_monitor;
+REVOKE SELECT ON dadbs.transactions, dadbs.changes, dadbs.contract_changes, dadbs.divergence FROM pg_monitor;
 GRANT EXECUTE ON FUNCTION dadbs_internal.decode_block(bytea, bytea), dadbs_internal.members(), dadbs_internal.held_transactions(),
     dadbs_internal.stage_stats(), dadbs_internal.conflict_stats(), dadbs_internal.table_work(), dadbs_internal.setting_is_on(text),
     dadbs_internal.fault_counts(), dadbs.verify_evidence(bytea) TO pg_monitor;

@@ -28,7 +28,10 @@ bool BlockOutcomes::Decode(ByteView bytes, BlockOutcomes* out) {
   Reader r(bytes);
   *out = {};
   r.Num(out->height);
+  // What is written takes less than what is read: nothing is made for counts that cannot be.
+  constexpr size_t kTransactionBytesMin = 9, kEffectBytesMin = 16;
   for (uint32_t n = r.U32(); n > 0 && r.ok(); n--) {
+    if (out->transactions.size() >= kTransactionsPerBlockMax || n > r.remaining() / kTransactionBytesMin) return false;
     Transaction t;
     t.index = r.U32();
     uint8_t const verdict = r.U8();
@@ -39,6 +42,7 @@ bool BlockOutcomes::Decode(ByteView bytes, BlockOutcomes* out) {
     out->transactions.push_back(std::move(t));
   }
   for (uint32_t n = r.U32(); n > 0 && r.ok(); n--) {
+    if (n > r.remaining() / kEffectBytesMin) return false;
     Effect e;
     e.index = r.U32();
     e.ordinal = r.U32();

@@ -4,6 +4,8 @@
  */
 #include "difference.h"
 
+#include <algorithm>
+
 #include "dadbs/pg/worker.h"
 
 extern "C" {
@@ -14,6 +16,7 @@ extern "C" {
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 PGDLLEXPORT void dadbs_difference_main(Datum);
 }
@@ -21,6 +24,7 @@ PGDLLEXPORT void dadbs_difference_main(Datum);
 namespace dadbs::pg {
 namespace {
 
+constexpr int kPauseMin_ms = 5'000, kPauseMax_ms = 600'000;
 constexpr char kQuery[] = "SELECT dadbs_internal.name_difference()";
 
 void Prepare() {
@@ -39,9 +43,19 @@ void Prepare() {
   });
 }
 
-}  // namespace
+// Not by a query of its own for nothing: it is asked for as long as the member differs.
+bool IsNamed() {
+  BeginReading();
+  Call([] {
+    constexpr char kUnnamed[] = "SELECT FROM dadbs_internal.divergence WHERE first_height IS NULL AND NOT no_quorum";
+    if (SPI_execute(kUnnamed, true, 1) != SPI_OK_SELECT) elog(ERROR, "dadbs: query failed: %s", kUnnamed);
+  });
+  bool const is_named = SPI_processed == 0;
+  EndReading();
+  return is_named;
+}
 
-void StartDifference() {
+BackgroundWorkerHandle* Start() {
   BackgroundWorker worker = {};
   worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
   worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -50,7 +64,30 @@ void StartDifference() {
   strlcpy(worker.bgw_function_name, "dadbs_difference_main", BGW_MAXLEN);
   strlcpy(worker.bgw_name, "dadbs difference", BGW_MAXLEN);
   strlcpy(worker.bgw_type, "dadbs difference", BGW_MAXLEN);
-  (void)Call([&] { return RegisterDynamicBackgroundWorker(&worker, nullptr); });  // no place for it: later
+  return Call([&]() -> BackgroundWorkerHandle* {
+    MemoryContext const before = MemoryContextSwitchTo(TopMemoryContext);
+    BackgroundWorkerHandle* handle = nullptr;
+    bool const has_place = RegisterDynamicBackgroundWorker(&worker, &handle);
+    MemoryContextSwitchTo(before);
+    return has_place ? handle : nullptr;  // else later
+  });
+}
+
+}  // namespace
+
+bool Naming::Runs() const {
+  pid_t pid = 0;
+  return handle_ != nullptr && GetBackgroundWorkerPid(handle_, &pid) != BGWH_STOPPED;
+}
+
+void Naming::Step() {
+  if (tried_at_ != 0 && !TimestampDifferenceExceeds(tried_at_, GetCurrentTimestamp(), pause_ms_)) return;
+  if (Runs()) return;
+  if (handle_ != nullptr) pfree(handle_);
+  handle_ = nullptr;
+  tried_at_ = GetCurrentTimestamp();
+  pause_ms_ = std::clamp(pause_ms_ * 2, kPauseMin_ms, kPauseMax_ms);
+  if (!IsNamed()) handle_ = Start();
 }
 
 }  // namespace dadbs::pg

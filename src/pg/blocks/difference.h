@@ -3,9 +3,25 @@
  */
 #pragma once
 
+extern "C" {
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "postmaster/bgworker.h"
+}
+
 namespace dadbs::pg {
 
-// In the background; it writes into dadbs_internal.divergence what it finds, or a line into the log why it could not.
-void StartDifference();
+// For a member that is known to differ: starts the process while the position is not known, one at a time, and less and less often.
+class Naming {
+ public:
+  void Step();
+
+ private:
+  bool Runs() const;
+
+  BackgroundWorkerHandle* handle_ = nullptr;  // in TopMemoryContext
+  TimestampTz tried_at_ = 0;
+  int pause_ms_ = 0;
+};
 
 }  // namespace dadbs::pg

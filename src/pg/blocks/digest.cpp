@@ -13,8 +13,6 @@
  */
 #include "digest.h"
 
-#include "difference.h"
-
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -44,7 +42,6 @@ namespace {
 constexpr uint64_t kDigestInterval = 64;  // blocks
 constexpr int64_t kStill_us = 900'000;    // so long without a block: the chain stands still
 constexpr long kRowsPerFetch = 256;
-constexpr int kNamingInterval_ms = 10'000;
 
 constexpr char kTransactionsQuery[] =
     "SELECT height, index::bigint, verdict::bigint, keys FROM dadbs_internal.transaction WHERE height >= $1 AND height <= $2"
@@ -205,8 +202,9 @@ void StateWatch::Start() {
   EndReading();
   memcpy(found.chain_id, chain_id.bytes.data(), sizeof(found.chain_id));
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  // What was found before and not written yet stays; another cluster's does not.
-  bool const keep = !finding_written_ && memcmp(shared->divergence.chain_id, found.chain_id, sizeof(found.chain_id)) == 0;
+  // What was found before and not written yet stays; another cluster's does not, nor what a session has seen the end of.
+  bool const is_over = pg_atomic_exchange_u32(&shared->divergence_forgotten, 0) != 0;
+  bool const keep = !finding_written_ && !is_over && memcmp(shared->divergence.chain_id, found.chain_id, sizeof(found.chain_id)) == 0;
   if (!keep) shared->divergence = found;
   LWLockRelease(shared->lock);
   pg_atomic_write_u32(&shared->divergence_known, 1);
@@ -231,15 +229,6 @@ void StateWatch::NoteFinding() {
   finding_written_ = true;
 }
 
-// Which position differs first is for a process of its own to find, which asks the others (difference.cpp).
-void StateWatch::StartNaming() {
-  if (!finding_written_ || (naming_at_ != 0 && !TimestampDifferenceExceeds(naming_at_, GetCurrentTimestamp(), kNamingInterval_ms))) return;
-  naming_at_ = GetCurrentTimestamp();
-  BeginReading();
-  bool const is_due = Select("SELECT height FROM dadbs_internal.divergence WHERE first_height IS NULL AND NOT no_quorum");
-  EndReading();
-  if (is_due) StartDifference();
-}
 
 // Up to where the next digest goes; where it stands: nothing is to be done now.
 core::Height StateWatch::Target() {
@@ -254,9 +243,9 @@ core::Height StateWatch::Target() {
 bool StateWatch::Step() {
   if (!at_) Start();
   if (shared->apply == nullptr) return false;  // `applied` may be another cluster's
+  if (pg_atomic_read_u32(&shared->outcomes_mended) != 0) return false;  // another worker set goes on
   NoteFinding();
-  StartNaming();
-  if (pg_atomic_read_u32(&shared->outcomes_mended) != 0) return false;
+  if (finding_written_) naming_.Step();
   core::Height const target = Target();
   if (target <= at_->height() || !HistoryHolds(target)) return false;
   core::EffectsDigest digest = *at_;

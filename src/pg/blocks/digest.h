@@ -7,6 +7,7 @@
 
 #include "dadbs/core/state_digest.h"
 #include "dadbs/pg/ipc.h"
+#include "difference.h"
 
 namespace dadbs::pg {
 
@@ -19,13 +20,12 @@ class StateWatch {
   void Start();     // what an earlier process has left: the last digest, and whether this member is known to differ
   core::Height Target();
   void NoteFinding();
-  void StartNaming();
 
   std::optional<core::EffectsDigest> at_;
   core::Height seen_;            // applied, when it was last looked at
   TimestampTz seen_at_ = 0;      // since then
   bool finding_written_ = false;
-  TimestampTz naming_at_ = 0;    // when it was last looked whether the first difference has a name
+  Naming naming_;                // which position differs first
 };
 
 }  // namespace dadbs::pg

@@ -88,7 +88,6 @@ core::Bytes StoredAt(core::Height height, const RowsOf& blocks) {
 }
 
 core::Bytes Read(core::HistoryPart part, core::Height height) {
-  if (height > core::WholeBlocks(Applied())) return {};  // not all that comes of it is there
   RowsOf const blocks("SELECT body, certificate FROM dadbs_internal.block WHERE height = $1", height);
   if (blocks.count() == 0) return {};
   core::Writer w;
@@ -109,8 +108,9 @@ const core::Bytes& HistoryReader::ElementOf(core::HistoryPart part, core::Height
 
 core::HistoryMessage HistoryReader::Piece(const Order& order) {
   core::HistoryMessage piece{order.peers_number, core::Height{order.from}, order.offset, {}};
+  core::Height const applied = core::WholeBlocks(Applied());  // before the snapshot: all that comes of these is in it
   BeginReading();
-  for (int heights = 0; heights < kHeightsPerPiece; heights++) {
+  for (int heights = 0; heights < kHeightsPerPiece && piece.next <= applied; heights++) {
     const core::Bytes& element = ElementOf(static_cast<core::HistoryPart>(order.part), piece.next);
     if (piece.offset >= element.size()) break;  // there is none, or nobody asks so
     uint64_t const taken = std::min<uint64_t>(element.size() - piece.offset, core::kHistoryPieceBytesMax - piece.bytes.size());

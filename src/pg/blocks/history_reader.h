@@ -20,6 +20,7 @@ class HistoryReader {
  public:
   // In transactions of its own. Shorter than a piece may be where the history ends, or enough heights were read.
   core::HistoryMessage Piece(const Order& order);
+  void Forget() { element_ = {}; }  // nobody asks for more of it
 
  private:
   const core::Bytes& ElementOf(core::HistoryPart part, core::Height height);

@@ -49,6 +49,7 @@ namespace dadbs::pg {
 namespace {
 
 constexpr long kIdleMs = 1000;
+constexpr int kForgetAfterMs = 20'000;  // of what a peer began to ask for
 constexpr long kStartPollMs = 100;
 constexpr int64 kStepBlocks = 16;
 constexpr uint64_t kStepBytes = 1u << 20;
@@ -187,6 +188,7 @@ std::optional<Order> TakeOrder(uint64_t done) {
 class Server {
  public:
   void Serve(const Order& order);
+  void Idle() { history_.Forget(); }
 
  private:
   void ServeBlocks(const Order& order);
@@ -281,15 +283,20 @@ void Run() {
   Server server;
   StateWatch watch;
   std::string complaint;
+  TimestampTz idle_since = 0;
   while (!ShutdownAsked()) {
     HandleWorkerInterrupts();
     bool const busy = Watch(&watch, &complaint);
     std::optional<Order> const order = TakeOrder(done);
     if (!order) {
-      if (!busy) Sleep(kIdleMs);
+      if (busy) continue;
+      if (idle_since == 0) idle_since = GetCurrentTimestamp();
+      if (TimestampDifferenceExceeds(idle_since, GetCurrentTimestamp(), kForgetAfterMs)) server.Idle();
+      Sleep(kIdleMs);
       continue;
     }
     done = order->number;
+    idle_since = 0;
     try {
       server.Serve(*order);
     } catch (const PgError& e) {  // the others are asked then; this member's commits do not depend on it

@@ -11,9 +11,11 @@ static_assert(kHistoryPieceBytes == core::kHistoryPieceBytesMax);
 
 void HistoryExchange::Step(const Send& send) {
   HistoryFetch& fetch = shared->history_fetch;
-  uint64_t const number = pg_atomic_read_u64(&fetch.request);
-  if (number == asked_) return;
-  asked_ = number;
+  uint64_t const attempts = pg_atomic_read_u64(&fetch.attempts);
+  if (attempts == attempts_) return;
+  attempts_ = attempts;
+  pg_read_barrier();
+  uint64_t const number = asked_ = pg_atomic_read_u64(&fetch.request);
   pg_read_barrier();
   core::HistoryRequest const request{number, static_cast<core::HistoryPart>(fetch.part), core::Height{fetch.from}, fetch.offset};
   send(core::NodeId{fetch.peer}, request);

@@ -18,7 +18,7 @@ class HistoryExchange {
   void Receive(core::NodeId from, const core::HistoryMessage& message);
 
  private:
-  uint64_t asked_ = 0;  // number of the last question that went out
+  uint64_t asked_ = 0, attempts_ = 0;  // number of the last question that went out, and how often any did
 };
 
 }  // namespace dadbs::pg

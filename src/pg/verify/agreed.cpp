@@ -82,10 +82,10 @@ std::optional<Agreed> AwaitAgreedDigest(const Member& member, core::Height least
   }
 }
 
-bool AwaitOwnAgreement(const Member& member, long wait_ms) {
+bool AwaitOwnAgreement(const Member& member, core::Height least, long wait_ms) {
   Heard heard;
   for (TimestampTz const begun = GetCurrentTimestamp();; Nap()) {
-    heard.Look(core::Height{1});
+    heard.Look(least);
     if (std::optional<bool> const agrees = heard.AgreesWithOwn(member)) return *agrees;
     if (IsOver(begun, wait_ms)) return false;
   }

@@ -3,7 +3,7 @@
  * outcomes in the place of its own.
  *
  *   1  a height for which a quorum has signed one digest, and a start: the last block up to which this member had the same, or genesis
- *   2  of the blocks between, verdicts, keys and effects are fetched from a signer, block by block, folded on from the start's digest,
+ *   2  of the blocks between, verdicts, keys and effects are fetched from another member, block by block, folded on from the start's digest,
  *      and held against this member's. Only where the fold ends in the digest that the quorum has signed, it was the group's: who lies
  *      is left, and the next one is asked
  *   3  the order of effects within a transaction is in no digest (it matters only among changes of one row): f + 1 members must say the
@@ -27,6 +27,7 @@
 #include "outcome_rows.h"
 #include "peer_history.h"
 #include "progress.h"
+#include "subtransaction.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -47,10 +48,6 @@ struct Start {
   core::Height height;
   core::Digest digest;
 };
-
-bool Same(const core::BlockOutcomes::Effect& a, const core::BlockOutcomes::Effect& b) {
-  return a.index == b.index && a.contract == b.contract && a.change == b.change;
-}
 
 // ---- two accounts of one block -----------------------------------------------------------------------------------------
 
@@ -78,10 +75,11 @@ std::optional<Difference> FindDifference(const core::BlockOutcomes& here, const 
   }
   size_t const common = std::min(here.effects.size(), there.effects.size());
   size_t e = 0;
-  while (e < common && Same(here.effects[e], there.effects[e])) e++;
+  while (e < common && here.effects[e] == there.effects[e]) e++;
   if (e == here.effects.size() && e == there.effects.size()) return first;
   // Of two effects the one that comes first is missing on the other side.
-  auto const before = [](const auto& a, const auto& b) { return std::tie(a.index, a.contract, a.change) < std::tie(b.index, b.contract, b.change); };
+  auto const rank = [](const auto& x) { return std::tie(x.index, x.contract, x.change, x.ordinal); };
+  auto const before = [&](const auto& a, const auto& b) { return rank(a) < rank(b); };
   bool const is_here = e < here.effects.size() && (e == there.effects.size() || before(here.effects[e], there.effects[e]));
   const core::BlockOutcomes::Effect& effect = is_here ? here.effects[e] : there.effects[e];
   if (Difference* const d = note(effect.index)) {
@@ -97,8 +95,8 @@ class Comparison {
  public:
   Comparison(const Member& member, core::Prefix applied, Working* working) : member_(member), applied_(applied), working_(working) {}
 
-  // What a signer of `agreed` says from `start` on. False: not what the quorum has signed. `mends`: what differs is written over.
-  bool Follow(core::NodeId signer, const Start& start, const Agreed& agreed, bool mends);
+  // What a member says from `start` on. False: it does not end in what the quorum has signed. `mends`: what differs is written over.
+  bool Follow(core::NodeId whom, const Start& start, const Agreed& agreed, bool mends);
   const std::optional<Difference>& first() const { return first_; }
   const core::Digest& account() const { return account_; }  // hash of all that was said
   uint64 differing() const { return differing_; }           // blocks
@@ -124,19 +122,15 @@ void Comparison::OneBlock(const core::BlockOutcomes& theirs, OwnOutcomes* own, b
   differing_++;
   if (!mends) return;
   MemoryContext const outer = CurrentMemoryContext;
-  MemoryContext const context = Call([&] {
-    MemoryContext const made = AllocSetContextCreate(outer, "dadbs mended block", ALLOCSET_DEFAULT_SIZES);
-    MemoryContextSwitchTo(made);
-    return made;
-  });
-  WriteOutcomes(ours, theirs);
+  MemoryContext const context = Call([&] { return AllocSetContextCreate(outer, "dadbs mended block", ALLOCSET_DEFAULT_SIZES); });
+  WriteOutcomes(ours, theirs, context);
   Call([&] {
     MemoryContextSwitchTo(outer);
     MemoryContextDelete(context);
   });
 }
 
-bool Comparison::Follow(core::NodeId signer, const Start& start, const Agreed& agreed, bool mends) {
+bool Comparison::Follow(core::NodeId whom, const Start& start, const Agreed& agreed, bool mends) {
   first_.reset();
   stands_at_.reset();
   differing_ = 0;
@@ -145,10 +139,10 @@ bool Comparison::Follow(core::NodeId signer, const Start& start, const Agreed& a
   core::Height const stands = core::WholeBlocks(applied_);
   if (start.height == stands) stands_at_ = start;
   OwnOutcomes own(start.height.next(), std::min(stands, agreed.height));
-  PeerHistory peer(signer, core::HistoryPart::kOutcomes, start.height.next());
+  PeerHistory peer(whom, core::HistoryPart::kOutcomes, start.height.next());
   core::Bytes element;
   core::BlockOutcomes theirs;
-  working_->Phase("comparing with a member", member_.genesis.Find(signer)->name.c_str(), agreed.height.value - start.height.value);
+  working_->Phase("comparing with a member", member_.genesis.Find(whom)->name.c_str(), agreed.height.value - start.height.value);
   while (digest.height() < agreed.height) {
     if (!peer.Next(&element) || !core::BlockOutcomes::Decode(element, &theirs) || theirs.height != digest.height().next()) return false;
     theirs.FoldInto(&digest);
@@ -163,7 +157,8 @@ bool Comparison::Follow(core::NodeId signer, const Start& start, const Agreed& a
 // ---- all of them -------------------------------------------------------------------------------------------------------
 
 // Where this member had the same as a quorum when it was found to differ, by its own digest of that height; else genesis.
-std::vector<Start> Starts(const Member& member) {
+std::vector<Start> Starts(const Member& member, bool from_genesis) {
+  if (from_genesis) return {{core::Height{0}, member.genesis.chain_id()}};
   std::vector<Start> starts;
   Cursor found("SELECT s.height, s.digest FROM dadbs_internal.state_digest s"
                " WHERE s.height = (SELECT d.agreed FROM dadbs_internal.divergence d ORDER BY d.height LIMIT 1)", 1);
@@ -197,17 +192,18 @@ struct Found {
   uint64 differing = 0;
 };
 
-// f + 1 signers that say the same, order of effects and all; one of them is honest. None: nobody did, from this start.
-std::optional<core::NodeId> FindWitness(const Member& member, const Start& start, const Agreed& agreed, Comparison* comparison) {
-  size_t const needed = core::FaultsTolerated(member.genesis.members.size()) + 1;
+// f + 1 members that say the same, order of effects and all; one of them is honest. None: too few did, from this start. Any member will
+// do: that what it says ends in the digest that was signed is what counts.
+std::vector<core::NodeId> FindWitnesses(const Member& member, const Start& start, const Agreed& agreed, Comparison* comparison) {
+  size_t const needed = std::min(core::FaultsTolerated(member.genesis.members.size()) + 1, member.genesis.members.size() - 1);
   std::map<core::Digest, std::vector<core::NodeId>> said;
-  for (core::NodeId signer : agreed.signers) {
-    if (signer == member.self || !comparison->Follow(signer, start, agreed, false)) continue;
+  for (const core::Member& m : member.genesis.members) {
+    if (m.id == member.self || !comparison->Follow(m.id, start, agreed, false)) continue;
     std::vector<core::NodeId>& same = said[comparison->account()];
-    same.push_back(signer);
-    if (same.size() >= std::min(needed, member.genesis.members.size() - 1)) return same.front();
+    same.push_back(m.id);
+    if (same.size() >= needed) return same;
   }
-  return std::nullopt;
+  return {};
 }
 
 [[noreturn]] void NobodyTells(const Agreed& agreed) {
@@ -215,41 +211,58 @@ std::optional<core::NodeId> FindWitness(const Member& member, const Start& start
                 "Those that were asked said nothing, or not what a quorum has signed.", "dadbs.status says who is connected. Call it again.");
 }
 
-Found Compare(bool mends) {
+// Who has said it once need not say it again.
+void WriteWhatIsSaid(const std::vector<core::NodeId>& witnesses, const Start& start, const Agreed& agreed, Comparison* comparison) {
+  core::Digest const account = comparison->account();
+  for (core::NodeId witness : witnesses) {
+    bool same = false;
+    bool const done = Try([&] {
+      same = comparison->Follow(witness, start, agreed, true) && comparison->account() == account && comparison->stands_at();
+      if (!same) throw PgError(kErrState, "another account than before");
+      ReplaceDigests(start.height, comparison->stands_at()->height, comparison->stands_at()->digest);
+    }, kErrNotSupported);
+    if (done) return;
+  }
+  NobodyTells(agreed);
+}
+
+// In the active snapshot.
+Found CompareWith(const Member& member, const Agreed& agreed, core::Prefix applied, bool from_genesis, bool mends, Working* working) {
+  Comparison comparison(member, applied, working);
+  for (const Start& start : Starts(member, from_genesis)) {
+    if (start.height > agreed.height) continue;
+    std::vector<core::NodeId> const witnesses = FindWitnesses(member, start, agreed, &comparison);
+    if (witnesses.empty()) continue;
+    Found const found{comparison.first(), comparison.differing()};
+    if (mends && found.first) {
+      TellWorkers();
+      WriteWhatIsSaid(witnesses, start, agreed, &comparison);
+    }
+    return found;
+  }
+  NobodyTells(agreed);
+}
+
+Found Compare(bool mends, bool from_genesis) {
   const Member* const member = CurrentMember();
   if (member == nullptr) throw PgError(kErrNotConfigured, "this server is not a member of a cluster");
   Working working(mends ? "mend" : "compare");
+  auto const await = [&](core::Height least) {
+    working.Phase("waiting for a digest of the others", "", 0);
+    std::optional<Agreed> agreed = AwaitAgreedDigest(*member, least, false, kAgreementWaitMs);
+    if (!agreed)
+      throw PgError(kErrState, "no quorum has signed one digest of what it has come to", "There is nothing that this member could be compared with.",
+                    "dadbs.state_digests shows what each has signed, dadbs.status who is connected.");
+    return *agreed;
+  };
+  Agreed agreed = await(core::Height{1});  // nothing stands still for it where there is none
   if (mends) {
     working.Phase("waiting for its turn", "", 0);
     TakeTurn();
+    agreed = await(core::WholeBlocks(Applied()));
   }
-  core::Prefix const applied = Applied();
-  core::Height const stands = core::WholeBlocks(applied);
-  working.Phase("waiting for a digest of the others", "", 0);
-  std::optional<Agreed> const agreed =
-      AwaitAgreedDigest(*member, mends ? stands : core::Height{1}, false, kAgreementWaitMs);
-  if (!agreed)
-    throw PgError(kErrState, "no quorum has signed one digest of what it has come to", "There is nothing that this member could be compared with.",
-                  "dadbs.state_digests shows what each has signed, dadbs.status who is connected.");
   Call([] { PushActiveSnapshot(GetLatestSnapshot()); });  // the caller's is older than the turn
-  Found found;
-  bool told = false;
-  Comparison comparison(*member, applied, &working);
-  for (const Start& start : Starts(*member)) {
-    if (start.height > agreed->height) continue;
-    std::optional<core::NodeId> const witness = FindWitness(*member, start, *agreed, &comparison);
-    if (!witness) continue;
-    told = true;
-    found = {comparison.first(), comparison.differing()};
-    if (mends && found.first) {
-      TellWorkers();
-      core::Digest const account = comparison.account();
-      if (!comparison.Follow(*witness, start, *agreed, true) || comparison.account() != account || !comparison.stands_at()) NobodyTells(*agreed);
-      ReplaceDigests(start.height, comparison.stands_at()->height, comparison.stands_at()->digest);
-    }
-    break;
-  }
-  if (!told) NobodyTells(*agreed);
+  Found const found = CompareWith(*member, agreed, Applied(), from_genesis, mends, &working);
   Call([] { PopActiveSnapshot(); });
   if (mends && !HoldsTurn()) throw PgError(kErrConflict, "the apply worker was restarted meanwhile", "", "Call it again.");
   return found;
@@ -270,7 +283,7 @@ extern "C" Datum dadbs_compare_outcomes(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE), errmsg("outcomes are mended in READ COMMITTED only")));
       if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     });
-    verify::Found const found = verify::Compare(mends);
+    verify::Found const found = verify::Compare(mends, PG_GETARG_BOOL(1));
     if (found.first) {
       const verify::Difference& d = *found.first;
       std::optional<int32> const change = verify::FindChange(d);

@@ -10,6 +10,7 @@
 
 #include "dadbs/core/chain.h"
 #include "dadbs/core/outcomes.h"
+#include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/history.h"
@@ -104,6 +105,7 @@ extern "C" Datum dadbs_mend_block(PG_FUNCTION_ARGS) {
     const Member* const member = CurrentMember();
     if (member == nullptr) throw PgError(kErrNotConfigured, "this server is not a member of a cluster");
     core::Height const height{static_cast<uint64_t>(PG_GETARG_INT64(0))};
+    if (height > core::WholeBlocks(Applied())) throw PgError(kErrState, "block " + std::to_string(height.value) + " is not applied here yet");
     core::NodeId const from = verify::Mend(*member, height);
     if (from == core::kNobody)
       throw PgError(kErrState, "block " + std::to_string(height.value) + " of the history could not be had from another member",

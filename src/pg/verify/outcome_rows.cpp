@@ -4,6 +4,7 @@
 #include "outcome_rows.h"
 
 #include <algorithm>
+#include <exception>
 #include <string>
 
 #include "dadbs/core/certifier.h"
@@ -47,11 +48,16 @@ core::Bytes WriteSetAt(core::Position at) {
     Datum values[] = {Height(at.height), Index(at.index)};
     if (SPI_execute_with_args(kQuery, 2, types, values, nullptr, true, 1) != SPI_OK_SELECT) elog(ERROR, "dadbs: query failed: %s", kQuery);
   });
-  if (SPI_processed == 0) return {};
-  bool null = false;
-  Datum const value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
-  core::ByteView const bytes = BytesArgument(Call([&] { return DatumGetByteaPP(value); }));
-  return {bytes.begin(), bytes.end()};
+  SPITupleTable* const table = SPI_tuptable;
+  core::Bytes write_set;
+  if (SPI_processed > 0) {
+    bool null = false;
+    Datum const value = SPI_getbinval(table->vals[0], table->tupdesc, 1, &null);
+    core::ByteView const bytes = BytesArgument(Call([&] { return DatumGetByteaPP(value); }));
+    write_set.assign(bytes.begin(), bytes.end());
+  }
+  Call([&] { SPI_freetuptable(table); });
+  return write_set;
 }
 
 [[noreturn]] void CannotMend(core::Position at, const std::string& what) {
@@ -61,11 +67,11 @@ core::Bytes WriteSetAt(core::Position at) {
                 "Set this member up anew: a base backup of it from before that block, or of its server anew (docs/operations.md).");
 }
 
-// Rows can be made anew from what is in the history. What definitions, deployments, approvals, votes and evidence have done, or not done, cannot.
-void CheckCanMend(core::Position at) {
-  core::Bytes const write_set = WriteSetAt(at);
+// Rows can be made anew from what is in the history. What definitions, deployments, approvals, votes and evidence have done, or not done, cannot;
+// nor is it known here whether the nonce of a signed call counts as used.
+void CheckCanMend(core::Position at, core::ByteView write_set) {
   core::WriteSetView view;
-  if (write_set.empty() || !core::ParseWriteSet(write_set, &view)) return;  // nothing that could have been executed
+  if (!core::ParseWriteSet(write_set, &view)) return;  // nothing that could have been executed
   if (view.kind == core::WriteSetKind::kVote) CannotMend(at, "a vote on a position");
   if (view.kind == core::WriteSetKind::kEvidence) CannotMend(at, "evidence");
   for (const core::ChangeView& change : view.changes) {
@@ -74,30 +80,69 @@ void CheckCanMend(core::Position at) {
     if (std::holds_alternative<core::DdlChange>(decoded)) CannotMend(at, "a definition");
     if (std::holds_alternative<core::ContractChange>(decoded)) CannotMend(at, "a contract's deployment");
     if (std::holds_alternative<core::ProposalChange>(decoded)) CannotMend(at, "a proposal or an approval");
+    if (const auto* const call = std::get_if<core::CallChange>(&decoded); call != nullptr && call->is_signed) CannotMend(at, "a signed call");
   }
 }
 
-void WriteTransaction(core::Height height, const core::BlockOutcomes::Transaction& t) {
+// The transactions of one block, as its batches give them, by index.
+class BlockRows {
+ public:
+  BlockRows(core::Height height, MemoryContext context) : height_(height) {
+    Call([&] {
+      constexpr char kQuery[] =
+          "SELECT d.index, b.origin, b.incarnation, b.first_number + (d.index - b.first_index), coalesce(d.origin_xid, 0), d.write_set"
+          " FROM dadbs_internal.batch b, dadbs_internal.decode_batch(b.body, b.first_index) d WHERE b.height = $1 ORDER BY d.index";
+      Oid types[] = {INT8OID};
+      Datum values[] = {Height(height)};
+      MemoryContextSwitchTo(context);
+      if (SPI_execute_with_args(kQuery, 1, types, values, nullptr, true, 0) != SPI_OK_SELECT) elog(ERROR, "dadbs: query failed: %s", kQuery);
+    });
+    table_ = SPI_tuptable;
+    count_ = SPI_processed;
+  }
+  ~BlockRows() {
+    if (std::uncaught_exceptions() == 0) SPI_freetuptable(table_);
+  }
+  BlockRows(const BlockRows&) = delete;
+  BlockRows& operator=(const BlockRows&) = delete;
+  // Throws where the batches do not have it.
+  HeapTuple At(uint32_t index) const {
+    if (index >= count_)
+      throw PgError(ERRCODE_DATA_CORRUPTED, "block " + std::to_string(height_.value) + " of the history is damaged", "", "dadbs.verify_chain() tells more.");
+    return table_->vals[index];
+  }
+  Datum Value(uint32_t index, int column) const {
+    bool null = false;
+    return SPI_getbinval(At(index), table_->tupdesc, column, &null);
+  }
+
+ private:
+  core::Height height_;
+  SPITupleTable* table_;
+  uint64 count_;
+};
+
+void WriteTransaction(core::Height height, const core::BlockOutcomes::Transaction& t, const BlockRows& rows, MemoryContext context) {
+  (void)rows.At(t.index);
   Call([&] {
-    auto const keys = PointerGetDatum(MakeBytea(t.keys));
-    char const nulls[] = {' ', ' ', ' ', t.keys.empty() ? 'n' : ' ', ' ', '\0'};
-    Oid types[] = {INT8OID, INT4OID, INT2OID, BYTEAOID, TEXTOID};
-    Datum values[] = {Height(height), Index(t.index), Int16GetDatum(static_cast<int16>(t.verdict)), keys, CStringGetTextDatum(kMended)};
+    MemoryContextSwitchTo(context);
+    char const nulls[] = {' ', ' ', ' ', t.keys.empty() ? 'n' : ' ', ' ', ' ', ' ', ' ', ' ', '\0'};
+    Oid types[] = {INT8OID, INT4OID, INT2OID, BYTEAOID, TEXTOID, INT2OID, INT8OID, INT8OID, INT8OID};
+    Datum values[] = {Height(height), Index(t.index), Int16GetDatum(static_cast<int16>(t.verdict)), PointerGetDatum(MakeBytea(t.keys)),
+                      CStringGetTextDatum(kMended), rows.Value(t.index, 2), rows.Value(t.index, 3), rows.Value(t.index, 4), rows.Value(t.index, 5)};
     constexpr char kWrite[] =
-        "INSERT INTO dadbs_internal.transaction"
-        " SELECT $1, $2, b.origin, b.incarnation, b.first_number + ($2 - b.first_index), coalesce(d.origin_xid, 0), $3, NULL, $5, $4, now()"
-        " FROM dadbs_internal.batch b, dadbs_internal.decode_batch(b.body, b.first_index) d WHERE b.height = $1 AND d.index = $2"
+        "INSERT INTO dadbs_internal.transaction (height, index, origin, incarnation, number, origin_xid, verdict, message, keys, applied_at)"
+        " VALUES ($1, $2, $6, $7, $8, $9, $3, $5, $4, now())"
         " ON CONFLICT (height, index) DO UPDATE SET verdict = $3, sqlstate = NULL, message = $5, keys = $4";
-    if (SPI_execute_with_args(kWrite, 5, types, values, nulls, false, 0) != SPI_OK_INSERT) elog(ERROR, "dadbs: query failed: %s", kWrite);
-    if (SPI_processed != 1) ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("block " UINT64_FORMAT " of the history is damaged", height.value),
-                                            errhint("dadbs.verify_chain() tells more.")));
+    if (SPI_execute_with_args(kWrite, lengthof(types), types, values, nulls, false, 0) != SPI_OK_INSERT) elog(ERROR, "dadbs: query failed: %s", kWrite);
   });
 }
 
-void WriteEffects(core::Height height, const core::BlockOutcomes& theirs) {
+void WriteEffects(core::Height height, const core::BlockOutcomes& theirs, MemoryContext context) {
   Execute("DELETE FROM dadbs_internal.contract_effect WHERE height = $1", {INT8OID}, {Height(height)}, nullptr, SPI_OK_DELETE);
   for (const core::BlockOutcomes::Effect& e : theirs.effects)
     Call([&] {
+      MemoryContextSwitchTo(context);
       Oid types[] = {INT8OID, INT4OID, INT4OID, TEXTOID, BYTEAOID};
       Datum values[] = {Height(height), Index(e.index), Index(e.ordinal), PointerGetDatum(MakeText(e.contract)), PointerGetDatum(MakeBytea(e.change))};
       constexpr char kWrite[] = "INSERT INTO dadbs_internal.contract_effect VALUES ($1, $2, $3, $4::name, $5)";
@@ -137,21 +182,27 @@ std::optional<int32> FindChange(const Difference& difference) {
   return std::nullopt;
 }
 
-void WriteOutcomes(const core::BlockOutcomes& ours, const core::BlockOutcomes& theirs) {
+void WriteOutcomes(const core::BlockOutcomes& ours, const core::BlockOutcomes& theirs, MemoryContext context) {
   core::Height const height = theirs.height;
+  std::optional<BlockRows> rows;
+  size_t at = 0;
+  auto const remove_until = [&](uint32_t index) {  // rows of this member's that no transaction has
+    for (; at < ours.transactions.size() && ours.transactions[at].index < index; at++)
+      Execute("DELETE FROM dadbs_internal.transaction WHERE height = $1 AND index = $2", {INT8OID, INT4OID},
+              {Height(height), Index(ours.transactions[at].index)}, nullptr, SPI_OK_DELETE);
+  };
   for (const auto& t : theirs.transactions) {
-    auto const same_index = [&](const auto& other) { return other.index == t.index; };
-    auto const mine = std::find_if(ours.transactions.begin(), ours.transactions.end(), same_index);
-    if (mine != ours.transactions.end() && *mine == t) continue;
-    bool const is_known = mine != ours.transactions.end() && mine->verdict != core::Verdict::kUnknown;  // else the row was lost, not what came of it
-    if (is_known && mine->verdict != t.verdict) CheckCanMend({height, t.index});
-    WriteTransaction(height, t);
+    remove_until(t.index);
+    const auto* const mine = at < ours.transactions.size() && ours.transactions[at].index == t.index ? &ours.transactions[at++] : nullptr;
+    if (mine != nullptr && *mine == t) continue;
+    if (!rows) rows.emplace(height, context);
+    bool const is_known = mine != nullptr && mine->verdict != core::Verdict::kUnknown;  // else the row was lost, not what came of it
+    if (is_known && mine->verdict != t.verdict)
+      CheckCanMend({height, t.index}, BytesArgument(Call([&] { return DatumGetByteaPP(rows->Value(t.index, 6)); })));
+    WriteTransaction(height, t, *rows, context);
   }
-  for (const auto& t : ours.transactions)
-    if (std::none_of(theirs.transactions.begin(), theirs.transactions.end(), [&](const auto& other) { return other.index == t.index; }))
-      Execute("DELETE FROM dadbs_internal.transaction WHERE height = $1 AND index = $2", {INT8OID, INT4OID}, {Height(height), Index(t.index)}, nullptr,
-              SPI_OK_DELETE);
-  if (ours.effects != theirs.effects) WriteEffects(height, theirs);
+  remove_until(UINT32_MAX);
+  if (ours.effects != theirs.effects) WriteEffects(height, theirs, context);
 }
 
 void ReplaceDigests(core::Height from, core::Height height, const core::Digest& digest) {

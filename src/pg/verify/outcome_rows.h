@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "postgres.h"
+#include "utils/palloc.h"
 }
 
 namespace dadbs::pg::verify {
@@ -29,8 +30,8 @@ const char* NameOf(const Difference& difference);
 // The ordinal of the first change in the transaction that has a key which only one of the two has; of another verdict: the first one.
 std::optional<int32> FindChange(const Difference& difference);
 
-// The group's in the place of this member's. Throws PgError (0A000) for what rows of the history cannot mend.
-void WriteOutcomes(const core::BlockOutcomes& ours, const core::BlockOutcomes& theirs);
+// The group's in the place of this member's; `context` is for what it takes meanwhile. Throws PgError (0A000) for what rows of the history cannot mend.
+void WriteOutcomes(const core::BlockOutcomes& ours, const core::BlockOutcomes& theirs, MemoryContext context);
 // All digests above `from` are gone, and the one of `height` is there.
 void ReplaceDigests(core::Height from, core::Height height, const core::Digest& digest);
 

@@ -3,6 +3,7 @@
  */
 #include "peer_history.h"
 
+#include "dadbs/core/chain.h"
 #include "dadbs/core/encoding.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
@@ -18,7 +19,11 @@ extern "C" {
 namespace dadbs::pg::verify {
 namespace {
 
-constexpr long kAnswerWaitMs = 10'000, kAskAgainMs = 2'000, kPollMs = 100;
+constexpr long kAnswerWaitMs = 30'000, kAskAgainMs = 5'000, kPollMs = 100, kOwnerWaitMs = 60'000;
+// Who gives less than that, over all, is left: it may do so on purpose.
+constexpr int64 kPatience_ms = 30'000, kMsPerElement = 20;
+constexpr uint64_t kBytesPerMs = 16;
+constexpr uint64_t kElementBytesMax = core::kBatchBytesMax + (64u << 20);
 
 bool Take(HistoryFetch* fetch) {
   uint64 const mine = static_cast<uint64>(MyProcPid);
@@ -28,11 +33,24 @@ bool Take(HistoryFetch* fetch) {
   return pg_atomic_compare_exchange_u64(&fetch->owner, &owner, mine);  // it ended without giving it back
 }
 
+void Nap() {
+  Call([] {
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+  });
+}
+
 }  // namespace
 
-PeerHistory::PeerHistory(core::NodeId peer, core::HistoryPart part, core::Height from) : peer_(peer), part_(part), next_(from) {
-  if (!Take(&shared->history_fetch))
-    throw PgError(ERRCODE_OBJECT_IN_USE, "another process asks peers for their history", "", "Wait for it; dadbs.table_work shows it.");
+PeerHistory::PeerHistory(core::NodeId peer, core::HistoryPart part, core::Height from)
+    : peer_(peer), part_(part), next_(from), begun_(GetCurrentTimestamp()) {
+  while (!Take(&shared->history_fetch)) {
+    if (TimestampDifferenceExceeds(begun_, GetCurrentTimestamp(), kOwnerWaitMs))
+      throw PgError(ERRCODE_OBJECT_IN_USE, "another process asks peers for their history", "", "Wait for it; dadbs.table_work shows it.");
+    Nap();
+  }
+  begun_ = GetCurrentTimestamp();
 }
 
 PeerHistory::~PeerHistory() {
@@ -40,36 +58,41 @@ PeerHistory::~PeerHistory() {
   (void)pg_atomic_compare_exchange_u64(&shared->history_fetch.owner, &mine, 0);
 }
 
+bool PeerHistory::IsTooSlow() const {
+  int64 const allowed_ms = kPatience_ms + static_cast<int64>(elements_) * kMsPerElement + static_cast<int64>(bytes_ / kBytesPerMs);
+  return GetCurrentTimestamp() - begun_ > allowed_ms * 1000;
+}
+
 // One piece more. The question goes out again where nothing comes: it may have been lost with a link.
 bool PeerHistory::Ask() {
   HistoryFetch& fetch = shared->history_fetch;
+  uint64 const number = pg_atomic_read_u64(&fetch.request) + 1;
+  fetch.procno = MyProc->pgprocno;
+  fetch.peer = peer_.value;
+  fetch.part = static_cast<uint8>(part_);
+  fetch.from = next_.value;
+  fetch.offset = offset_;
+  pg_write_barrier();
+  pg_atomic_write_u64(&fetch.request, number);
   TimestampTz const begun = GetCurrentTimestamp();
   TimestampTz asked = 0;
-  while (!TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), kAnswerWaitMs)) {
-    uint64 number = pg_atomic_read_u64(&fetch.request);
-    if (asked != 0 && pg_atomic_read_u64(&fetch.answered) == number) break;
-    if (asked == 0 || TimestampDifferenceExceeds(asked, GetCurrentTimestamp(), kAskAgainMs)) {
-      fetch.procno = MyProc->pgprocno;
-      fetch.peer = peer_.value;
-      fetch.part = static_cast<uint8>(part_);
-      fetch.from = next_.value;
-      fetch.offset = offset_;
-      pg_write_barrier();
-      pg_atomic_write_u64(&fetch.request, number + 1);
+  while (pg_atomic_read_u64(&fetch.answered) != number) {
+    TimestampTz const now = GetCurrentTimestamp();
+    if (TimestampDifferenceExceeds(begun, now, kAnswerWaitMs) || IsTooSlow()) return false;
+    if (asked == 0 || TimestampDifferenceExceeds(asked, now, kAskAgainMs)) {
+      pg_memory_barrier();
+      pg_atomic_fetch_add_u64(&fetch.attempts, 1);
       WakeWorker(&shared->consensus);
-      asked = GetCurrentTimestamp();
+      asked = now;
     }
-    Call([] {
-      (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
-      ResetLatch(MyLatch);
-      CHECK_FOR_INTERRUPTS();
-    });
+    Nap();
   }
-  if (pg_atomic_read_u64(&fetch.answered) != pg_atomic_read_u64(&fetch.request) || fetch.bytes == 0) return false;
   pg_read_barrier();
+  if (fetch.bytes == 0) return false;
   stream_.erase(stream_.begin(), stream_.begin() + static_cast<ptrdiff_t>(taken_));
   taken_ = 0;
   stream_.insert(stream_.end(), fetch.data, fetch.data + fetch.bytes);
+  bytes_ += fetch.bytes;
   next_ = core::Height{fetch.next};
   offset_ = fetch.next_offset;
   return true;
@@ -80,10 +103,12 @@ bool PeerHistory::Next(core::Bytes* element) {
   for (;;) {
     core::Reader r(core::ByteView(stream_).subspan(taken_));
     uint32_t const bytes = r.U32();
+    if (r.ok() && bytes > kElementBytesMax) return false;
     if (r.ok() && bytes <= r.remaining()) {
       core::ByteView const body = r.Raw(bytes);
       element->assign(body.begin(), body.end());
       taken_ += kLengthBytes + bytes;
+      elements_++;
       return true;
     }
     if (!Ask()) return false;

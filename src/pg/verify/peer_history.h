@@ -20,11 +20,12 @@ class PeerHistory {
   PeerHistory(const PeerHistory&) = delete;
   PeerHistory& operator=(const PeerHistory&) = delete;
 
-  // Of the next height. False: the peer has no more, says nothing for kAnswerWaitMs, or sends what is no stream.
+  // Of the next height. False: the peer has no more, is too slow to be waited for, or sends what is no stream.
   bool Next(core::Bytes* element);
 
  private:
   bool Ask();
+  bool IsTooSlow() const;
 
   core::NodeId peer_;
   core::HistoryPart part_;
@@ -32,6 +33,8 @@ class PeerHistory {
   uint64_t offset_ = 0;
   core::Bytes stream_;     // that was not taken yet
   size_t taken_ = 0;
+  TimestampTz begun_;
+  uint64_t bytes_ = 0, elements_ = 0;  // that have come
 };
 
 }  // namespace dadbs::pg::verify

@@ -59,7 +59,7 @@ namespace dadbs::pg::verify {
 namespace {
 
 constexpr uint64 kRowsPerReport = 1024;
-constexpr long kAgreementWaitMs = 20'000;
+constexpr long kAgreementWaitMs = 120'000;
 
 // ---- the history is the group's ---------------------------------------------------------------------------------------
 

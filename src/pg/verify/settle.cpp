@@ -2,6 +2,7 @@
  * settle.cpp: when a member that had diverged is equal again: its digest is once more the one that a quorum has signed.
  */
 #include "agreed.h"
+#include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
@@ -19,12 +20,13 @@ extern "C" {
 PG_FUNCTION_INFO_V1(dadbs_await_workers);
 PG_FUNCTION_INFO_V1(dadbs_agrees_again);
 PG_FUNCTION_INFO_V1(dadbs_forget_divergence);
+PG_FUNCTION_INFO_V1(dadbs_is_diverged);
 }
 
 namespace dadbs::pg::verify {
 namespace {
 
-constexpr long kWorkersWaitMs = 60'000, kAgreementWaitMs = 60'000, kPollMs = 20;
+constexpr long kWorkersWaitMs = 60'000, kAgreementWaitMs = 120'000, kPollMs = 20;
 
 bool WorkersRun() {
   return shared->consensus != nullptr && shared->apply != nullptr && shared->blocks != nullptr && pg_atomic_read_u32(&shared->outcomes_mended) == 0;
@@ -47,17 +49,28 @@ bool AgreesAgain() {
   if (member == nullptr) throw PgError(kErrNotConfigured, "this server is not a member of a cluster");
   Working working("rebuild");
   working.Phase("waiting for a digest of the others", "", 0);
-  return AwaitOwnAgreement(*member, kAgreementWaitMs);
+  return AwaitOwnAgreement(*member, core::WholeBlocks(Applied()), kAgreementWaitMs);  // what was found up to now may come of rows that were wrong
 }
 
-// After the rows about it are gone, committed: consensus takes writes again. The blocks worker looks at this, and begins anew.
+// After the rows about it are gone, committed. Consensus and the blocks worker remember what they have found, so the worker set begins anew.
 void Forget() {
   Cursor left("SELECT height FROM dadbs_internal.divergence", 1);
   if (!left.done()) throw PgError(kErrState, "this member is known to differ");
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  bool const was_known = shared->divergence.height != 0;
   shared->divergence = {};
   LWLockRelease(shared->lock);
-  WakeWorker(&shared->consensus);
+  if (!was_known) return;
+  pg_atomic_write_u32(&shared->divergence_forgotten, 1);
+  pg_atomic_write_u32(&shared->outcomes_mended, 1);
+  WakeWorker(&shared->apply);
+}
+
+bool IsDiverged() {
+  LWLockAcquire(shared->lock, LW_SHARED);
+  bool const is_known = shared->divergence.height != 0;
+  LWLockRelease(shared->lock);
+  return is_known || !Cursor("SELECT height FROM dadbs_internal.divergence", 1).done();
 }
 
 }  // namespace
@@ -87,5 +100,17 @@ extern "C" Datum dadbs_forget_divergence(PG_FUNCTION_ARGS) {
     verify::Forget();
     Call([] { SPI_finish(); });
     return static_cast<Datum>(0);
+  });
+}
+
+extern "C" Datum dadbs_is_diverged(PG_FUNCTION_ARGS) {
+  (void)fcinfo;
+  return Enter([&]() -> Datum {
+    Call([] {
+      if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    });
+    bool const is_diverged = verify::IsDiverged();
+    Call([] { SPI_finish(); });
+    return BoolGetDatum(is_diverged);
   });
 }

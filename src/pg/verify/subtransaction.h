@@ -12,9 +12,9 @@ extern "C" {
 
 namespace dadbs::pg::verify {
 
-// Runs `body`; false if it raised an error, whose effects are rolled back. Cancellation is not for it to swallow.
+// Runs `body`; false if it raised an error, whose effects are rolled back. Cancellation, and errors of `but`, are not for it to swallow.
 template <class F>
-bool Try(F&& body) {
+bool Try(F&& body, int but = 0) {
   MemoryContext const context = CurrentMemoryContext;
   ResourceOwner const owner = CurrentResourceOwner;
   auto const back = [&] {
@@ -32,7 +32,7 @@ bool Try(F&& body) {
       RollbackAndReleaseCurrentSubTransaction();
       back();
     });
-    if (e.sqlstate() == ERRCODE_QUERY_CANCELED || e.sqlstate() == ERRCODE_ADMIN_SHUTDOWN) throw;
+    if (e.sqlstate() == but || e.sqlstate() == ERRCODE_QUERY_CANCELED || e.sqlstate() == ERRCODE_ADMIN_SHUTDOWN) throw;
     return false;
   }
   Call([&] {
