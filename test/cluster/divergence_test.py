@@ -159,7 +159,8 @@ def what_contracts_write(c):
           "SELECT dadbs.deploy_contract('billed', $$BEGIN INSERT INTO bill SELECT NEW.id, price FROM item WHERE id = NEW.item; RETURN NULL; END$$)",
           "CREATE TRIGGER billed AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION dadbs.contract('billed')", "INSERT INTO item VALUES (1, 10)")
     c.settle()
-    behind(c, 4, "UPDATE item SET price = 99")
+    # What lies before it diverges is edited, too.
+    behind(c, 4, "UPDATE item SET price = 99", "UPDATE dadbs_internal.transaction SET keys = NULL WHERE height BETWEEN 20 AND 39")
     c.run(1, "INSERT INTO orders VALUES (7, 1)")
     eventually(lambda: c.value(4, NAMED), 60, "the first difference has a name")
     equal(c.run(4, "SELECT what, verdict_here, relation, key FROM dadbs.divergence"), [("effects", None, "public.bill", {"id": 7})], "where it differs first")
@@ -172,6 +173,7 @@ def what_contracts_write(c):
     c.run(4, "CALL dadbs.rebuild_database()")
     eventually(lambda: c.value(4, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes again")
     equal(c.run(4, "SELECT price, count(*) FROM bill GROUP BY 1"), [(10, 192)], "what was billed")
+    equal(c.run(4, OUTCOMES), c.run(1, OUTCOMES), "outcomes")
     c.run(4, "INSERT INTO orders VALUES (8, 1)")
     c.settle()
     eventually(lambda: all_agree(c), 30, "all members agree again")
@@ -195,7 +197,8 @@ def an_edited_history(c):
     # Who is asked first has damaged blocks, too.
     c.run(1, "UPDATE dadbs_internal.batch SET body = overlay(body placing '\\x00' from 90) WHERE height = 45")
     # And has edited its outcomes: what it says does not end in what a quorum has signed.
-    c.run(1, "UPDATE dadbs_internal.transaction SET keys = NULL WHERE height = 30")
+    check(c.value(1, "WITH e AS (UPDATE dadbs_internal.transaction SET keys = NULL WHERE verdict = 1 AND height BETWEEN 20 AND 39 RETURNING 1) "
+                     "SELECT count(*) FROM e") > 5, "rows of member 1 are edited")
     c.run(3, "CALL dadbs.rebuild_database()")
     equal(c.run(3, OUTCOMES), before, "outcomes are the group's again")
     equal(c.run(3, "SELECT * FROM dadbs.verify_chain()"), [], "its chain")

@@ -6,6 +6,7 @@ Votes that lie are the simulator's business, what sessions can be made to order 
 """
 import contextlib
 import os
+import time
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -16,6 +17,7 @@ from harness import Suite, check, equal, eventually, sqlstate
 
 LIAR, HONEST = 4, (1, 2, 3)
 LAST = "SELECT verdict, sqlstate FROM dadbs.transactions WHERE origin = 'm4' ORDER BY height DESC, position DESC LIMIT 1"
+OUTCOMES = "SELECT height, index, verdict, md5(keys) FROM dadbs_internal.transaction ORDER BY 1, 2"
 COUNTED = "SELECT origin, count(*) FROM dadbs.transactions WHERE verdict = 'invalid' GROUP BY 1"
 NUMBER = "SELECT count(*) FROM dadbs.transactions WHERE origin = 'm4'"
 
@@ -169,6 +171,25 @@ def calls(c):
 
 
 @suite.test
+def gives_false_histories(c):
+    """Member 3 mends an edited history, and has to ask the liar: what it says is not believed, takes no memory and not for ever."""
+    before = c.run(3, OUTCOMES)
+    edited = [c.value(i, "WITH e AS (UPDATE dadbs_internal.transaction SET keys = NULL WHERE verdict = 1 AND height < 30 RETURNING 1) SELECT count(*) FROM e")
+              for i in (1, 3)]  # of the honest ones only 2 can be asked
+    check(min(edited) > 3, f"rows edited: {edited}")
+    for lie in ("silent", "huge", "twisted") + (("slow",) if os.environ.get("DADBS_LONG") else ()):
+        with lying(c, f"history {lie}"):
+            began = time.monotonic()
+            equal(sqlstate(lambda: c.run(3, "CALL dadbs.rebuild_database()")), "55000", lie)
+            check(time.monotonic() - began < 75, f"{lie}: {time.monotonic() - began:.0f} s")
+        check(c.run(3, OUTCOMES) != before, "nothing was mended")
+    for i in (3, 1):
+        c.run(i, "CALL dadbs.rebuild_database()")
+        equal(c.run(i, OUTCOMES), before, "with what honest members say")
+    c.run(3, "INSERT INTO early VALUES (100)")
+
+
+@suite.test
 def skips_contracts(c):
     """It finds out by the others' digests that it has come to something else, and takes no more writes. They agree on everything and go on."""
     sessions = Sessions(c)
@@ -193,7 +214,12 @@ def skips_contracts(c):
     for what, differs in (("database_digest()", True), ("table_digest('invoice')", True), ("table_digest('ledger')", True), ("table_digest('child')", False)):
         digests = [bytes(sessions.rows(i, f"SELECT dadbs.{what}")[0][0]) for i in c.members()]
         equal((len(set(digests[:3])), digests[3] != digests[0]), (1, differs), what)
-    c.n = len(HONEST)  # from here on the liar is compared with nobody
+    equal(len({bytes(sessions.rows(i, "SELECT dadbs.latest_block_hash()")[0][0]) for i in c.members()}), 1, "chains")
+    # It gives up the lie, and is taken back.
+    c.run(LIAR, "CALL dadbs.rebuild_database()")
+    eventually(lambda: c.value(LIAR, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes again")
+    c.run(LIAR, "INSERT INTO invoice VALUES (60, 60)")
+    equal(c.run(LIAR, LAST), c.run(1, LAST), "its last transaction")
 
 
 if __name__ == "__main__":

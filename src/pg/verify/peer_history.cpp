@@ -21,7 +21,7 @@ namespace {
 
 constexpr long kAnswerWaitMs = 30'000, kAskAgainMs = 5'000, kPollMs = 100, kOwnerWaitMs = 60'000;
 // Who gives less than that, over all, is left: it may do so on purpose.
-constexpr int64 kPatience_ms = 30'000, kMsPerElement = 20;
+constexpr int64 kPatience_ms = 20'000, kMsPerElement = 20;
 constexpr uint64_t kBytesPerMs = 16;
 constexpr uint64_t kElementBytesMax = core::kBatchBytesMax + (64u << 20);
 

@@ -1,9 +1,10 @@
 /*
  * liar.cpp: what makes a member lie, for test/cluster/liar_test.py.
  *
- * The Makefile beside it links the extension's own objects once more, with the linker's --wrap in front of three functions: the one
+ * The Makefile beside it links the extension's own objects once more, with the linker's --wrap in front of four functions: the one
  * that finishes a write set at the origin, when everything that an honest member checks has been checked, the one that runs
- * contracts at the position, and the one that says how much stack an execution may take. The product's source knows nothing of it, and what is installed has no place where this could hook in.
+ * contracts at the position, the one that says how much stack an execution
+ * may take, and the one that reads pieces of its history for others. The product's source knows nothing of it, and what is installed has no place where this could hook in.
  *
  * What it does stands in the file "lie" of the data directory, one lie a line, read each time; without the file it is honest:
  *   value TABLE N TEXT           the new row's Nth column is this text (NULL without one)
@@ -19,6 +20,7 @@
  *   vote 0|1, vote_at N          what it votes where the stack was not enough; on a position so many blocks away
  *   stack LIMIT                  of what it executes there, from its next start on
  *   skip_contracts               at the position: contracts do not run
+ *   history silent|huge|twisted|slow   what it gives of its history: nothing, elements without an end, one byte another, a byte at a time
  */
 #include <algorithm>
 #include <cstdlib>
@@ -29,6 +31,7 @@
 #include "dadbs/pg/contract.h"
 
 #include "../../../src/pg/apply/stack.h"
+#include "../../../src/pg/blocks/history_reader.h"
 
 namespace dadbs {
 
@@ -42,6 +45,10 @@ void LyingRun(const pg::ContractEvents&, const pg::AtPosition&, KeyList*) __asm_
 #define STACK_LIMIT "_ZN5dadbs2pg10StackLimitENS0_5StackE"
 const char* HonestLimit(pg::Stack) __asm__("__real_" STACK_LIMIT);
 const char* LyingLimit(pg::Stack) __asm__("__wrap_" STACK_LIMIT);
+
+#define PIECE "_ZN5dadbs2pg13HistoryReader5PieceERKNS0_5OrderE"
+HistoryMessage HonestPiece(pg::HistoryReader*, const pg::Order&) __asm__("__real_" PIECE);
+HistoryMessage LyingPiece(pg::HistoryReader*, const pg::Order&) __asm__("__wrap_" PIECE);
 
 namespace {
 
@@ -160,6 +167,22 @@ const char* LyingLimit(pg::Stack use) {
   for (const Lie& lie : Lies())
     if (lie.what == "stack") limit = lie.word(0);
   return limit.empty() || use != pg::Stack::kUsual ? HonestLimit(use) : limit.c_str();
+}
+
+HistoryMessage LyingPiece(pg::HistoryReader* reader, const pg::Order& order) {
+  HistoryMessage piece = HonestPiece(reader, order);
+  for (const Lie& lie : Lies()) {
+    if (lie.what != "history" || piece.bytes.empty()) continue;
+    if (lie.word(0) == "silent") piece.bytes.clear();
+    if (lie.word(0) == "huge") piece.bytes.assign(kHistoryPieceBytesMax, 0xFF);
+    if (lie.word(0) == "twisted") piece.bytes[piece.bytes.size() / 2] ^= 1;
+    if (lie.word(0) == "slow") {
+      piece.bytes.resize(1);
+      piece.next = Height{order.from};
+      piece.offset = order.offset + 1;
+    }
+  }
+  return piece;
 }
 
 }  // namespace dadbs
