@@ -2,7 +2,7 @@
 import json
 
 from harness import Suite, Workers, check, equal, error_of, eventually, sqlstate
-from tamper import behind, empty, heap_file
+from tamper import behind, empty, heap_file, single
 
 suite = Suite("divergence", port=9600)
 OUTCOMES = ("SELECT height, index, verdict, md5(keys) FROM dadbs_internal.transaction UNION ALL "
@@ -160,7 +160,8 @@ def what_contracts_write(c):
           "CREATE TRIGGER billed AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION dadbs.contract('billed')", "INSERT INTO item VALUES (1, 10)")
     c.settle()
     # What lies before it diverges is edited, too.
-    behind(c, 4, "UPDATE item SET price = 99", "UPDATE dadbs_internal.transaction SET keys = NULL WHERE height BETWEEN 20 AND 39")
+    behind(c, 4, "UPDATE item SET price = 99", "UPDATE dadbs_internal.transaction SET keys = (SELECT x.keys FROM "
+           "dadbs_internal.transaction x WHERE x.verdict = 1 AND x.height > 3 ORDER BY x.height LIMIT 1) WHERE verdict = 1 AND height BETWEEN 20 AND 39")
     c.run(1, "INSERT INTO orders VALUES (7, 1)")
     eventually(lambda: c.value(4, NAMED), 60, "the first difference has a name")
     equal(c.run(4, "SELECT what, verdict_here, relation, key FROM dadbs.divergence"), [("effects", None, "public.bill", {"id": 7})], "where it differs first")
@@ -207,6 +208,21 @@ def an_edited_history(c):
     for i in (1, 3):
         eventually(lambda: c.value(i, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes")
     c.run(3, "INSERT INTO t VALUES (7000, 'x', 7000)")
+    c.settle()
+    eventually(lambda: all_agree(c), 30, "all members agree")
+
+
+@suite.test
+def keys_that_cannot_be_read(c):
+    """Nothing can be certified without them. The member waits, orders with the others, and says for what."""
+    c.stop_member(2)
+    single(c, 2, "UPDATE dadbs_internal.transaction SET keys = NULL WHERE verdict = 1 AND height BETWEEN 30 AND 39")
+    c.start_member(2)
+    eventually(lambda: "are damaged" in c.value(2, "SELECT reason FROM dadbs.status"), 30, "it says what it waits for")
+    c.run(1, "INSERT INTO t VALUES (8000, 'x', 8000)")
+    c.run(2, "CALL dadbs.rebuild_database()")
+    eventually(lambda: c.value(2, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes")
+    c.run(2, "INSERT INTO t VALUES (8001, 'x', 8001)")
     c.settle()
     eventually(lambda: all_agree(c), 30, "all members agree")
 

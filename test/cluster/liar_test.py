@@ -173,6 +173,8 @@ def calls(c):
 @suite.test
 def gives_false_histories(c):
     """Member 3 mends an edited history, and has to ask the liar: what it says is not believed, takes no memory and not for ever."""
+    c.settle()
+    eventually(lambda: c.run(3, "SELECT count(*), bool_and(equal), bool_and(height = dadbs.applied_height()) FROM dadbs.state_digests") == [(4, True, True)], 30, "all agree")
     before = c.run(3, OUTCOMES)
     edited = [c.value(i, "WITH e AS (UPDATE dadbs_internal.transaction SET keys = NULL WHERE verdict = 1 AND height < 30 RETURNING 1) SELECT count(*) FROM e")
               for i in (1, 3)]  # of the honest ones only 2 can be asked

@@ -49,7 +49,7 @@ void RecordRow(core::Certifier* index, uint64 row) {
   core::KeyList keys;
   if (bytes == nullptr ||
       !core::DecodeKeys({reinterpret_cast<const uint8_t*>(VARDATA_ANY(bytes)), VARSIZE_ANY_EXHDR(bytes)}, &keys))
-    throw PgError(kErrHalted, "the stored keys of height " + std::to_string(position.height.value) + ", index " +
+    throw PgError(ERRCODE_DATA_CORRUPTED, "the stored keys of height " + std::to_string(position.height.value) + ", index " +
                                   std::to_string(position.index) + " are damaged");
   index->BeginBlock(position.height);
   index->Record(keys, position);

@@ -171,6 +171,8 @@ class Worker {
   bool AwaitConsensus();
   bool Step(Applier* applier, Feed* feed);
   void StandStill(Applier* applier);
+  std::optional<core::Certifier> CertifierOf(const Recovered& recovered, std::string* damage);
+  void AwaitMending(const std::string& damage);
   void NoteReplayed();
 };
 
@@ -219,20 +221,43 @@ void Worker::NoteReplayed() {
 }
 
 // For a session that has asked for it, between two blocks: it has the turn as long as it keeps us (pause.h).
+// `applier`: none where nothing is applied.
 void Worker::StandStill(Applier* applier) {
   uint64 const pid = pg_atomic_read_u64(&shared->pause_pid);
   if (pid == 0) return;
-  applier->Settle();
+  if (applier != nullptr) applier->Settle();
   pg_atomic_write_u64(&shared->paused_for, pid);
   SetBusy(true);
   while (!ShutdownAsked() && pg_atomic_read_u64(&shared->pause_pid) == pid && BackendPidGetProc(static_cast<int>(pid)) != nullptr) {
     Sleep(kIdleMs);
-    applier->PublishDurable();
+    if (applier != nullptr) applier->PublishDurable();
     HandleWorkerInterrupts();
   }
   pg_atomic_write_u64(&shared->paused_for, 0);
   uint64 mine = pid;  // it may have died
   (void)pg_atomic_compare_exchange_u64(&shared->pause_pid, &mine, 0);
+}
+
+// None: the history does not say what was written.
+std::optional<core::Certifier> Worker::CertifierOf(const Recovered& recovered, std::string* damage) try {
+  return RebuildCertifier(recovered);
+} catch (const PgError& e) {
+  if (e.sqlstate() != ERRCODE_DATA_CORRUPTED) throw;
+  Call([] { AbortOutOfAnyTransaction(); });
+  *damage = e.message();
+  return std::nullopt;
+}
+
+// Nothing can be certified; a session may take the turn and mend the history, and then the workers begin anew.
+void Worker::AwaitMending(const std::string& damage) {
+  SetApplyReason((damage + ". CALL dadbs.rebuild_database() takes the outcomes from the others").c_str());
+  Call([&] { ereport(LOG, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("dadbs apply: %s", damage.c_str()), errhint("CALL dadbs.rebuild_database()."))); });
+  while (!ShutdownAsked() && pg_atomic_read_u32(&shared->outcomes_mended) == 0) {
+    StandStill(nullptr);
+    Sleep(kIdleMs);
+    HandleWorkerInterrupts();
+  }
+  SetApplyReason("");
 }
 
 // One block, or the end of what there is. True: there may be more.
@@ -274,14 +299,17 @@ void Worker::Run() {
   Recovered const recovered = RecoverPosition();
   PublishTables(recovered.applied);
   DADBS_CHECK(Applied() <= recovered.applied);
-  Applier applier(self, RebuildCertifier(recovered), recovered);
+  std::string damage;
+  std::optional<core::Certifier> index = CertifierOf(recovered, &damage);
   StepApplied(recovered.applied);
   PublishSchemaPosition(recovered.applied);
   AnswerFromHistory(self);
   PublishWorker(&shared->apply);
   if (!AwaitConsensus()) return;
+  if (!index) return AwaitMending(damage);
 
   TakeDefinitions();
+  Applier applier(self, std::move(*index), recovered);
   Feed feed(JournalDirectory(), recovered.whole);
   while (!ShutdownAsked()) {
     StandStill(&applier);

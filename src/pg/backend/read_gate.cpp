@@ -38,12 +38,16 @@ bool GateIsClosed() {
          OidIsValid(MyDatabaseId) && pg_atomic_read_u32(&shared->database) == MyDatabaseId;
 }
 
+bool IsOwnSchema(Oid space) {
+  char* const name = OidIsValid(space) ? get_namespace_name(space) : nullptr;
+  return name != nullptr && (strcmp(name, "dadbs") == 0 || strcmp(name, "dadbs_internal") == 0);
+}
+
 bool IsUsersRelation(Oid relation) {
   Oid const space = get_rel_namespace(relation);
-  if (!OidIsValid(space) || IsCatalogNamespace(space) || isAnyTempNamespace(space)) return false;
+  if (!OidIsValid(space) || IsCatalogNamespace(space) || isAnyTempNamespace(space) || IsOwnSchema(space)) return false;
   char* const name = get_namespace_name(space);
-  return name != nullptr && strcmp(name, "information_schema") != 0 && strcmp(name, "dadbs") != 0 &&
-         strcmp(name, "dadbs_internal") != 0;
+  return name != nullptr && strcmp(name, "information_schema") != 0;
 }
 
 bool WalkForRelation(Node* node, void* context) {
@@ -70,8 +74,11 @@ bool NamesUsersRelation(Node* node) {
       return NamesUsersRelation(castNode(CreateTableAsStmt, node)->query);
     case T_DeclareCursorStmt:
       return NamesUsersRelation(castNode(DeclareCursorStmt, node)->query);
+    case T_CallStmt: {  // rebuild_database() is what some members wait for
+      auto* const call = castNode(CallStmt, node);
+      return call->funcexpr == nullptr || !IsOwnSchema(get_func_namespace(call->funcexpr->funcid));
+    }
     case T_CopyStmt:
-    case T_CallStmt:
     case T_ExecuteStmt:
       return true;
     default:

@@ -164,6 +164,7 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
   if (!in.journal_problem.empty())
     return {MemberState::kJournalFailing, in.journal_problem, "the journal to be writable again"};
   if (pg_atomic_read_u32(&shared->replay_done) == 0) {
+    if (std::string const why = ReadText(shared->apply_reason); !why.empty()) return {MemberState::kReplaying, why, "somebody to mend it"};
     uint64_t const target = pg_atomic_read_u64(&shared->replay_target);
     return {MemberState::kReplaying, "applied " + std::to_string(applied) + " of " + Blocks(target) + " in the journal",
             "the apply worker"};
