@@ -286,7 +286,8 @@ void Cluster::Deliver(Node& node, DeliverEffect& effect) {
   NoteDelivery(node, effect);
   for (const auto& batch : effect.batches)
     for (const Bytes& write_set : batch->write_sets)
-      if (const std::optional<Evidence> evidence = EvidenceOf(write_set); evidence && jury_->IsOnChain(SlotOf(*evidence)))
+      // Also what the chain keeps no more of, since its signer is guilty often enough.
+      if (const std::optional<Evidence> evidence = EvidenceOf(write_set); evidence && node.to_report->Awaits(SlotOf(*evidence)) && jury_->IsProof(*evidence))
         node.to_report->OnChain(SlotOf(*evidence));
   const uint64_t life = node.life;
   const Height height = effect.block->header.height;

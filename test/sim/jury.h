@@ -39,6 +39,7 @@ class Jury {
 
   size_t Convictions(core::NodeId culprit) const;
   bool IsOnChain(const core::EvidenceSlot& slot) const { return on_chain_.contains(slot); }
+  bool IsProof(const core::Evidence& evidence) const { return core::CheckEvidence(evidence, genesis_, *verifier_).empty(); }
 
  private:
   using Slot = std::tuple<uint16_t, uint64_t, core::Phase, core::View, core::Height>;  // signer, incarnation
