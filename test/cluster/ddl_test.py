@@ -153,4 +153,27 @@ def transactions_with_definitions(c):
                "the schema is gone")
 
 
+@suite.test
+def chosen_names(c):
+    """PostgreSQL looks for a free name among what others have not committed yet, too: on one member that is another name than on the rest."""
+    open_ones = {i: c.connect(i, autocommit=False) for i in (1, 3)}
+    ahead = {1: ("CREATE TABLE gen (id serial PRIMARY KEY)",),
+             3: ("CREATE TABLE gen_v_idx (id int)", "CREATE TABLE gen2_n_key (id int)", "CREATE TABLE unrelated (id serial PRIMARY KEY)")}
+    for i, session in open_ones.items():
+        with session.cursor() as cursor:
+            for statement in ahead[i]:
+                cursor.execute(statement)
+    c.run(2, "CREATE TABLE gen (id serial PRIMARY KEY, v text)", "CREATE INDEX ON gen (v)", "CREATE TABLE gen2 (id int GENERATED ALWAYS AS IDENTITY, n int UNIQUE)",
+          "INSERT INTO gen (v) VALUES ('a')", "INSERT INTO gen2 (n) VALUES (1)")
+    for session in open_ones.values():
+        sqlstate(session.rollback)
+        session.close()
+    c.settle()
+    names = "SELECT relname FROM pg_class WHERE relname LIKE 'gen%' ORDER BY 1"
+    equal([c.run(i, names) for i in c.members()], [[("gen",), ("gen2",), ("gen2_id_seq",), ("gen2_n_key",), ("gen_id_seq",), ("gen_pkey",), ("gen_v_idx",)]] * 4, "names")
+    c.run(1, "INSERT INTO gen (v) VALUES ('b')", "INSERT INTO gen2 (n) VALUES (2)")
+    c.settle()
+    equal({c.value(i, "SELECT state FROM dadbs.status") for i in c.members()}, {"ready"}, "members")
+
+
 suite.main()

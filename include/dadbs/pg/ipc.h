@@ -260,7 +260,6 @@ struct Shared {
   slock_t digest_mutex;               // protects the two
   uint64 digest_height;               // of this member's last digest, which is durable
   uint8 digest[32];
-  pg_atomic_uint32 divergence_forgotten;  // a session has made this member equal again: what `divergence` says is over with this worker set
   pg_atomic_uint32 divergence_known;  // what earlier processes have found stands in `divergence`
   Divergence divergence;              // under lock; consensus writes it when it is found
   // -- consensus counts, since the server was started; under lock

@@ -321,6 +321,7 @@ void Worker::Run() {
     HandleWorkerInterrupts();
     if (SequencesAreDue()) {
       applier.Settle();
+      SetBusy(true);  // the watcher looks: it opens tables
       NoteSequences();
     }
     if (more) continue;

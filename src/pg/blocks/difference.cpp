@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/worker.h"
 
 extern "C" {
@@ -81,11 +82,11 @@ bool Naming::Runs() const {
 }
 
 void Naming::Step() {
-  if (tried_at_ != 0 && !TimestampDifferenceExceeds(tried_at_, GetCurrentTimestamp(), pause_ms_)) return;
+  if (tried_at_us_ != 0 && MonotonicUs() - tried_at_us_ < int64{pause_ms_} * 1000) return;
   if (Runs()) return;
   if (handle_ != nullptr) pfree(handle_);
   handle_ = nullptr;
-  tried_at_ = GetCurrentTimestamp();
+  tried_at_us_ = MonotonicUs();
   pause_ms_ = std::clamp(pause_ms_ * 2, kPauseMin_ms, kPauseMax_ms);
   if (!IsNamed()) handle_ = Start();
 }

@@ -5,7 +5,6 @@
 
 extern "C" {
 #include "postgres.h"
-#include "datatype/timestamp.h"
 #include "postmaster/bgworker.h"
 }
 
@@ -20,7 +19,7 @@ class Naming {
   bool Runs() const;
 
   BackgroundWorkerHandle* handle_ = nullptr;  // in TopMemoryContext
-  TimestampTz tried_at_ = 0;
+  int64 tried_at_us_ = 0;                     // MonotonicUs
   int pause_ms_ = 0;
 };
 

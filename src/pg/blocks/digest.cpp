@@ -202,9 +202,8 @@ void StateWatch::Start() {
   EndReading();
   memcpy(found.chain_id, chain_id.bytes.data(), sizeof(found.chain_id));
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  // What was found before and not written yet stays; another cluster's does not, nor what a session has seen the end of.
-  bool const is_over = pg_atomic_exchange_u32(&shared->divergence_forgotten, 0) != 0;
-  bool const keep = !finding_written_ && !is_over && memcmp(shared->divergence.chain_id, found.chain_id, sizeof(found.chain_id)) == 0;
+  // What was found before and not written yet stays; another cluster's does not.
+  bool const keep = !finding_written_ && memcmp(shared->divergence.chain_id, found.chain_id, sizeof(found.chain_id)) == 0;
   if (!keep) shared->divergence = found;
   LWLockRelease(shared->lock);
   pg_atomic_write_u32(&shared->divergence_known, 1);

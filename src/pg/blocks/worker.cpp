@@ -23,6 +23,7 @@
 #include "dadbs/core/encoding.h"
 #include "dadbs/core/messages.h"
 #include "dadbs/net/transport.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/guc.h"
 #include "dadbs/pg/worker.h"
@@ -49,7 +50,7 @@ namespace dadbs::pg {
 namespace {
 
 constexpr long kIdleMs = 1000;
-constexpr int kForgetAfterMs = 20'000;  // of what a peer began to ask for
+constexpr int64 kForgetAfterUs = 20'000'000;  // of what a peer began to ask for
 constexpr long kStartPollMs = 100;
 constexpr int64 kStepBlocks = 16;
 constexpr uint64_t kStepBytes = 1u << 20;
@@ -199,14 +200,14 @@ class Server {
 
   HistoryReader history_;
 
-  TimestampTz not_before_ = 0;
+  int64 not_before_us_ = 0;  // MonotonicUs
   uint64_t answer_bytes_ = 0;
 };
 
 // Bytes of this second beyond the rate are paid for by waiting.
 void Server::Pause() {
-  for (TimestampTz now = GetCurrentTimestamp(); not_before_ - now > kPauseMin_us && !ShutdownAsked(); now = GetCurrentTimestamp())
-    Sleep(std::min<long>(1000, static_cast<long>((not_before_ - now) / 1000)));
+  for (int64 now_us = MonotonicUs(); not_before_us_ - now_us > kPauseMin_us && !ShutdownAsked(); now_us = MonotonicUs())
+    Sleep(std::min<long>(1000, static_cast<long>((not_before_us_ - now_us) / 1000)));
 }
 
 void Server::Give(const Order& order, core::BlockMessage&& block, bool is_last) {
@@ -222,7 +223,7 @@ void Server::Put(const Order& order, const core::Bytes& frame) {
   PutFrame(order, frame);
   pg_atomic_fetch_add_u64(&shared->block_bytes_served, static_cast<int64>(frame.size()));
   if (guc_serve_rate_kb > 0)
-    not_before_ = std::max(not_before_, GetCurrentTimestamp()) +
+    not_before_us_ = std::max(not_before_us_, MonotonicUs()) +
                   static_cast<int64>(frame.size()) * USECS_PER_SEC / (int64{1024} * guc_serve_rate_kb);
 }
 
@@ -283,20 +284,20 @@ void Run() {
   Server server;
   StateWatch watch;
   std::string complaint;
-  TimestampTz idle_since = 0;
+  int64 idle_since_us = 0;  // MonotonicUs
   while (!ShutdownAsked()) {
     HandleWorkerInterrupts();
     bool const busy = Watch(&watch, &complaint);
     std::optional<Order> const order = TakeOrder(done);
     if (!order) {
       if (busy) continue;
-      if (idle_since == 0) idle_since = GetCurrentTimestamp();
-      if (TimestampDifferenceExceeds(idle_since, GetCurrentTimestamp(), kForgetAfterMs)) server.Idle();
+      if (idle_since_us == 0) idle_since_us = MonotonicUs();
+      if (MonotonicUs() - idle_since_us > kForgetAfterUs) server.Idle();
       Sleep(kIdleMs);
       continue;
     }
     done = order->number;
-    idle_since = 0;
+    idle_since_us = 0;
     try {
       server.Serve(*order);
     } catch (const PgError& e) {  // the others are asked then; this member's commits do not depend on it

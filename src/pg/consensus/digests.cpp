@@ -57,7 +57,8 @@ std::string Digests::Receive(core::NodeId from, const core::StateDigest& state, 
 
 void Digests::Publish() {
   for (core::NodeId id : exchange_.TakeDiffering()) CountFault(id, "another digest");
-  if (!exchange_.finding()) return;
+  if (!exchange_.finding() || published_) return;
+  published_ = true;
   const core::DigestComparison::Finding& found = *exchange_.finding();
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   bool const is_new = shared->divergence.height == 0;

@@ -33,6 +33,7 @@ class Digests {
 
   const Member& member_;
   core::DigestExchange exchange_;
+  bool published_ = false;  // the finding: the first one stays, and a session may have seen the end of it
 };
 
 }  // namespace dadbs::pg

@@ -93,6 +93,11 @@ List* NamedRelations(Node* statement);
 // NOTICEs for what DROP ... IF EXISTS does not find.
 void NoticeMissing(DropStmt* drop);
 
+// -- names.cpp
+// Until GiveNamesBack, or the end of the (sub)transaction, nobody else has an uncommitted relation whose name could be chosen for these.
+void TakeNames(List* relations);
+void GiveNamesBack();
+
 // -- rules.cpp
 enum class Kind { kSession, kDefinition };
 // kSession: no definition of anything shared, whatever it names (SET, COPY, VACUUM, ...).

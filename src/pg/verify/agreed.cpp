@@ -7,6 +7,7 @@
 #include <set>
 
 #include "dadbs/core/quorum.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/apply.h"
 
 extern "C" {
@@ -25,7 +26,7 @@ std::string Between(core::Height from, core::Height to) {
   return " WHERE height >= " + std::to_string(from.value) + " AND height <= " + std::to_string(to.value);
 }
 
-bool IsOver(TimestampTz begun, long wait_ms) { return TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), static_cast<int>(wait_ms)); }
+bool IsOver(int64 begun_us, long wait_ms) { return MonotonicUs() - begun_us > wait_ms * 1000; }
 
 void Nap() {
   Call([] {
@@ -74,20 +75,20 @@ class Heard {
 
 std::optional<Agreed> AwaitAgreedDigest(const Member& member, core::Height least, bool applied_here, long wait_ms) {
   Heard heard;
-  for (TimestampTz const begun = GetCurrentTimestamp();; Nap()) {
+  for (int64 const begun_us = MonotonicUs();; Nap()) {
     heard.Look(least);
     core::Height const most = applied_here ? core::WholeBlocks(Applied()) : core::Height{UINT64_MAX};
     if (std::optional<Agreed> const agreed = heard.Newest(member, most)) return agreed;
-    if (IsOver(begun, wait_ms)) return std::nullopt;
+    if (IsOver(begun_us, wait_ms)) return std::nullopt;
   }
 }
 
 bool AwaitOwnAgreement(const Member& member, core::Height least, long wait_ms) {
   Heard heard;
-  for (TimestampTz const begun = GetCurrentTimestamp();; Nap()) {
+  for (int64 const begun_us = MonotonicUs();; Nap()) {
     heard.Look(least);
     if (std::optional<bool> const agrees = heard.AgreesWithOwn(member)) return *agrees;
-    if (IsOver(begun, wait_ms)) return false;
+    if (IsOver(begun_us, wait_ms)) return false;
   }
 }
 

@@ -51,6 +51,7 @@ extern "C" {
 #include "nodes/makefuncs.h"
 #include "parser/parser.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -312,8 +313,13 @@ bool ReadNext(Oid sequence, int64* next) {
   if (!HeapTupleIsValid(definition)) return false;
   int64 const step = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(definition))->seqincrement;
   ReleaseSysCache(definition);
-  Relation const relation = try_relation_open(sequence, AccessShareLock);
-  if (relation == nullptr) return false;
+  // Whoever has it locked is not in the way of any position: nobody waits for him.
+  if (!ConditionalLockRelationOid(sequence, AccessShareLock)) return false;
+  Relation const relation = try_relation_open(sequence, NoLock);
+  if (relation == nullptr) {
+    UnlockRelationOid(sequence, AccessShareLock);
+    return false;
+  }
   Buffer const buffer = ReadBuffer(relation, 0);
   LockBuffer(buffer, BUFFER_LOCK_SHARE);
   Page const page = BufferGetPage(buffer);

@@ -5,6 +5,7 @@
 
 #include "dadbs/core/chain.h"
 #include "dadbs/core/encoding.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 
@@ -44,13 +45,13 @@ void Nap() {
 }  // namespace
 
 PeerHistory::PeerHistory(core::NodeId peer, core::HistoryPart part, core::Height from)
-    : peer_(peer), part_(part), next_(from), begun_(GetCurrentTimestamp()) {
+    : peer_(peer), part_(part), next_(from), begun_us_(MonotonicUs()) {
   while (!Take(&shared->history_fetch)) {
-    if (TimestampDifferenceExceeds(begun_, GetCurrentTimestamp(), kOwnerWaitMs))
+    if (MonotonicUs() - begun_us_ > kOwnerWaitMs * 1000)
       throw PgError(ERRCODE_OBJECT_IN_USE, "another process asks peers for their history", "", "Wait for it; dadbs.table_work shows it.");
     Nap();
   }
-  begun_ = GetCurrentTimestamp();
+  begun_us_ = MonotonicUs();
 }
 
 PeerHistory::~PeerHistory() {
@@ -60,7 +61,7 @@ PeerHistory::~PeerHistory() {
 
 bool PeerHistory::IsTooSlow() const {
   int64 const allowed_ms = kPatience_ms + static_cast<int64>(elements_) * kMsPerElement + static_cast<int64>(bytes_ / kBytesPerMs);
-  return GetCurrentTimestamp() - begun_ > allowed_ms * 1000;
+  return MonotonicUs() - begun_us_ > allowed_ms * 1000;
 }
 
 // One piece more. The question goes out again where nothing comes: it may have been lost with a link.
@@ -74,16 +75,16 @@ bool PeerHistory::Ask() {
   fetch.offset = offset_;
   pg_write_barrier();
   pg_atomic_write_u64(&fetch.request, number);
-  TimestampTz const begun = GetCurrentTimestamp();
-  TimestampTz asked = 0;
+  int64 const begun_us = MonotonicUs();
+  int64 asked_us = 0;
   while (pg_atomic_read_u64(&fetch.answered) != number) {
-    TimestampTz const now = GetCurrentTimestamp();
-    if (TimestampDifferenceExceeds(begun, now, kAnswerWaitMs) || IsTooSlow()) return false;
-    if (asked == 0 || TimestampDifferenceExceeds(asked, now, kAskAgainMs)) {
+    int64 const now_us = MonotonicUs();
+    if (now_us - begun_us > kAnswerWaitMs * 1000 || IsTooSlow()) return false;
+    if (asked_us == 0 || now_us - asked_us > kAskAgainMs * 1000) {
       pg_memory_barrier();
       pg_atomic_fetch_add_u64(&fetch.attempts, 1);
       WakeWorker(&shared->consensus);
-      asked = now;
+      asked_us = now_us;
     }
     Nap();
   }

@@ -33,7 +33,7 @@ class PeerHistory {
   uint64_t offset_ = 0;
   core::Bytes stream_;     // that was not taken yet
   size_t taken_ = 0;
-  TimestampTz begun_;
+  int64 begun_us_;         // MonotonicUs
   uint64_t bytes_ = 0, elements_ = 0;  // that have come
 };
 

@@ -2,6 +2,7 @@
  * settle.cpp: when a member that had diverged is equal again: its digest is once more the one that a quorum has signed.
  */
 #include "agreed.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
@@ -33,8 +34,8 @@ bool WorkersRun() {
 }
 
 void AwaitWorkers() {
-  for (TimestampTz const begun = GetCurrentTimestamp(); !WorkersRun();) {
-    if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), kWorkersWaitMs))
+  for (int64 const begun_us = MonotonicUs(); !WorkersRun();) {
+    if (MonotonicUs() - begun_us > kWorkersWaitMs * 1000)
       throw PgError(kErrState, "the workers of this member do not start", "", "dadbs.status says why. Call it again.");
     Call([] {
       (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
@@ -61,7 +62,6 @@ void Forget() {
   shared->divergence = {};
   LWLockRelease(shared->lock);
   if (!was_known) return;
-  pg_atomic_write_u32(&shared->divergence_forgotten, 1);
   pg_atomic_write_u32(&shared->outcomes_mended, 1);
   WakeWorker(&shared->apply);
 }

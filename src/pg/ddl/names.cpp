@@ -1,0 +1,91 @@
+/*
+ * names.cpp: names that PostgreSQL chooses (x_id_seq, x_pkey, x_a_idx) are the chain's alone.
+ *
+ * From 15.18 on PostgreSQL looks for a free name with a dirty snapshot: what a session has made and not committed yet takes a name
+ * away, on the member where that session is, and the next number is taken there (x_id_seq1). At a position no such name may be there.
+ * So whoever has made one has to go: apply waits for the transaction, and the watcher clears the way, as for any lock. No new one comes
+ * meanwhile, since nobody writes pg_class but the statement.
+ *
+ * A name is chosen of a relation's name, perhaps cut, columns, one of a few labels and a number: others are left alone.
+ */
+#include "internal.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+
+extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+}
+
+namespace dadbs::pg {
+namespace ddl {
+namespace {
+
+constexpr const char* kLabels[] = {"_seq", "_pkey", "_key", "_idx", "_excl"};
+constexpr size_t kCommonMin = 12;  // a relation's name is never cut to less than that
+
+bool HasLabel(const char* name) {
+  size_t length = strlen(name);
+  while (length > 0 && isdigit(static_cast<unsigned char>(name[length - 1]))) length--;
+  for (const char* label : kLabels) {
+    size_t const n = strlen(label);
+    if (length > n && strncmp(name + length - n, label, n) == 0) return true;
+  }
+  return false;
+}
+
+// Partitions get indexes with the one of the table: of what is partitioned anything may be made.
+bool MayBeChosenFor(const char* name, List* relations) {
+  if (!HasLabel(name)) return false;
+  ListCell* cell;
+  foreach (cell, relations) {
+    auto* const relation = static_cast<RelName*>(lfirst(cell));
+    if (strncmp(name, relation->name, std::min(strlen(relation->name), kCommonMin)) == 0) return true;
+    Oid const space = get_namespace_oid(relation->schema, true);
+    Oid const id = OidIsValid(space) ? get_relname_relid(relation->name, space) : InvalidOid;
+    if (OidIsValid(id) && get_rel_relkind(id) == RELKIND_PARTITIONED_TABLE) return true;
+  }
+  return false;
+}
+
+// Whose uncommitted relation has such a name; none: invalid.
+TransactionId FindMaker(Relation catalog, List* relations) {
+  SnapshotData dirty;
+  InitDirtySnapshot(dirty);
+  TransactionId maker = InvalidTransactionId;
+  SysScanDesc const scan = systable_beginscan(catalog, InvalidOid, false, &dirty, 0, nullptr);
+  while (!TransactionIdIsValid(maker)) {
+    HeapTuple const tuple = systable_getnext(scan);
+    if (!HeapTupleIsValid(tuple)) break;
+    if (!TransactionIdIsValid(dirty.xmin)) continue;  // it is committed, or made here
+    auto* const relation = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+    if (IsSharedSchema(relation->relnamespace) && MayBeChosenFor(NameStr(relation->relname), relations)) maker = dirty.xmin;
+  }
+  systable_endscan(scan);
+  return maker;
+}
+
+}  // namespace
+
+void TakeNames(List* relations) {
+  for (;;) {
+    Relation const catalog = table_open(RelationRelationId, ShareRowExclusiveLock);
+    TransactionId const maker = FindMaker(catalog, relations);
+    table_close(catalog, TransactionIdIsValid(maker) ? ShareRowExclusiveLock : NoLock);
+    if (!TransactionIdIsValid(maker)) return;
+    XactLockTableWait(maker, nullptr, nullptr, XLTW_None);  // without the lock: it may want to write there before it ends
+  }
+}
+
+void GiveNamesBack() { UnlockRelationOid(RelationRelationId, ShareRowExclusiveLock); }
+
+}  // namespace ddl
+}  // namespace dadbs::pg
