@@ -61,7 +61,8 @@ def definitions_and_rows_at_once(c):
                         cursor.execute(statement)
                     done["ok"] += 1
                 except psycopg2.Error as e:
-                    check(e.pgcode in EXPECTED, f"{e.pgcode} {e} after {batch}")
+                    plain = e.pgcode == "XX000" and ("tuple concurrently updated" in str(e) or "cache lookup failed" in str(e))  # as on a server alone
+                    check(e.pgcode in EXPECTED or plain, f"{e.pgcode} {e} after {batch}")
                     done[e.pgcode] = done.get(e.pgcode, 0) + 1
                     if len(batch) > 1:
                         cursor.execute("ROLLBACK")
