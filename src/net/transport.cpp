@@ -584,7 +584,8 @@ void TransportImpl::Replace(Link* link) {
 // and only if nothing comes of it is it given up. One question at a time, and none while it is heard.
 void TransportImpl::Doubt(Peer& peer) {
   Link* const link = peer.active;
-  if (!link || link->deadline_us != 0 || clock_us_ - link->heard_us < kDoubtAfterUs) return;
+  // Where it is still busy with what was given to it an answer may take longer, on a thin line, and nothing is wrong.
+  if (!link || link->deadline_us != 0 || link->sending() || clock_us_ - link->heard_us < kDoubtAfterUs) return;
   link->deadline_us = clock_us_ + kDoubtedUs;
   link->SendNow(std::make_shared<Bytes>(EncodeFrame(WireMessage(Ping{}))));
   Wake(link);
