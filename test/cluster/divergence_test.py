@@ -220,6 +220,8 @@ def keys_that_cannot_be_read(c):
     c.start_member(2)
     eventually(lambda: "are damaged" in c.value(2, "SELECT reason FROM dadbs.status"), 30, "it says what it waits for")
     c.run(1, "INSERT INTO t VALUES (8000, 'x', 8000)")
+    height = c.value(1, "SELECT dadbs.applied_height()")  # nobody signs what member 2 stands at any more
+    eventually(lambda: c.value(1, f"SELECT count(*) = 3 FROM dadbs.state_digests WHERE height >= {height}"), 30, "the others have signed")
     c.run(2, "CALL dadbs.rebuild_database()")
     eventually(lambda: c.value(2, "SELECT state FROM dadbs.status") == "ready", 30, "it takes writes")
     c.run(2, "INSERT INTO t VALUES (8001, 'x', 8001)")

@@ -279,6 +279,7 @@ struct Shared {
   pg_atomic_uint32 apply_busy;        // something may wait for a lock: the watcher looks
   pg_atomic_uint32 watcher_sleeping;
   pg_atomic_uint64 turn_waiting_pid;  // whose turn apply waits for; 0: nobody's. The watcher looks
+  pg_atomic_uint32 history_damaged;   // the keys in the history cannot be read: nothing is applied until a session has mended it
   pg_atomic_uint32 outcomes_mended;   // a session has written others over this member's outcomes, or was about to: the worker set begins anew
   pg_atomic_uint64 pause_pid;         // the session for which apply is to stand still between two positions; 0: for none
   pg_atomic_uint64 paused_for;        // the session for which it does; that session then has the turn, and the watcher clears its way

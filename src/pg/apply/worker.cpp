@@ -141,6 +141,7 @@ void AskToEnd(SIGNAL_ARGS) {
 
 void ClearOnExit(int, Datum) {
   pg_atomic_write_u64(&shared->paused_for, 0);
+  pg_atomic_write_u32(&shared->history_damaged, 0);
   pg_atomic_write_u32(&shared->apply_busy, 0);
   pg_atomic_write_u32(&shared->impasse, 0);
   pg_atomic_write_u64(&shared->turn_waiting_pid, 0);
@@ -252,11 +253,13 @@ std::optional<core::Certifier> Worker::CertifierOf(const Recovered& recovered, s
 void Worker::AwaitMending(const std::string& damage) {
   SetApplyReason((damage + ". CALL dadbs.rebuild_database() takes the outcomes from the others").c_str());
   Call([&] { ereport(LOG, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("dadbs apply: %s", damage.c_str()), errhint("CALL dadbs.rebuild_database()."))); });
+  pg_atomic_write_u32(&shared->history_damaged, 1);
   while (!ShutdownAsked() && pg_atomic_read_u32(&shared->outcomes_mended) == 0) {
     StandStill(nullptr);
     Sleep(kIdleMs);
     HandleWorkerInterrupts();
   }
+  pg_atomic_write_u32(&shared->history_damaged, 0);
   SetApplyReason("");
 }
 

@@ -66,7 +66,9 @@ void Forget() {
   WakeWorker(&shared->apply);
 }
 
+// Or waits to be mended: it stands still, and what the others sign is of later heights.
 bool IsDiverged() {
+  if (pg_atomic_read_u32(&shared->history_damaged) != 0) return true;
   LWLockAcquire(shared->lock, LW_SHARED);
   bool const is_known = shared->divergence.height != 0;
   LWLockRelease(shared->lock);
