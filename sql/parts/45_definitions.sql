@@ -44,7 +44,7 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_move_seq
 -- What the catalogs say now of the shared ones among these objects.
 CREATE FUNCTION dadbs_internal.live_definitions(relations oid[], routines oid[], types oid[], operators oid[], statistics oid[], schemas oid[])
 RETURNS TABLE (class oid, object oid, part integer, key text, kind text, name text, of text, digest text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan SET quote_all_identifiers = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -232,10 +232,70 @@ AS $$
     SELECT class, object FROM f
 $$;
 
+CREATE FUNCTION dadbs_internal.definition_is_live(class oid, object oid, part integer, key text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT CASE $1
+        WHEN 'pg_class'::regclass THEN CASE WHEN $3 = 0 THEN EXISTS (SELECT FROM pg_class c WHERE c.oid = $2)
+            ELSE EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = $2 AND a.attnum = $3 AND NOT a.attisdropped) END
+        WHEN 'pg_index'::regclass THEN EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $2 AND c.relname = $4)
+        WHEN 'pg_constraint'::regclass THEN EXISTS (SELECT FROM pg_constraint o WHERE o.oid = $2)
+        WHEN 'pg_trigger'::regclass THEN EXISTS (SELECT FROM pg_trigger g WHERE g.oid = $2)
+        WHEN 'pg_policy'::regclass THEN EXISTS (SELECT FROM pg_policy p WHERE p.oid = $2)
+        WHEN 'pg_rewrite'::regclass THEN EXISTS (SELECT FROM pg_rewrite w WHERE w.oid = $2)
+        WHEN 'pg_proc'::regclass THEN EXISTS (SELECT FROM pg_proc p WHERE p.oid = $2)
+        WHEN 'pg_type'::regclass THEN EXISTS (SELECT FROM pg_type y WHERE y.oid = $2)
+        WHEN 'pg_operator'::regclass THEN EXISTS (SELECT FROM pg_operator o WHERE o.oid = $2)
+        WHEN 'pg_statistic_ext'::regclass THEN EXISTS (SELECT FROM pg_statistic_ext x WHERE x.oid = $2)
+        WHEN 'pg_namespace'::regclass THEN EXISTS (SELECT FROM pg_namespace n WHERE n.oid = $2)
+        ELSE true END
+$$;
+
+-- What was dropped past the chain and made again by hand has another number than its record. Where a definition then writes or drops it, the
+-- record of its old number goes: the group has decided on that name since. (rebuild_definitions() gives records the new numbers itself.)
+CREATE FUNCTION dadbs_internal.forget_definitions(classes oid[], objects oid[], parts integer[], relations oid[], names text[], schemas oid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan SET quote_all_identifiers = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    WITH w AS MATERIALIZED (
+        SELECT DISTINCT g.class, g.object, g.part, g.relation,
+               coalesce(quote_ident(n.nspname) || '.', '') || CASE WHEN g.class = 'pg_operator'::regclass THEN g.name ELSE quote_ident(g.name) END AS shown
+        FROM unnest(classes, objects, parts, relations, names, schemas) AS g(class, object, part, relation, name, schema) LEFT JOIN pg_namespace n ON n.oid = g.schema
+        WHERE g.name <> ''),
+    -- A relation by the names that it has and had.
+    r AS MATERIALIZED (
+        SELECT w.object AS relation, w.shown FROM w WHERE w.class = 'pg_class'::regclass AND w.part = 0
+        UNION SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN (SELECT w.relation FROM w)),
+    ended AS MATERIALIZED (
+        SELECT w.class, w.shown FROM w
+        WHERE w.class IN ('pg_class'::regclass, 'pg_namespace'::regclass) AND w.part = 0 AND NOT dadbs_internal.definition_is_live(w.class, w.object, 0, '')),
+    o AS MATERIALIZED (
+        SELECT d.class, d.object, d.part, d.key FROM w JOIN dadbs_internal.definition d ON d.class = w.class AND d.name = w.shown WHERE d.of IS NULL
+        UNION SELECT d.class, d.object, d.part, d.key FROM w JOIN dadbs_internal.definition d ON d.class = w.class AND d.name = w.shown
+              WHERE d.of IS NOT NULL AND (w.relation = 0 OR d.of IN (SELECT r.shown FROM r WHERE r.relation = w.relation))
+        UNION SELECT d.class, d.object, d.part, d.key FROM w JOIN dadbs_internal.definition d ON d.name = w.shown
+              WHERE w.class = 'pg_class'::regclass AND w.part = 0 AND d.class = 'pg_index'::regclass
+        UNION SELECT d.class, d.object, d.part, d.key FROM w JOIN dadbs_internal.definition d ON d.class = w.class AND starts_with(d.name, w.shown || '(')
+              WHERE w.class IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+                AND NOT EXISTS (SELECT FROM dadbs_internal.definition k WHERE k.class = w.class AND k.object = w.object)
+                AND NOT EXISTS (SELECT FROM pg_proc p WHERE w.class = 'pg_proc'::regclass AND p.oid = w.object
+                                  AND starts_with(p.oid::regprocedure::text, w.shown || '(') AND p.oid::regprocedure::text <> d.name)
+        UNION SELECT d.class, d.object, d.part, d.key FROM w JOIN dadbs_internal.definition d ON d.body ->> 'constraint' = w.shown
+              WHERE w.class = 'pg_constraint'::regclass AND d.class = 'pg_trigger'::regclass
+                AND NOT EXISTS (SELECT FROM dadbs_internal.definition k WHERE k.class = w.class AND k.object = w.object)
+        UNION SELECT d.class, d.object, d.part, d.key FROM ended JOIN dadbs_internal.definition d ON d.of = ended.shown WHERE ended.class = 'pg_class'::regclass
+        UNION SELECT d.class, d.object, d.part, d.key FROM ended JOIN dadbs_internal.definition d ON starts_with(d.name, ended.shown || '.') OR starts_with(d.of, ended.shown || '.')
+              WHERE ended.class = 'pg_namespace'::regclass)
+    DELETE FROM dadbs_internal.definition d USING o
+    WHERE d.class = o.class AND d.object = o.object AND d.part = o.part AND d.key = o.key AND NOT dadbs_internal.definition_is_live(o.class, o.object, o.part, o.key);
+END
+$$;
+
 -- At the end of a position that executed a definition: what it left of the objects whose catalog rows it wrote (touched). `relations` are those
 -- that they belong to. What else is recorded of a table stays as it was, so that damage does not become the rule by the next definition. Without
 -- arrays: all that there is.
-CREATE FUNCTION dadbs_internal.keep_definitions(classes oid[], objects oid[], parts integer[], relations oid[], names text[], height bigint, index integer, bodies boolean) RETURNS void
+CREATE FUNCTION dadbs_internal.keep_definitions(classes oid[], objects oid[], parts integer[], relations oid[], names text[], schemas oid[], height bigint, index integer, bodies boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -251,6 +311,7 @@ BEGIN
             FROM dadbs_internal.all_live_definitions() l;
         RETURN;
     END IF;
+    PERFORM dadbs_internal.forget_definitions(classes, objects, parts, relations, names, schemas);
     WITH g AS MATERIALIZED (SELECT DISTINCT * FROM unnest(classes, objects, parts, relations, names) AS g(class, object, part, relation, name)),
     -- The table of an index, and the names that it has and had, are in different rows.
     x AS (SELECT o.object, coalesce(i.indrelid, g.relation) AS relation
@@ -258,7 +319,7 @@ BEGIN
                LEFT JOIN pg_index i ON i.indexrelid = o.object LEFT JOIN g ON g.object = o.object AND g.class = 'pg_index'::regclass),
     t AS MATERIALIZED (
         SELECT DISTINCT g.class, g.object, g.part, '' AS key FROM g WHERE g.class <> 'pg_index'::regclass
-        UNION SELECT 'pg_index'::regclass, x.relation, 0, g.name FROM x JOIN g ON g.object = x.object AND g.class = 'pg_class'::regclass WHERE x.relation IS NOT NULL
+        UNION SELECT 'pg_index'::regclass, x.relation, 0, g.name FROM x JOIN g ON g.object = x.object AND g.class = 'pg_class'::regclass AND g.part = 0 WHERE x.relation IS NOT NULL
         UNION SELECT 'pg_index'::regclass, x.relation, 0, c.relname FROM x JOIN pg_class c ON c.oid = x.object WHERE x.relation IS NOT NULL),
     l AS MATERIALIZED (
         SELECT * FROM dadbs_internal.live_definitions(
@@ -316,14 +377,32 @@ BEGIN
         RETURN;
     END IF;
     DELETE FROM dadbs_internal.definition;
-    PERFORM dadbs_internal.keep_definitions(NULL, NULL, NULL, NULL, NULL, 0, 0, true);
+    PERFORM dadbs_internal.keep_definitions(NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, true);
     INSERT INTO dadbs_internal.definition_gap VALUES (0, 0, NULL);
 END
 $$;
 
--- The value that nextval() would give, were there no bounds.
+-- The value that nextval() would give, were there no bounds. Null: not to be had at the moment.
 CREATE FUNCTION dadbs_internal.sequence_next(sequence oid) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_sequence_next';
+
+-- Of each shared one; damaged: its file cannot be read.
+CREATE FUNCTION dadbs_internal.read_sequences() RETURNS TABLE (sequence oid, next_value bigint, damaged boolean)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+    FOR sequence IN SELECT s.seqrelid FROM pg_sequence s WHERE dadbs_internal.is_shared_object('pg_class'::regclass, s.seqrelid) LOOP
+        damaged := false;
+        BEGIN
+            next_value := dadbs_internal.sequence_next(sequence);
+        EXCEPTION WHEN OTHERS THEN
+            next_value := NULL;
+            damaged := EXISTS (SELECT FROM pg_class c WHERE c.oid = sequence);
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
 
 -- Forward only: what is lower than it was has been set back.
 CREATE FUNCTION dadbs_internal.note_sequences() RETURNS void
@@ -331,43 +410,51 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     INSERT INTO dadbs_internal.sequence_mark AS m
         SELECT c.oid, c.relfilenode, v.next_value, dadbs.applied_height(), clock_timestamp()
-        FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid, LATERAL (SELECT dadbs_internal.sequence_next(c.oid) AS next_value OFFSET 0) v
-        WHERE v.next_value IS NOT NULL AND NOT s.seqcycle AND dadbs_internal.is_shared_object('pg_class'::regclass, c.oid)
+        FROM dadbs_internal.read_sequences() v JOIN pg_sequence s ON s.seqrelid = v.sequence JOIN pg_class c ON c.oid = s.seqrelid
+        WHERE v.next_value IS NOT NULL AND NOT s.seqcycle
           AND NOT EXISTS (SELECT FROM dadbs_internal.sequence_mark k WHERE k.sequence = c.oid AND k.file = c.relfilenode
                             AND CASE WHEN s.seqincrement > 0 THEN k.next_value >= v.next_value ELSE k.next_value <= v.next_value END)
         ON CONFLICT (sequence) DO UPDATE SET file = excluded.file, next_value = excluded.next_value, height = excluded.height, noted_at = excluded.noted_at;
     DELETE FROM dadbs_internal.sequence_mark m WHERE NOT EXISTS (SELECT FROM pg_sequence s WHERE s.seqrelid = m.sequence);
 $$;
 
--- Set back since: not by a file of its own (RESTART), not by a setval of this member's that went over the chain.
-CREATE FUNCTION dadbs_internal.sequences_set_back() RETURNS TABLE (sequence oid, name text, mark bigint, found bigint, up boolean, height bigint)
+-- Set back since: not by a file of its own (RESTART), not by a setval of this member's that went over the chain. Or damaged.
+CREATE FUNCTION dadbs_internal.sequences_set_back() RETURNS TABLE (sequence oid, name text, mark bigint, found bigint, up boolean, height bigint, damaged boolean)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH b AS MATERIALIZED (
-    SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, m.next_value AS mark, v.next_value AS found, s.seqincrement > 0 AS up, m.height
-    FROM dadbs_internal.sequence_mark m JOIN pg_class c ON c.oid = m.sequence AND c.relfilenode = m.file JOIN pg_namespace n ON n.oid = c.relnamespace
-         JOIN pg_sequence s ON s.seqrelid = c.oid, LATERAL (SELECT dadbs_internal.sequence_next(c.oid) AS next_value OFFSET 0) v
-    WHERE NOT s.seqcycle AND dadbs_internal.is_shared_object('pg_class'::regclass, c.oid)
-      AND CASE WHEN s.seqincrement > 0 THEN v.next_value < m.next_value ELSE v.next_value > m.next_value END)
+    SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, m.next_value AS mark, v.next_value AS found, s.seqincrement > 0 AS up, m.height, v.damaged
+    FROM dadbs_internal.read_sequences() v JOIN pg_sequence s ON s.seqrelid = v.sequence JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN dadbs_internal.sequence_mark m ON m.sequence = c.oid AND m.file = c.relfilenode
+    WHERE v.damaged OR NOT s.seqcycle AND CASE WHEN s.seqincrement > 0 THEN v.next_value < m.next_value ELSE v.next_value > m.next_value END)
     -- Not asked of the whole history unless there is one.
-    SELECT b.* FROM b WHERE NOT EXISTS (SELECT FROM dadbs.changes h
+    SELECT b.* FROM b WHERE b.damaged OR NOT EXISTS (SELECT FROM dadbs.changes h
                                         WHERE h.height >= b.height AND h.operation = 'SETVAL' AND h.relation = b.name
                                           AND h.origin = (SELECT o.name FROM dadbs.nodes o WHERE o.is_self) OFFSET 0)
 $$;
 
+-- The largest (or least) value of a column, asked as the owner of the table, who can do no harm by it. Only of tables.
+CREATE FUNCTION dadbs_internal.column_extreme(relation oid, attribute name, up boolean) RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_column_extreme';
+
 -- The last value that is known to be used: before the next one of the mark, and in the rows of the column that it fills.
 CREATE FUNCTION dadbs_internal.sequence_used(sequence oid, mark bigint, up boolean) RETURNS bigint
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
     r record;
     used bigint := mark - (SELECT s.seqincrement FROM pg_sequence s WHERE s.seqrelid = sequence);
     seen bigint;
 BEGIN
-    FOR r IN SELECT d.refobjid::regclass AS shown, a.attname FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+    FOR r IN SELECT c.oid AS relation, a.attname FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid JOIN pg_class c ON c.oid = a.attrelid
              WHERE d.classid = 'pg_class'::regclass AND d.objid = sequence AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+               AND c.relkind IN ('r', 'p') AND dadbs_internal.is_shared_object('pg_class'::regclass, c.oid)
                AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) LOOP
-        EXECUTE format('SELECT %s(%I) FROM %s', CASE WHEN up THEN 'max' ELSE 'min' END, r.attname, r.shown) INTO seen;
+        BEGIN
+            seen := dadbs_internal.column_extreme(r.relation, r.attname, up);
+        EXCEPTION WHEN OTHERS THEN
+            seen := NULL;  -- not known
+        END;
         used := CASE WHEN up THEN greatest(used, seen) ELSE least(used, seen) END;
     END LOOP;
     RETURN used;
@@ -403,7 +490,15 @@ AS $$
                  CASE e ->> 'storage' WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END) END), '') END
 $$;
 
--- Statements that put it back, separated by ";\n"; null: by hand. e: expected, f: found.
+CREATE FUNCTION dadbs_internal.options_shown(options jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT format(' WITH (%s)', string_agg(format('%I = %L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)), ', '))
+    FROM jsonb_array_elements_text(CASE WHEN jsonb_typeof($1) = 'array' THEN $1 END) o HAVING count(*) > 0
+$$;
+
+-- Statements that put it back, separated by ";\n"; null: by hand, as where it has another name, and functions, views and types that are missing:
+-- made again they would have the privileges that everything new has (EXECUTE for all) in place of those that the group gave. e: expected, f: found.
 CREATE FUNCTION dadbs_internal.definition_repair(kind text, object oid, name text, of text, problem text, e jsonb, f jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -412,13 +507,14 @@ DECLARE
     owner text;
     made text;
 BEGIN
-    IF e IS NULL AND problem <> 'extra' THEN
+    IF problem <> 'extra' AND (e IS NULL OR e ? 'name') THEN
         RETURN NULL;
     END IF;
     IF e ->> 'owner' IS DISTINCT FROM f ->> 'owner' AND problem <> 'extra' THEN
         owner := format('ALTER %s %s OWNER TO %s', owned, name, e ->> 'owner');
     END IF;
-    IF problem = 'different' AND (e -> 'definition') = (f -> 'definition') AND kind IN ('view', 'type', 'sequence', 'aggregate', 'function', 'schema') THEN
+    IF problem = 'different' AND (e -> 'definition') = (f -> 'definition') AND kind IN ('view', 'type', 'sequence', 'aggregate', 'function', 'schema')
+       AND NOT (kind = 'view' AND (e -> 'options') IS DISTINCT FROM (f -> 'options')) THEN
         RETURN owner;
     END IF;
     CASE kind
@@ -459,9 +555,10 @@ BEGIN
     WHEN 'rule' THEN
         made := CASE WHEN problem = 'extra' THEN format('DROP RULE %s ON %s', name, of) END;
     WHEN 'function' THEN
-        made := CASE WHEN problem = 'extra' THEN 'DROP ROUTINE ' || name ELSE e ->> 'definition' END;
+        made := CASE problem WHEN 'extra' THEN 'DROP ROUTINE ' || name WHEN 'different' THEN e ->> 'definition' END;
     WHEN 'view' THEN
-        made := CASE WHEN problem = 'extra' THEN 'DROP VIEW ' || name ELSE format('CREATE OR REPLACE VIEW %s AS %s', name, rtrim(e ->> 'definition', ';')) END;
+        made := CASE problem WHEN 'extra' THEN 'DROP VIEW ' || name
+                            WHEN 'different' THEN format('CREATE OR REPLACE VIEW %s%s AS %s', name, dadbs_internal.options_shown(e -> 'options'), rtrim(e ->> 'definition', ';')) END;
     WHEN 'sequence' THEN
         made := CASE problem WHEN 'extra' THEN 'DROP SEQUENCE ' || name WHEN 'missing' THEN NULL ELSE format('ALTER SEQUENCE %s %s', name, e ->> 'definition') END;
     WHEN 'table' THEN
@@ -482,9 +579,11 @@ BEGIN
 END
 $$;
 
--- One row for each that differs. Two objects of one name are one: what was dropped and made again is as it was, whatever its number.
-CREATE FUNCTION dadbs_internal.changed_definitions()
-RETURNS TABLE (object oid, kind text, name text, of text, problem text, expected jsonb, found jsonb, height bigint, index integer)
+-- What has another digest than its record, or no record, or is not there; what it is here, and at which address (was_: of the record). Two objects
+-- of one name are one: what was dropped and made again is as it was, whatever its number.
+CREATE FUNCTION dadbs_internal.compared_definitions()
+RETURNS TABLE (class oid, object oid, part integer, key text, was_class oid, was_object oid, was_part integer, was_key text, kind text, name text, of text, digest text, renamed boolean,
+               problem text, expected jsonb, found jsonb, height bigint, index integer)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH j AS MATERIALIZED (
@@ -492,17 +591,32 @@ AS $$
                l.kind, l.name, l.of, l.digest
         FROM dadbs_internal.definition d FULL JOIN dadbs_internal.all_live_definitions() l USING (class, object, part, key)
         WHERE d.digest IS DISTINCT FROM l.digest),
-    kept AS (SELECT object, class, part, key, kind, name, of, body AS expected, height, index, true AS there, true AS known FROM j WHERE digest IS NOT NULL AND d_digest IS NOT NULL),
-    lost AS (SELECT class, d_kind AS kind, d_name AS name, d_of AS of, body, object, height, index FROM j WHERE digest IS NULL),
-    new AS (SELECT * FROM j WHERE d_digest IS NULL),
-    rest AS (SELECT n.object, coalesce(n.class, o.class) AS class, n.part, n.key, coalesce(n.kind, o.kind) AS kind, coalesce(n.name, o.name) AS name, coalesce(n.of, o.of) AS of,
-                    o.body AS expected, o.height, o.index, n.object IS NOT NULL AS there, o.object IS NOT NULL AS known
-             FROM (SELECT *, coalesce(of, '') AS k FROM lost) o FULL JOIN (SELECT *, coalesce(of, '') AS k FROM new) n ON n.kind = o.kind AND n.name = o.name AND n.k = o.k),
-    p AS MATERIALIZED (
-        SELECT b.*, CASE WHEN NOT there THEN 'missing' WHEN NOT known THEN 'extra' ELSE 'different' END AS problem,
-               CASE WHEN there THEN dadbs_internal.definition_body(b.kind, b.class, b.object, b.part, b.key) END AS found
-        FROM (SELECT * FROM kept UNION ALL SELECT * FROM rest) b)
-    SELECT p.object, p.kind, p.name, p.of, p.problem, p.expected, p.found, p.height, p.index
+    lost AS (SELECT *, coalesce(d_of, '') AS k FROM j WHERE digest IS NULL),
+    new AS (SELECT *, coalesce(of, '') AS k FROM j WHERE d_digest IS NULL),
+    b AS (
+        SELECT class, object, part, key, class AS was_class, object AS was_object, part AS was_part, key AS was_key, kind, d_name AS name, of, digest,
+               name AS found_name, name <> d_name AS renamed, body AS expected, height, index
+        FROM j WHERE digest IS NOT NULL AND d_digest IS NOT NULL
+        UNION ALL
+        SELECT n.class, n.object, n.part, n.key, o.class, o.object, o.part, o.key, coalesce(n.kind, o.d_kind), coalesce(n.name, o.d_name), coalesce(n.of, o.d_of), n.digest,
+               n.name, false, o.body, o.height, o.index
+        FROM lost o FULL JOIN new n ON n.kind = o.d_kind AND n.name = o.d_name AND n.k = o.k)
+    SELECT b.class, b.object, b.part, b.key, b.was_class, b.was_object, b.was_part, b.was_key, b.kind, b.name, b.of, b.digest, b.renamed,
+           CASE WHEN b.object IS NULL THEN 'missing' WHEN b.was_object IS NULL THEN 'extra' ELSE 'different' END,
+           b.expected || CASE WHEN b.renamed THEN jsonb_build_object('name', b.name) ELSE '{}' END,
+           CASE WHEN b.object IS NOT NULL THEN dadbs_internal.definition_body(b.kind, b.class, b.object, b.part, b.key)
+                                               || CASE WHEN b.renamed THEN jsonb_build_object('name', b.found_name) ELSE '{}' END END,
+           b.height, b.index
+    FROM b
+$$;
+
+-- One row for each that differs.
+CREATE FUNCTION dadbs_internal.changed_definitions()
+RETURNS TABLE (object oid, kind text, name text, of text, problem text, expected jsonb, found jsonb, height bigint, index integer)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH p AS MATERIALIZED (SELECT * FROM dadbs_internal.compared_definitions())
+    SELECT coalesce(p.object, p.was_object), p.kind, p.name, p.of, p.problem, p.expected, p.found, p.height, p.index
     FROM p
     WHERE (p.problem <> 'different' OR p.expected IS NULL OR p.found IS NULL OR p.expected <> p.found)
       -- What went or came with something else is told by that.
@@ -510,6 +624,23 @@ AS $$
       AND NOT (p.problem <> 'different' AND p.kind = 'index' AND coalesce(p.expected, p.found) -> 'constraint' = 'true')
       AND NOT (p.problem <> 'different' AND p.kind = 'trigger' AND EXISTS (
             SELECT FROM p q WHERE q.problem = p.problem AND q.kind = 'constraint' AND q.name = coalesce(p.expected, p.found) ->> 'constraint'))
+$$;
+
+-- What was made again, as it was, has another number: the record gets it, or it would stay when the group replaces or drops the object. An expression
+-- may read otherwise after it was made from its own text: of what a repair has just made (repaired) that is the record now.
+CREATE FUNCTION dadbs_internal.settle_definitions(repaired text[]) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH c AS MATERIALIZED (
+        SELECT * FROM dadbs_internal.compared_definitions() c
+        WHERE c.problem = 'different' AND NOT c.renamed
+          AND (c.expected = c.found
+               OR c.kind || ' ' || concat_ws(' ON ', c.name, c.of) = ANY ($1) AND c.kind IN ('column', 'constraint', 'index', 'trigger', 'policy', 'view', 'function', 'statistics')
+                  AND (c.expected ->> 'generated') IS DISTINCT FROM 'true' AND c.expected - 'definition' - 'default' = c.found - 'definition' - 'default'))
+    UPDATE dadbs_internal.definition d SET object = c.object, part = c.part, key = c.key, digest = c.digest, body = c.found
+    FROM c
+    WHERE d.class = c.was_class AND d.object = c.was_object AND d.part = c.was_part AND d.key = c.was_key
+      AND (c.expected <> c.found OR (c.object, c.part, c.key) <> (c.was_object, c.was_part, c.was_key))
 $$;
 
 CREATE FUNCTION dadbs.verify_definitions()
@@ -540,8 +671,8 @@ BEGIN
                dadbs_internal.definition_repair(c.kind, c.object, c.name, c.of, c.problem, c.expected, c.found)
         FROM dadbs_internal.changed_definitions() c ORDER BY 1, 2, 3;
     RETURN QUERY
-        SELECT s.name, 'sequence', 'set back', format('goes on with %s', s.mark), format('goes on with %s', s.found), s.height, NULL::integer, NULL::text,
-               format('SELECT setval(%L, %s)', s.name, dadbs_internal.sequence_used(s.sequence, s.mark, s.up))
+        SELECT s.name, 'sequence', CASE WHEN s.damaged THEN 'unreadable' ELSE 'set back' END, 'goes on with ' || s.mark, 'goes on with ' || s.found, s.height, NULL::integer, NULL::text,
+               CASE WHEN NOT s.damaged THEN format('SELECT setval(%L, %s)', s.name, dadbs_internal.sequence_used(s.sequence, s.mark, s.up)) END
         FROM dadbs_internal.sequences_set_back() s ORDER BY 1;
 END
 $$;
@@ -556,33 +687,42 @@ DECLARE
     done bigint := 0;
     before bigint;
     failed text;
+    repaired text[] := '{}';
 BEGIN
     PERFORM dadbs_internal.take_turn();
-    -- One may need another: as long as something can be done.
-    LOOP
+    -- One may need another. What was made is not made again, though it may read otherwise.
+    FOR pass IN 1 .. 3 LOOP
         before := done;
         failed := NULL;
-        FOR r IN SELECT c.kind, concat_ws(' ON ', c.name, c.of) AS shown, dadbs_internal.definition_repair(c.kind, c.object, c.name, c.of, c.problem, c.expected, c.found) AS repair
-                 FROM dadbs_internal.changed_definitions() c
+        FOR r IN SELECT c.kind, c.shown, dadbs_internal.definition_repair(c.kind, c.object, c.name, c.of, c.problem, c.expected, c.found) AS repair
+                 FROM (SELECT *, concat_ws(' ON ', c.name, c.of) AS shown FROM dadbs_internal.changed_definitions() c) c WHERE c.kind || ' ' || c.shown <> ALL (repaired)
                  ORDER BY array_position('{type,function,aggregate,sequence,table,column,index,constraint,view,trigger,policy}'::text[], c.kind), c.problem = 'extra', c.name LOOP
             IF r.repair IS NULL THEN
-                failed := concat_ws(', ', failed, r.shown);
+                failed := concat_ws(', ', failed, r.shown || ' (by hand)');
                 CONTINUE;
             END IF;
             BEGIN
                 PERFORM dadbs_internal.execute_locally(r.repair, r.kind IN ('constraint', 'index', 'column'));
                 done := done + 1;
+                repaired := repaired || (r.kind || ' ' || r.shown);
             EXCEPTION WHEN OTHERS THEN
                 failed := concat_ws(', ', failed, r.shown || ' (' || SQLERRM || ')');
             END;
         END LOOP;
         EXIT WHEN failed IS NULL OR done = before;
     END LOOP;
+    PERFORM dadbs_internal.settle_definitions(repaired);
+    SELECT concat_ws(', ', failed, string_agg(concat_ws(' ON ', c.name, c.of) || ' (still ' || c.problem || ')', ', ')) INTO failed
+        FROM dadbs_internal.changed_definitions() c WHERE c.kind || ' ' || concat_ws(' ON ', c.name, c.of) = ANY (repaired);
     FOR r IN SELECT * FROM dadbs_internal.sequences_set_back() s LOOP
+        IF r.damaged THEN
+            failed := concat_ws(', ', nullif(failed, ''), r.name || ' (unreadable)');
+            CONTINUE;
+        END IF;
         PERFORM dadbs_internal.move_sequence(r.sequence, dadbs_internal.sequence_used(r.sequence, r.mark, r.up));
         done := done + 1;
     END LOOP;
-    IF failed IS NOT NULL THEN
+    IF failed <> '' THEN
         RAISE WARNING 'not put back: %', failed;
     END IF;
     RETURN done;

@@ -1,8 +1,9 @@
 """dadbs.verify_definitions: what was changed past the chain is named, with what puts it back; what the group does is not."""
-import random
+import os
+import shutil
 
 from harness import Suite, check, equal, error_of, eventually, sqlstate
-from tamper import behind
+from tamper import behind, heap_file, single
 
 suite = Suite("definitions", port=9760)
 FOUND = "SELECT object, kind, problem FROM dadbs.verify_definitions() ORDER BY 1, 2"
@@ -88,7 +89,6 @@ DAMAGE = [
     ("CREATE TRIGGER more BEFORE DELETE ON account FOR EACH ROW EXECUTE FUNCTION stamp()", ("more ON public.account", "trigger", "extra")),
     ("ALTER TABLE entry DISABLE TRIGGER ALL", ('"RI_FKey_check_ins" of entry_account_fkey ON public.entry', "trigger", "different")),
     ("CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'", ("public.stamp()", "function", "different")),
-    ("DROP FUNCTION other()", ("public.other()", "function", "missing")),
     ("ALTER TABLE account DROP CONSTRAINT account_amount_check", ("account_amount_check ON public.account", "constraint", "missing")),
     ("ALTER TABLE account ADD CONSTRAINT never CHECK (amount < 1000000)", ("never ON public.account", "constraint", "extra")),
     ("UPDATE pg_constraint SET convalidated = false WHERE conname = 'account_amount_check'", ("account_amount_check ON public.account", "constraint", "different")),
@@ -109,7 +109,7 @@ DAMAGE = [
 
 @suite.test
 def what_was_done_behind_is_named_and_put_back(c):
-    c.run(1, *MADE, "CREATE FUNCTION other() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    c.run(1, *MADE)
     write(c, 1, "INSERT INTO account (owner, amount) VALUES ('a', 1), ('b', 2)", "INSERT INTO entry (account) SELECT id FROM account", "INSERT INTO asked VALUES (1)")
     all_silent(c)
     for number, (statement, named) in enumerate(DAMAGE):
@@ -157,6 +157,128 @@ def sequences_that_were_set_back(c):
     c.run(2, c.value(2, "SELECT repair FROM dadbs.verify_definitions()"))
     equal(found(c, 2), [], "after the statement that it shows")
     write(c, 2, "INSERT INTO entry (account) SELECT min(id) FROM account")
+
+
+def rebuilt(c, member):
+    """How many, and the warnings."""
+    connection = c.connect(member)
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '60s'")
+        cursor.execute("SELECT dadbs.rebuild_definitions()")
+        done = cursor.fetchone()[0]
+    notices = "".join(connection.notices)
+    connection.close()
+    return done, notices
+
+
+REPAIRED = [
+    "CREATE TABLE kept (id int PRIMARY KEY, a int DEFAULT 1, b int DEFAULT 1, s varchar CONSTRAINT named CHECK (s IN ('a', 'b')), CONSTRAINT low CHECK (a > 0), CONSTRAINT high CHECK (b > 0))",
+    "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER one BEFORE INSERT ON kept FOR EACH ROW EXECUTE FUNCTION noted()", "CREATE TRIGGER two BEFORE INSERT ON kept FOR EACH ROW EXECUTE FUNCTION noted()",
+    "CREATE POLICY one ON kept USING (a > 0)", "CREATE POLICY two ON kept USING (a > 0)", "CREATE INDEX kept_a ON kept (a)",
+    "CREATE FUNCTION replaced() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION replaced(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE FUNCTION dropped() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION renamed() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+]
+AGAIN = [part for f in ("replaced()", "dropped()", "renamed()") for part in (
+    f"DROP FUNCTION {f}", f"CREATE FUNCTION {f} RETURNS int LANGUAGE sql AS 'SELECT 1'", f"ALTER FUNCTION {f} OWNER TO dadbs_owner")]
+
+
+@suite.test
+def the_group_goes_on_with_what_was_put_back(c):
+    c.run(1, *REPAIRED)
+    all_silent(c)
+    # Functions are made again by hand, the rest by the call.
+    behind(c, 2, "DROP TRIGGER one ON kept", "DROP TRIGGER two ON kept", "DROP POLICY one ON kept", "DROP POLICY two ON kept", "ALTER TABLE kept DROP CONSTRAINT low",
+           "ALTER TABLE kept DROP CONSTRAINT high", "ALTER TABLE kept DROP CONSTRAINT named", "DROP INDEX kept_a", "ALTER TABLE kept DROP COLUMN b", *AGAIN)
+    equal({p for _, _, p in found(c, 2)}, {"missing"}, "what is gone")
+    done, said = rebuilt(c, 2)
+    equal((done, said), (9, ""), "what was put back")  # a CHECK over IN reads otherwise when it was made from its own text
+    equal(found(c, 2), [], "after it was put back")
+    behind(c, 2, "DROP FUNCTION replaced()", "CREATE FUNCTION replaced() RETURNS int LANGUAGE sql AS 'SELECT 1'", "ALTER FUNCTION replaced() OWNER TO dadbs_owner")
+    equal(found(c, 2), [], "made again by hand")
+    c.run(1, "CREATE OR REPLACE FUNCTION replaced() RETURNS int LANGUAGE sql AS 'SELECT 2'", "DROP FUNCTION dropped()", "ALTER FUNCTION renamed() RENAME TO other_name",
+          "DROP TRIGGER one ON kept", "ALTER TRIGGER two ON kept RENAME TO three", "DROP POLICY one ON kept", "ALTER POLICY two ON kept USING (a > 5)", "ALTER TABLE kept DROP CONSTRAINT low",
+          "ALTER TABLE kept RENAME CONSTRAINT high TO higher", "DROP INDEX kept_a", "ALTER TABLE kept ALTER b SET DEFAULT 2", "ALTER TABLE kept RENAME b TO c")
+    all_silent(c)
+    equal(rebuilt(c, 2), (0, ""), "nothing to be put back")
+    equal(c.value(2, "SELECT count(*) FROM pg_proc WHERE proname = 'dropped'"), 0, "what the group dropped")
+    c.run(1, "ALTER TABLE kept DROP COLUMN c", "DROP FUNCTION replaced()", "ALTER TABLE kept DROP CONSTRAINT named", "DROP FUNCTION replaced(int)")
+    all_silent(c)
+
+
+@suite.test
+def made_again_by_hand_and_nothing_called(c):
+    """Neither may what the group drops be named, nor what it replaces."""
+    c.run(1, *[s for s in REPAIRED if "FUNCTION replaced(int)" not in s and "CREATE TABLE" not in s and "two" not in s and "FUNCTION renamed" not in s and "noted() RETURNS" not in s],
+          "CREATE FUNCTION renamed() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION dropped(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+          "CREATE FUNCTION lost(int) RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION lost() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    all_silent(c)
+    policy, trigger = "CREATE POLICY one ON kept USING (a > 0)", "CREATE TRIGGER one BEFORE INSERT ON kept FOR EACH ROW EXECUTE FUNCTION noted()"
+    behind(c, 2, *AGAIN, "DROP POLICY one ON kept", policy, "DROP TRIGGER one ON kept", trigger, "DROP FUNCTION lost(int)")
+    lost = [("public.lost(integer)", "function", "missing")]
+    equal(found(c, 2), lost, "what is gone, and what was made again as it was")
+    c.run(1, "CREATE OR REPLACE FUNCTION replaced() RETURNS int LANGUAGE sql AS 'SELECT 3'", "DROP FUNCTION dropped()", "ALTER FUNCTION renamed() RENAME TO third_name",
+          "DROP POLICY one ON kept", "DROP TRIGGER one ON kept", "DROP FUNCTION lost()")
+    c.settle()
+    equal(found(c, 2), lost, "what the group has not decided on since, and nothing else")
+    behind(c, 2, "CREATE FUNCTION lost(int) RETURNS int LANGUAGE sql AS 'SELECT 1'", "ALTER FUNCTION lost(int) OWNER TO dadbs_owner")
+    c.run(1, "DROP TABLE kept", "DROP FUNCTION lost(int)", "DROP FUNCTION replaced()", "DROP FUNCTION third_name()", "DROP FUNCTION dropped(int)")
+    all_silent(c)
+
+
+@suite.test
+def what_has_privileges_is_made_again_by_hand(c):
+    c.run(1, "CREATE TABLE base (id int PRIMARY KEY, owner text, amount int)", "CREATE FUNCTION other() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'", "REVOKE ALL ON FUNCTION other() FROM PUBLIC", "CREATE VIEW poor AS SELECT id FROM base",
+          "CREATE VIEW barred WITH (security_barrier, check_option = local) AS SELECT id, owner FROM base WHERE amount > 0", "CREATE TABLE named (id int PRIMARY KEY)",
+          "CREATE FUNCTION one_name() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    all_silent(c)
+    behind(c, 3, "DROP FUNCTION other()", "DROP VIEW poor", "CREATE OR REPLACE VIEW barred AS SELECT id, owner FROM base", "ALTER FUNCTION one_name() RENAME TO two_names",
+           "ALTER TABLE named RENAME TO called")
+    seen = c.run(3, "SELECT object, problem, substring(found FROM 'name: .*$'), repair FROM dadbs.verify_definitions() WHERE object <> 'public.barred' ORDER BY 1")
+    equal(seen, [("public.named", "different", "name: public.called", None), ("public.one_name()", "different", "name: public.two_names()", None),
+                 ("public.other()", "missing", None, None), ("public.poor", "missing", None, None)], "what has no statement")
+    done, said = rebuilt(c, 3)
+    equal(done, 1, "the view")
+    check("public.other() (by hand)" in said and "public.one_name() (by hand)" in said and "barred" not in said, said)
+    options = "SELECT reloptions::text FROM pg_class WHERE relname = 'barred'"
+    equal(c.value(3, options), c.value(1, options), "the view's options")
+    equal(sorted(o for o, _, _ in found(c, 3)), ["public.named", "public.one_name()", "public.other()", "public.poor"], "the rest")
+    behind(c, 3, "ALTER FUNCTION two_names() RENAME TO one_name", "ALTER TABLE called RENAME TO named", "CREATE FUNCTION other() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+           "ALTER FUNCTION other() OWNER TO dadbs_owner", "REVOKE ALL ON FUNCTION other() FROM PUBLIC", "CREATE VIEW poor AS SELECT id FROM base", "ALTER VIEW poor OWNER TO dadbs_owner")
+    all_silent(c)
+
+
+@suite.test
+def sequences_of_views_and_of_damaged_files(c):
+    c.run(1, "CREATE FUNCTION spy() RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''run as %'', current_user; END'", "CREATE VIEW spying AS SELECT spy() AS id",
+          "CREATE SEQUENCE spied", "CREATE TABLE hidden (id serial PRIMARY KEY)", "INSERT INTO hidden VALUES (5000)",
+          "ALTER TABLE hidden ENABLE ROW LEVEL SECURITY", "ALTER TABLE hidden FORCE ROW LEVEL SECURITY")
+    c.settle()
+    behind(c, 2, "ALTER SEQUENCE spied OWNED BY spying.id")
+    used = "SELECT dadbs_internal.sequence_used('{}'::regclass, 100, true) >= {}"
+    check(c.value(2, used.format("spied", 1)) and not c.value(2, used.format("spied", 100)), "a view is not asked")
+    check(c.value(2, used.format("hidden_id_seq", 5000)), "rows that a policy hides")
+    path = heap_file(c, 2, "spied")
+    c.run(2, "CHECKPOINT")
+    c.stop_member(2)
+    single(c, 2, "ALTER SEQUENCE spied OWNED BY NONE")
+    shutil.copy2(path, path + ".sound")
+    for damage in (b"", bytes(8192), bytes(24) + b"\xff" * 100 + bytes(8192 - 124)):
+        with open(path, "r+b") as f:
+            f.truncate(0)
+            f.write(damage)
+        c.start_member(2)
+        c.wait_ready()
+        equal(found(c, 2), [("public.spied", "sequence", "unreadable")], "the sequence")
+        check("public.spied (unreadable)" in rebuilt(c, 2)[1], "nothing else")
+        c.stop_member(2)
+    with open(path + ".sound", "rb") as sound, open(path, "r+b") as f:
+        f.truncate(0)
+        f.write(sound.read())
+    os.remove(path + ".sound")
+    c.start_member(2)
+    c.wait_ready()
+    all_silent(c)
 
 
 @suite.test

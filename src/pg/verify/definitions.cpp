@@ -69,6 +69,7 @@ PG_FUNCTION_INFO_V1(dadbs_execute_locally);
 PG_FUNCTION_INFO_V1(dadbs_take_turn);
 PG_FUNCTION_INFO_V1(dadbs_move_sequence);
 PG_FUNCTION_INFO_V1(dadbs_sequence_next);
+PG_FUNCTION_INFO_V1(dadbs_column_extreme);
 }
 
 namespace dadbs::pg {
@@ -80,49 +81,49 @@ core::Prefix noted{0};  // of sequences; the apply worker's
 int64 noted_at_us = 0;
 
 // A catalog, and the address of what a row of it defines: the columns that hold the object, the part, and the relation that it belongs
-// to (0: none), and its name.
+// to (0: none), its name and the schema of that.
 struct Source {
   Oid catalog;
   Oid class_id;
-  AttrNumber object, part, relation, name;
+  AttrNumber object, part, relation, name, schema;
 };
 
 const Source kSources[] = {
-    {RelationRelationId, RelationRelationId, Anum_pg_class_oid, 0, Anum_pg_class_oid, Anum_pg_class_relname},
-    {AttributeRelationId, RelationRelationId, Anum_pg_attribute_attrelid, Anum_pg_attribute_attnum, Anum_pg_attribute_attrelid, 0},
-    {AttrDefaultRelationId, RelationRelationId, Anum_pg_attrdef_adrelid, Anum_pg_attrdef_adnum, Anum_pg_attrdef_adrelid, 0},
-    {IndexRelationId, IndexRelationId, Anum_pg_index_indexrelid, 0, Anum_pg_index_indrelid, 0},
-    {SequenceRelationId, RelationRelationId, Anum_pg_sequence_seqrelid, 0, Anum_pg_sequence_seqrelid, 0},
-    {InheritsRelationId, RelationRelationId, Anum_pg_inherits_inhrelid, 0, Anum_pg_inherits_inhrelid, 0},
-    {RewriteRelationId, RelationRelationId, Anum_pg_rewrite_ev_class, 0, Anum_pg_rewrite_ev_class, 0},
-    {RewriteRelationId, RewriteRelationId, Anum_pg_rewrite_oid, 0, Anum_pg_rewrite_ev_class, 0},
-    {ConstraintRelationId, ConstraintRelationId, Anum_pg_constraint_oid, 0, Anum_pg_constraint_conrelid, 0},
-    {ConstraintRelationId, TypeRelationId, Anum_pg_constraint_contypid, 0, 0, 0},
-    {TriggerRelationId, TriggerRelationId, Anum_pg_trigger_oid, 0, Anum_pg_trigger_tgrelid, 0},
-    {PolicyRelationId, PolicyRelationId, Anum_pg_policy_oid, 0, Anum_pg_policy_polrelid, 0},
-    {ProcedureRelationId, ProcedureRelationId, Anum_pg_proc_oid, 0, 0, 0},
-    {AggregateRelationId, ProcedureRelationId, Anum_pg_aggregate_aggfnoid, 0, 0, 0},
-    {TypeRelationId, TypeRelationId, Anum_pg_type_oid, 0, 0, 0},
-    {EnumRelationId, TypeRelationId, Anum_pg_enum_enumtypid, 0, 0, 0},
-    {RangeRelationId, TypeRelationId, Anum_pg_range_rngtypid, 0, 0, 0},
-    {OperatorRelationId, OperatorRelationId, Anum_pg_operator_oid, 0, 0, 0},
-    {StatisticExtRelationId, StatisticExtRelationId, Anum_pg_statistic_ext_oid, 0, 0, 0},
-    {NamespaceRelationId, NamespaceRelationId, Anum_pg_namespace_oid, 0, 0, 0},
+    {RelationRelationId, RelationRelationId, Anum_pg_class_oid, 0, Anum_pg_class_oid, Anum_pg_class_relname, Anum_pg_class_relnamespace},
+    {AttributeRelationId, RelationRelationId, Anum_pg_attribute_attrelid, Anum_pg_attribute_attnum, Anum_pg_attribute_attrelid, Anum_pg_attribute_attname, 0},
+    {AttrDefaultRelationId, RelationRelationId, Anum_pg_attrdef_adrelid, Anum_pg_attrdef_adnum, Anum_pg_attrdef_adrelid, 0, 0},
+    {IndexRelationId, IndexRelationId, Anum_pg_index_indexrelid, 0, Anum_pg_index_indrelid, 0, 0},
+    {SequenceRelationId, RelationRelationId, Anum_pg_sequence_seqrelid, 0, Anum_pg_sequence_seqrelid, 0, 0},
+    {InheritsRelationId, RelationRelationId, Anum_pg_inherits_inhrelid, 0, Anum_pg_inherits_inhrelid, 0, 0},
+    {RewriteRelationId, RelationRelationId, Anum_pg_rewrite_ev_class, 0, Anum_pg_rewrite_ev_class, 0, 0},
+    {RewriteRelationId, RewriteRelationId, Anum_pg_rewrite_oid, 0, Anum_pg_rewrite_ev_class, Anum_pg_rewrite_rulename, 0},
+    {ConstraintRelationId, ConstraintRelationId, Anum_pg_constraint_oid, 0, Anum_pg_constraint_conrelid, Anum_pg_constraint_conname, 0},
+    {ConstraintRelationId, TypeRelationId, Anum_pg_constraint_contypid, 0, 0, 0, 0},
+    {TriggerRelationId, TriggerRelationId, Anum_pg_trigger_oid, 0, Anum_pg_trigger_tgrelid, Anum_pg_trigger_tgname, 0},
+    {PolicyRelationId, PolicyRelationId, Anum_pg_policy_oid, 0, Anum_pg_policy_polrelid, Anum_pg_policy_polname, 0},
+    {ProcedureRelationId, ProcedureRelationId, Anum_pg_proc_oid, 0, 0, Anum_pg_proc_proname, Anum_pg_proc_pronamespace},
+    {AggregateRelationId, ProcedureRelationId, Anum_pg_aggregate_aggfnoid, 0, 0, 0, 0},
+    {TypeRelationId, TypeRelationId, Anum_pg_type_oid, 0, 0, Anum_pg_type_typname, Anum_pg_type_typnamespace},
+    {EnumRelationId, TypeRelationId, Anum_pg_enum_enumtypid, 0, 0, 0, 0},
+    {RangeRelationId, TypeRelationId, Anum_pg_range_rngtypid, 0, 0, 0, 0},
+    {OperatorRelationId, OperatorRelationId, Anum_pg_operator_oid, 0, 0, Anum_pg_operator_oprname, Anum_pg_operator_oprnamespace},
+    {StatisticExtRelationId, StatisticExtRelationId, Anum_pg_statistic_ext_oid, 0, 0, Anum_pg_statistic_ext_stxname, Anum_pg_statistic_ext_stxnamespace},
+    {NamespaceRelationId, NamespaceRelationId, Anum_pg_namespace_oid, 0, 0, Anum_pg_namespace_nspname, 0},
 };
 
 // Postgres code: everything from here to KeepNow.
 
 struct Touched {
-  Datum *classes, *objects, *parts, *relations, *names;
+  Datum *classes, *objects, *parts, *relations, *names, *schemas;
   int count, room;
 };
 
-void Add(Touched* touched, Oid class_id, Oid object, int part, Oid relation, const char* name) {
+void Add(Touched* touched, Oid class_id, Oid object, int part, Oid relation, const char* name, Oid schema) {
   if (!OidIsValid(object)) return;
   if (touched->count == touched->room) {
     touched->room = touched->room == 0 ? 64 : touched->room * 2;
     Size const size = sizeof(Datum) * touched->room;
-    for (Datum** column : {&touched->classes, &touched->objects, &touched->parts, &touched->relations, &touched->names})
+    for (Datum** column : {&touched->classes, &touched->objects, &touched->parts, &touched->relations, &touched->names, &touched->schemas})
       *column = static_cast<Datum*>(*column == nullptr ? palloc(size) : repalloc(*column, size));
   }
   int const at = touched->count++;
@@ -131,6 +132,7 @@ void Add(Touched* touched, Oid class_id, Oid object, int part, Oid relation, con
   touched->parts[at] = Int32GetDatum(part);
   touched->relations[at] = ObjectIdGetDatum(relation);
   touched->names[at] = CStringGetTextDatum(name);
+  touched->schemas[at] = ObjectIdGetDatum(schema);
 }
 
 // This transaction has made the row version, or ended it.
@@ -157,7 +159,8 @@ void ReadCatalog(const Source& source, TransactionId top, Touched* touched) {
     int const part = source.part == 0 ? 0 : DatumGetInt16(Column(row, shape, source.part));
     Oid const relation = source.relation == 0 ? InvalidOid : DatumGetObjectId(Column(row, shape, source.relation));
     const char* const name = source.name == 0 ? "" : NameStr(*DatumGetName(Column(row, shape, source.name)));
-    if (part >= 0) Add(touched, source.class_id, DatumGetObjectId(Column(row, shape, source.object)), part, relation, name);
+    Oid const schema = source.schema == 0 ? InvalidOid : DatumGetObjectId(Column(row, shape, source.schema));
+    if (part >= 0) Add(touched, source.class_id, DatumGetObjectId(Column(row, shape, source.object)), part, relation, name, schema);
   }
   systable_endscan(scan);
   table_close(catalog, AccessShareLock);
@@ -177,8 +180,8 @@ void KeepNow(core::Position position, bool bodies) {
   PushActiveSnapshot(GetTransactionSnapshot());
   SPI_connect();
   if (keep_plan == nullptr) {
-    Oid types[] = {OIDARRAYOID, OIDARRAYOID, INT4ARRAYOID, OIDARRAYOID, TEXTARRAYOID, INT8OID, INT4OID, BOOLOID};
-    SPIPlanPtr const plan = SPI_prepare("SELECT dadbs_internal.keep_definitions($1, $2, $3, $4, $5, $6, $7, $8)", 8, types);
+    Oid types[] = {OIDARRAYOID, OIDARRAYOID, INT4ARRAYOID, OIDARRAYOID, TEXTARRAYOID, OIDARRAYOID, INT8OID, INT4OID, BOOLOID};
+    SPIPlanPtr const plan = SPI_prepare("SELECT dadbs_internal.keep_definitions($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, types);
     if (plan == nullptr || SPI_keepplan(plan) != 0) elog(ERROR, "could not plan to keep definitions");
     keep_plan = plan;
   }
@@ -187,6 +190,7 @@ void KeepNow(core::Position position, bool bodies) {
                     Array(touched.parts, touched.count, INT4OID),
                     Array(touched.relations, touched.count, OIDOID),
                     PointerGetDatum(construct_array(touched.names, touched.count, TEXTOID, -1, false, TYPALIGN_INT)),
+                    Array(touched.schemas, touched.count, OIDOID),
                     Int64GetDatum(static_cast<int64>(position.height.value)),
                     Int32GetDatum(static_cast<int32>(position.index)),
                     BoolGetDatum(bodies)};
@@ -308,6 +312,21 @@ void RequireSuperuser() {
   if (!SharingActive()) ereport(ERROR, (errcode(kErrNotConfigured), errmsg("this database is not shared")));
 }
 
+// What sequence.c writes; false: the page is damaged.
+bool SequenceData(Page page, FormData_pg_sequence_data* data) {
+  constexpr uint32 kMagic = 0x1717;
+  auto const* const header = reinterpret_cast<PageHeader>(page);
+  if (PageIsNew(page) || header->pd_special != BLCKSZ - MAXALIGN(sizeof(kMagic)) || PageGetMaxOffsetNumber(page) < FirstOffsetNumber) return false;
+  if (*reinterpret_cast<uint32*>(page + header->pd_special) != kMagic) return false;
+  ItemId const item = PageGetItemId(page, FirstOffsetNumber);
+  Size const head = MAXALIGN(SizeofHeapTupleHeader), size = offsetof(FormData_pg_sequence_data, is_called) + sizeof(data->is_called);
+  if (!ItemIdIsNormal(item) || ItemIdGetLength(item) < head + size || ItemIdGetOffset(item) + ItemIdGetLength(item) > header->pd_special) return false;
+  auto* const row = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+  if (row->t_hoff != head) return false;
+  memcpy(data, reinterpret_cast<char*>(row) + head, size);
+  return true;
+}
+
 bool ReadNext(Oid sequence, int64* next) {
   HeapTuple const definition = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
   if (!HeapTupleIsValid(definition)) return false;
@@ -322,10 +341,10 @@ bool ReadNext(Oid sequence, int64* next) {
   }
   Buffer const buffer = ReadBuffer(relation, 0);
   LockBuffer(buffer, BUFFER_LOCK_SHARE);
-  Page const page = BufferGetPage(buffer);
-  auto* const header = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, PageGetItemId(page, FirstOffsetNumber)));
-  FormData_pg_sequence_data const data = *reinterpret_cast<Form_pg_sequence_data>(reinterpret_cast<char*>(header) + header->t_hoff);
+  FormData_pg_sequence_data data = {};
+  bool const sound = SequenceData(BufferGetPage(buffer), &data);
   UnlockReleaseBuffer(buffer);
+  if (!sound) ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("sequence \"%s\" is damaged", RelationGetRelationName(relation))));
   relation_close(relation, AccessShareLock);
   *next = data.last_value;
   if (data.is_called && __builtin_add_overflow(data.last_value, step, next)) *next = step > 0 ? PG_INT64_MAX : PG_INT64_MIN;
@@ -343,6 +362,29 @@ extern "C" Datum dadbs_sequence_next(PG_FUNCTION_ARGS) {
   int64 next = 0;
   if (!ReadNext(PG_GETARG_OID(0), &next)) PG_RETURN_NULL();
   PG_RETURN_INT64(next);
+}
+
+extern "C" Datum dadbs_column_extreme(PG_FUNCTION_ARGS) {
+  Relation const table = table_open(PG_GETARG_OID(0), AccessShareLock);
+  char const kind = table->rd_rel->relkind;
+  if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("only tables are asked")));
+  Oid const owner = superuser_arg(table->rd_rel->relowner) ? get_role_oid(ddl::kOwnerRole, false) : table->rd_rel->relowner;
+  char* const query = psprintf("SELECT %s(%s)::pg_catalog.int8 FROM %s", PG_GETARG_BOOL(2) ? "pg_catalog.max" : "pg_catalog.min", quote_identifier(NameStr(*PG_GETARG_NAME(1))),
+                               quote_qualified_identifier(get_namespace_name(RelationGetNamespace(table)), RelationGetRelationName(table)));
+  Oid user;
+  int context;
+  GetUserIdAndSecContext(&user, &context);
+  // An error leaves the caller's subtransaction, which restores both. Policies are no reason to see less of the rows.
+  SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+  SPI_connect();
+  if (SPI_execute(query, true, 0) != SPI_OK_SELECT || SPI_processed != 1) elog(ERROR, "SPI failed: %s", query);
+  bool null = false;
+  int64 const value = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+  SPI_finish();
+  SetUserIdAndSecContext(user, context);
+  table_close(table, AccessShareLock);
+  if (null) PG_RETURN_NULL();
+  PG_RETURN_INT64(value);
 }
 
 extern "C" Datum dadbs_execute_locally(PG_FUNCTION_ARGS) {
