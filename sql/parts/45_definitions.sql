@@ -498,7 +498,8 @@ AS $$
 $$;
 
 -- Statements that put it back, separated by ";\n"; null: by hand, as where it has another name, and functions, views and types that are missing:
--- made again they would have the privileges that everything new has (EXECUTE for all) in place of those that the group gave. e: expected, f: found.
+-- made again they would have the privileges that everything new has (EXECUTE for all) in place of those that the group gave; or where they were
+-- made again, otherwise. e: expected, f: found.
 CREATE FUNCTION dadbs_internal.definition_repair(kind text, object oid, name text, of text, problem text, e jsonb, f jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -507,7 +508,7 @@ DECLARE
     owner text;
     made text;
 BEGIN
-    IF problem <> 'extra' AND (e IS NULL OR e ? 'name') THEN
+    IF problem <> 'extra' AND (e IS NULL OR e ?| '{name,made again}') THEN
         RETURN NULL;
     END IF;
     IF e ->> 'owner' IS DISTINCT FROM f ->> 'owner' AND problem <> 'extra' THEN
@@ -616,8 +617,10 @@ RETURNS TABLE (object oid, kind text, name text, of text, problem text, expected
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH p AS MATERIALIZED (SELECT * FROM dadbs_internal.compared_definitions())
-    SELECT coalesce(p.object, p.was_object), p.kind, p.name, p.of, p.problem, p.expected, p.found, p.height, p.index
-    FROM p
+    -- Where another was made in its place, its privileges are not the group's either.
+    SELECT coalesce(p.object, p.was_object), p.kind, p.name, p.of, p.problem, p.expected || CASE WHEN m.again THEN '{"made again": "no"}'::jsonb ELSE '{}' END,
+           p.found || CASE WHEN m.again THEN '{"made again": "yes"}'::jsonb ELSE '{}' END, p.height, p.index
+    FROM p, LATERAL (SELECT coalesce(p.kind IN ('function', 'view') AND p.object <> p.was_object, false) AS again) m
     WHERE (p.problem <> 'different' OR p.expected IS NULL OR p.found IS NULL OR p.expected <> p.found)
       -- What went or came with something else is told by that.
       AND NOT (p.problem <> 'different' AND EXISTS (SELECT FROM p q WHERE q.problem = p.problem AND q.name = p.of AND q.of IS NULL))

@@ -230,21 +230,23 @@ def made_again_by_hand_and_nothing_called(c):
 def what_has_privileges_is_made_again_by_hand(c):
     c.run(1, "CREATE TABLE base (id int PRIMARY KEY, owner text, amount int)", "CREATE FUNCTION other() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'", "REVOKE ALL ON FUNCTION other() FROM PUBLIC", "CREATE VIEW poor AS SELECT id FROM base",
           "CREATE VIEW barred WITH (security_barrier, check_option = local) AS SELECT id, owner FROM base WHERE amount > 0", "CREATE TABLE named (id int PRIMARY KEY)",
-          "CREATE FUNCTION one_name() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+          "CREATE FUNCTION one_name() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION swapped() RETURNS int LANGUAGE sql AS 'SELECT 1'")
     all_silent(c)
     behind(c, 3, "DROP FUNCTION other()", "DROP VIEW poor", "CREATE OR REPLACE VIEW barred AS SELECT id, owner FROM base", "ALTER FUNCTION one_name() RENAME TO two_names",
-           "ALTER TABLE named RENAME TO called")
-    seen = c.run(3, "SELECT object, problem, substring(found FROM 'name: .*$'), repair FROM dadbs.verify_definitions() WHERE object <> 'public.barred' ORDER BY 1")
+           "ALTER TABLE named RENAME TO called", "DROP FUNCTION swapped()", "CREATE FUNCTION swapped() RETURNS int LANGUAGE sql AS 'SELECT 2'", "ALTER FUNCTION swapped() OWNER TO dadbs_owner")
+    seen = c.run(3, "SELECT object, problem, substring(found FROM '(?:name|made again): .*$'), repair FROM dadbs.verify_definitions() WHERE object <> 'public.barred' ORDER BY 1")
     equal(seen, [("public.named", "different", "name: public.called", None), ("public.one_name()", "different", "name: public.two_names()", None),
-                 ("public.other()", "missing", None, None), ("public.poor", "missing", None, None)], "what has no statement")
+                 ("public.other()", "missing", None, None), ("public.poor", "missing", None, None),
+                 ("public.swapped()", "different", "made again: yes", None)], "what has no statement")
     done, said = rebuilt(c, 3)
     equal(done, 1, "the view")
     check("public.other() (by hand)" in said and "public.one_name() (by hand)" in said and "barred" not in said, said)
     options = "SELECT reloptions::text FROM pg_class WHERE relname = 'barred'"
     equal(c.value(3, options), c.value(1, options), "the view's options")
-    equal(sorted(o for o, _, _ in found(c, 3)), ["public.named", "public.one_name()", "public.other()", "public.poor"], "the rest")
+    equal(sorted(o for o, _, _ in found(c, 3)), ["public.named", "public.one_name()", "public.other()", "public.poor", "public.swapped()"], "the rest")
     behind(c, 3, "ALTER FUNCTION two_names() RENAME TO one_name", "ALTER TABLE called RENAME TO named", "CREATE FUNCTION other() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
-           "ALTER FUNCTION other() OWNER TO dadbs_owner", "REVOKE ALL ON FUNCTION other() FROM PUBLIC", "CREATE VIEW poor AS SELECT id FROM base", "ALTER VIEW poor OWNER TO dadbs_owner")
+           "ALTER FUNCTION other() OWNER TO dadbs_owner", "REVOKE ALL ON FUNCTION other() FROM PUBLIC", "CREATE VIEW poor AS SELECT id FROM base", "ALTER VIEW poor OWNER TO dadbs_owner",
+           "CREATE OR REPLACE FUNCTION swapped() RETURNS int LANGUAGE sql AS 'SELECT 1'")
     all_silent(c)
 
 
