@@ -151,9 +151,9 @@ def peers_that_serve_wrong_blocks(c):
     height = c.value(1, "SELECT dadbs.applied_height()")
     write_blocks(c, (1, 2, 3), BLOCKS)
     c.run(2, f"CREATE TABLE dadbs_internal.kept AS SELECT height, certificate FROM dadbs_internal.block WHERE height > {height}",
-          f"UPDATE dadbs_internal.block SET certificate = set_byte(certificate, 100, get_byte(certificate, 100) # 255) WHERE height > {height}")
+          "UPDATE dadbs_internal.block SET certificate = set_byte(certificate, 100, get_byte(certificate, 100) # 255) WHERE height IN (SELECT height FROM dadbs_internal.kept)")
     c.run(3, f"CREATE TABLE dadbs_internal.kept AS SELECT height, item, body FROM dadbs_internal.batch WHERE height > {height}",
-          f"UPDATE dadbs_internal.batch SET body = set_byte(body, length(body) - 1, get_byte(body, length(body) - 1) # 255) WHERE height > {height}")
+          "UPDATE dadbs_internal.batch SET body = set_byte(body, length(body) - 1, get_byte(body, length(body) - 1) # 255) WHERE (height, item) IN (SELECT height, item FROM dadbs_internal.kept)")
     try:
         c.start_member(4)
         eventually(lambda: is_ready(c, 4), 60, "the member has caught up")
