@@ -20,6 +20,7 @@ extern "C" {
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -56,6 +57,18 @@ bool MayBeChosenFor(const char* name, List* relations) {
   return false;
 }
 
+// Whoever writes there is done in a moment and in nobody's way; asleep on the lock, apply would have the watcher take him for that.
+void LockCatalog() {
+  constexpr int kTries = 2000;
+  constexpr long kNapUs = 500;
+  for (int i = 0; i < kTries; i++) {
+    if (ConditionalLockRelationOid(RelationRelationId, ShareRowExclusiveLock)) return;
+    CHECK_FOR_INTERRUPTS();
+    pg_usleep(kNapUs);
+  }
+  LockRelationOid(RelationRelationId, ShareRowExclusiveLock);
+}
+
 // Whose uncommitted relation has such a name; none: invalid.
 TransactionId FindMaker(Relation catalog, List* relations) {
   SnapshotData dirty;
@@ -77,7 +90,8 @@ TransactionId FindMaker(Relation catalog, List* relations) {
 
 void TakeNames(List* relations) {
   for (;;) {
-    Relation const catalog = table_open(RelationRelationId, ShareRowExclusiveLock);
+    LockCatalog();
+    Relation const catalog = table_open(RelationRelationId, NoLock);
     TransactionId const maker = FindMaker(catalog, relations);
     table_close(catalog, TransactionIdIsValid(maker) ? ShareRowExclusiveLock : NoLock);
     if (!TransactionIdIsValid(maker)) return;
