@@ -86,7 +86,7 @@ def main():
             took["pg_dump | psql"].append(timed(lambda: copy_by_dump(c, 2)))
             took["verify_tables"].append(timed(lambda: equal(c.run(2, "SELECT * FROM dadbs.verify_tables('account')"), [], "verified")))
             took["rebuild_table"].append(timed(lambda: c.run(2, "SELECT dadbs.rebuild_table('account')")))
-            c.run(2, *(f"DROP TABLE {kept}" for kept, in c.run(2, "SELECT kept_as FROM dadbs.rebuilt_tables WHERE kept_as IS NOT NULL")))
+            c.run(2, *(f"DROP TABLE {kept}" for kept, in c.run(2, "SELECT DISTINCT kept_as FROM dadbs.rebuilt_tables WHERE kept_as IS NOT NULL")))
         base = statistics.median(took["pg_dump | psql"])
         for what, seconds in took.items():
             m = statistics.median(seconds)
