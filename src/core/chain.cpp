@@ -139,6 +139,7 @@ const Member* Genesis::FindByKey(const PublicKey& key) const {
 
 Bytes BatchHeader::EncodeUnsigned() const {
   Writer w;
+  w.Reserve(2 + 3 * 8 + 4 + 8 + 32);
   w.Num(origin);
   w.U64(incarnation);
   w.U64(journal_sequence);

@@ -79,7 +79,7 @@ const BatchHeader* Replica::State::FindContradicted(const BatchHeader& batch) co
   auto of = signed_by.find(batch.origin.value);
   if (of == signed_by.end()) return nullptr;
   const auto& batches = of->second.batches;
-  const auto contradicts = [&](const BatchHeader& other) { return Overlap(other, batch) && other.digest() != batch.digest(); };
+  const auto contradicts = [&](const BatchHeader& other) { return Overlap(other, batch) && other.EncodeUnsigned() != batch.EncodeUnsigned(); };
   auto at = batches.lower_bound({batch.incarnation, batch.first_number});
   if (at != batches.begin() && contradicts(std::prev(at)->second)) return &std::prev(at)->second;
   if (at != batches.end() && contradicts(at->second)) return &at->second;

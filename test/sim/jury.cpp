@@ -44,8 +44,9 @@ void Jury::OnSend(const Message& message) {
   const auto* batch = std::get_if<BatchMessage>(&message);
   if (!batch || !KeepsTheRules(batch->batch->header.origin, batch->batch->header.incarnation)) return;
   const BatchHeader& h = batch->batch->header;
+  const Digest digest = h.digest();
   for (uint64_t number = h.first_number; number < h.first_number + h.count; number++)
-    if (transactions_.try_emplace({h.origin.value, h.incarnation, number}, h.digest()).first->second != h.digest())
+    if (transactions_.try_emplace({h.origin.value, h.incarnation, number}, digest).first->second != digest)
       throw Failure(M(h.origin) + ", which keeps the rules, has signed two batches under one number");
 }
 

@@ -39,7 +39,9 @@ class Writer {
 
  private:
   void Int(uint64_t v, int width) {
-    for (int i = width - 1; i >= 0; i--) out_.push_back(static_cast<uint8_t>(v >> (8 * i)));
+    uint8_t bytes[8];
+    for (int i = 0; i < width; i++) bytes[i] = static_cast<uint8_t>(v >> (8 * (width - 1 - i)));
+    out_.insert(out_.end(), bytes, bytes + width);
   }
   Bytes out_;
 };
