@@ -147,6 +147,8 @@ void Checker::MustKnow(NodeId node) {
   if (!m.has_voted_since) m.must_know = true;
 }
 
+void Checker::MayNotKnow(NodeId node) { members_[node.value].must_know = false; }
+
 // ---- what leaves ---------------------------------------------------------------------------------------------------
 
 void Checker::OnSend(NodeId node, const Message& message) {

@@ -54,6 +54,7 @@ class Checker {
   void OnRollBack(core::NodeId node, const std::vector<core::JournalRecord>& kept, const core::RecoveredState& recovered);
   void OnClone(core::NodeId clone, core::NodeId original);
   void MustKnow(core::NodeId node);  // that it has forgotten: an honest member that knew has told it before it voted again
+  void MayNotKnow(core::NodeId node);  // it has lost power before that was durable; those who knew may have, too
 
   core::Height top() const { return core::Height{hashes_.size() - 1}; }
   core::Height delivered(core::NodeId node) const;

@@ -365,6 +365,11 @@ void Cluster::Crash(Node& node, std::optional<size_t> survives) {
   summary_.crashes++;
   if (!survives) survives = node.durable + random_.Below(node.journal.size() - node.durable + 1);
   for (; node.durable < *survives; node.durable++) checker_->OnDurable(node.id, node.journal[node.durable]);
+  const auto learns_now = [](const JournalRecord& record) {
+    const auto* memory = std::get_if<MemoryRecord>(&record);
+    return memory && memory->state.memory == Memory::kLearner;
+  };
+  if (std::any_of(node.journal.begin() + static_cast<ptrdiff_t>(*survives), node.journal.end(), learns_now)) checker_->MayNotKnow(node.id);
   node.journal.resize(*survives);
   node.replica.reset();
   jury_->OnCrash(node.id);
