@@ -3,6 +3,8 @@
  */
 #include "checker.h"
 
+#include <utility>
+
 #include "dadbs/core/write_set.h"
 
 namespace dadbs::sim {
@@ -142,9 +144,9 @@ void Checker::OnClone(NodeId clone, NodeId original) {
   clones_[clone.value] = original;
 }
 
-void Checker::MustKnow(NodeId node) {
+bool Checker::MustKnow(NodeId node) {
   Member& m = members_[node.value];
-  if (!m.has_voted_since) m.must_know = true;
+  return !m.has_voted_since && !std::exchange(m.must_know, true);
 }
 
 void Checker::MayNotKnow(NodeId node) { members_[node.value].must_know = false; }

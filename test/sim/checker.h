@@ -53,7 +53,7 @@ class Checker {
   // Of its journal only this is left; what has left the member before stays in the world.
   void OnRollBack(core::NodeId node, const std::vector<core::JournalRecord>& kept, const core::RecoveredState& recovered);
   void OnClone(core::NodeId clone, core::NodeId original);
-  void MustKnow(core::NodeId node);  // that it has forgotten: an honest member that knew has told it before it voted again
+  bool MustKnow(core::NodeId node);  // that it has forgotten: an honest member that knew has told it before it voted again. True: from now on
   void MayNotKnow(core::NodeId node);  // it has lost power before that was durable; those who knew may have, too
 
   core::Height top() const { return core::Height{hashes_.size() - 1}; }

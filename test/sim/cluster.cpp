@@ -261,8 +261,10 @@ void Cluster::Transmit(NodeId from, NodeId to, Message message) {
         Node& receiver = node(to);
         Heard(receiver, IdOf(from), message);
         jury_->OnHeard(to, IdOf(from), message);
-        if (shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes) checker_->MustKnow(to);
+        const bool is_told = shows && receiver.nonce.bytes == std::get<AttestationMessage>(message).attestation.nonce.bytes && checker_->MustKnow(to);
+        const uint64_t life = receiver.life;
         TakeMessage(receiver, IdOf(from), message);
+        if (is_told && receiver.life != life) checker_->MayNotKnow(to);  // it crashed before it had written anything
       });
     });
   }
