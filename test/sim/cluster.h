@@ -30,6 +30,7 @@
 #include "digest_liar.h"
 #include "jury.h"
 #include "model_crypto.h"
+#include "summary.h"
 
 namespace dadbs::sim {
 
@@ -88,16 +89,6 @@ struct Profile {
   int64_t same_fault_at_us = 0;
 };
 
-struct Summary {
-  uint64_t events = 0, heights = 0, transactions = 0, crashes = 0, rejected = 0, cuts = 0, served_old = 0, left = 0;
-  uint64_t furthest = 0;         // behind was a member that came back, in blocks
-  uint64_t rolled_back = 0, fenced = 0, cloned = 0;
-  uint64_t accused = 0, convicted = 0;  // false evidence submitted; evidence on the chain
-  uint64_t digests = 0, flipped = 0, diverged = 0, found = 0;  // said; rows; members: that came to something else, that found it
-  uint64_t views = 0;            // the highest that an honest member was in at the end
-  int64_t longest_heal_us = 0;   // from healing to "all is ordered"
-};
-
 class Cluster {
  public:
   explicit Cluster(const Options& options);
@@ -105,6 +96,7 @@ class Cluster {
   Summary Run();  // throws Failure, or core::BrokenInvariant
 
  private:
+  static constexpr int64_t kTickUs = 12'000;
   friend class Scenario;
   struct Fault {  // of what it runs: at this height its row flips
     core::Height height;

@@ -2,6 +2,7 @@
  * main.cpp: dadbs_sim, the deterministic simulator of the replica.
  *
  *   dadbs_sim --seeds FROM COUNT [--real-signatures] [--verbose] [--trace] [--mutation NAME]
+ *   dadbs_sim --corpus FILE           the seeds in it, a line each
  *   dadbs_sim --mutations [COUNT]     each deliberate mistake must be found within COUNT (3000) seeds
  *   dadbs_sim --scenarios DIRECTORY [--check-mutations]     each file of it (scenario.h); with the mistakes that it names it must fail
  *   dadbs_sim --scenario FILE [--trace] [--mutation NAME]
@@ -15,6 +16,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <vector>
 
 #include "../../src/core/replica_mutation.h"
 #include "bench.h"
@@ -111,66 +115,35 @@ std::string RunSeed(const Options& options, dadbs::sim::Summary* summary) {
   }
 }
 
-int RunSeeds(Options options, uint64_t from, uint64_t count, const char* arguments) {
+int RunSeeds(Options options, const std::vector<uint64_t>& seeds, const char* arguments) {
   uint64_t passed = 0, failed = 0;
   dadbs::sim::Summary total;
   const auto begin = std::chrono::steady_clock::now();
-  for (uint64_t seed = from; seed < from + count; seed++) {
+  for (const uint64_t seed : seeds) {
     options.seed = seed;
     dadbs::sim::Summary s;
     const std::string why = RunSeed(options, &s);
-    if (why.empty()) {
-      passed++;
-    } else {
-      failed++;
-      std::printf("seed %llu: %s\n  replay: dadbs_sim --seeds %llu 1%s --trace\n",
-                  static_cast<unsigned long long>(seed), why.c_str(), static_cast<unsigned long long>(seed), arguments);
-    }
-    total.events += s.events;
-    total.heights += s.heights;
-    total.transactions += s.transactions;
-    total.crashes += s.crashes;
-    total.rejected += s.rejected;
-    total.cuts += s.cuts;
-    total.served_old += s.served_old;
-    total.left += s.left;
-    total.rolled_back += s.rolled_back;
-    total.fenced += s.fenced;
-    total.cloned += s.cloned;
-    total.accused += s.accused;
-    total.convicted += s.convicted;
-    total.digests += s.digests;
-    total.flipped += s.flipped;
-    total.diverged += s.diverged;
-    total.found += s.found;
-    total.furthest = std::max(total.furthest, s.furthest);
-    total.views += s.views;
-    total.longest_heal_us = std::max(total.longest_heal_us, s.longest_heal_us);
-    if (options.verbose)
-      std::printf("seed %llu: %llu events, %llu blocks, %llu transactions, %llu crashes\n",
-                  static_cast<unsigned long long>(seed), static_cast<unsigned long long>(s.events),
-                  static_cast<unsigned long long>(s.heights), static_cast<unsigned long long>(s.transactions),
-                  static_cast<unsigned long long>(s.crashes));
+    why.empty() ? passed++ : failed++;
+    const auto number = static_cast<unsigned long long>(seed);
+    if (!why.empty()) std::printf("seed %llu: %s\n  replay: dadbs_sim --seeds %llu 1%s --trace\n", number, why.c_str(), number, arguments);
+    total += s;
+    if (!options.verbose) continue;
+    std::printf("seed %llu: ", number);
+    Print(s);
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::printf(
-      "%.1f s: %llu events, %llu blocks, %llu transactions, %llu crashes, %llu journals cut, %llu old blocks served, "
-      "up to %llu behind, %llu servers left, %llu bad messages rejected, %llu views, %llu journals rolled back, %llu fenced for it, %llu clones, %llu false accusations, %llu pieces of evidence, "
-      "%llu digests, %llu rows flipped, %llu members diverged, %llu found something, healed within %.1f s\n",
-      seconds, static_cast<unsigned long long>(total.events), static_cast<unsigned long long>(total.heights),
-      static_cast<unsigned long long>(total.transactions), static_cast<unsigned long long>(total.crashes),
-      static_cast<unsigned long long>(total.cuts), static_cast<unsigned long long>(total.served_old),
-      static_cast<unsigned long long>(total.furthest), static_cast<unsigned long long>(total.left),
-      static_cast<unsigned long long>(total.rejected), static_cast<unsigned long long>(total.views),
-      static_cast<unsigned long long>(total.rolled_back), static_cast<unsigned long long>(total.fenced),
-      static_cast<unsigned long long>(total.cloned), static_cast<unsigned long long>(total.accused),
-      static_cast<unsigned long long>(total.convicted), static_cast<unsigned long long>(total.digests),
-      static_cast<unsigned long long>(total.flipped), static_cast<unsigned long long>(total.diverged),
-      static_cast<unsigned long long>(total.found),
-      static_cast<double>(total.longest_heal_us) / 1e6);
-  std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed),
-              static_cast<unsigned long long>(failed));
+  std::printf("%.1f s: ", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  Print(total);
+  std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(passed), static_cast<unsigned long long>(failed));
   return failed == 0 ? 0 : 1;
+}
+
+// A number at the beginning of each line; what stands behind # is for people.
+std::vector<uint64_t> ReadCorpus(const std::string& path) {
+  std::vector<uint64_t> seeds;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);)
+    if (!line.empty() && line[0] != '#') seeds.push_back(std::strtoull(line.c_str(), nullptr, 10));
+  return seeds;
 }
 
 int RunMutations(uint64_t seeds) {
@@ -242,6 +215,7 @@ int RunOneScenario(const std::string& path, bool trace) {
 int Usage() {
   std::fprintf(stderr,
                "usage: dadbs_sim --seeds FROM COUNT [--real-signatures] [--verbose] [--trace] [--mutation NAME]\n"
+               "       dadbs_sim --corpus FILE\n"
                "       dadbs_sim --mutations [COUNT]\n"
                "       dadbs_sim --scenarios DIRECTORY [--check-mutations]\n"
                "       dadbs_sim --scenario FILE [--trace] [--mutation NAME]\n"
@@ -253,14 +227,18 @@ int Usage() {
 
 int main(int argc, char** argv) {
   Options options;
-  uint64_t from = 0, count = 0, mutation_seeds = 0;
+  std::vector<uint64_t> seeds;
+  uint64_t mutation_seeds = 0;
   std::string arguments, scenarios, scenario;
   bool check_mutations = false;
   for (int i = 1; i < argc; i++) {
     const std::string_view a = argv[i];
     if (a == "--seeds" && i + 2 < argc) {
-      from = std::strtoull(argv[++i], nullptr, 10);
-      count = std::strtoull(argv[++i], nullptr, 10);
+      const uint64_t from = std::strtoull(argv[++i], nullptr, 10);
+      seeds.resize(std::strtoull(argv[++i], nullptr, 10));
+      std::iota(seeds.begin(), seeds.end(), from);
+    } else if (a == "--corpus" && i + 1 < argc) {
+      seeds = ReadCorpus(argv[++i]);
     } else if (a == "--mutations") {
       mutation_seeds = i + 1 < argc ? std::strtoull(argv[++i], nullptr, 10) : 3000;
     } else if (a == "--mutation" && i + 1 < argc) {
@@ -292,6 +270,6 @@ int main(int argc, char** argv) {
   if (!scenarios.empty()) return RunScenarios(scenarios, check_mutations);
   if (!scenario.empty()) return RunOneScenario(scenario, options.trace);
   if (mutation_seeds > 0) return RunMutations(mutation_seeds);
-  if (count == 0) return Usage();
-  return RunSeeds(options, from, count, arguments.c_str());
+  if (seeds.empty()) return Usage();
+  return RunSeeds(options, seeds, arguments.c_str());
 }
