@@ -8,11 +8,7 @@
 namespace dadbs::core {
 namespace {
 
-Digest D(uint8_t value) {
-  Digest d;
-  d.bytes.fill(value);
-  return d;
-}
+constexpr auto D = test::Filled<Digest>;
 
 class DigestExchangeTest : public ::testing::Test {
  protected:

@@ -10,11 +10,7 @@
 namespace dadbs::core {
 namespace {
 
-Digest D(uint8_t value) {
-  Digest d;
-  d.bytes.fill(value);
-  return d;
-}
+constexpr auto D = test::Filled<Digest>;
 
 EffectsDigest Example() {
   EffectsDigest d(Height{0}, D(1));

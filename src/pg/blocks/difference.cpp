@@ -17,7 +17,6 @@ extern "C" {
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 PGDLLEXPORT void dadbs_difference_main(Datum);
 }

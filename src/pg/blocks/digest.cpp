@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "../verify/agreed.h"
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/member.h"
@@ -41,86 +42,10 @@ namespace {
 
 constexpr uint64_t kDigestInterval = 64;  // blocks
 constexpr int64_t kStill_us = 900'000;    // so long without a block: the chain stands still
-constexpr long kRowsPerFetch = 256;
-
-constexpr char kTransactionsQuery[] =
-    "SELECT height, index::bigint, verdict::bigint, keys FROM dadbs_internal.transaction WHERE height >= $1 AND height <= $2"
-    " ORDER BY height, index";
-constexpr char kEffectsQuery[] =
-    "SELECT height, index::bigint, contract::text, change FROM dadbs_internal.contract_effect"
-    " WHERE height >= $1 AND height <= $2 ORDER BY height, index, contract::text COLLATE \"C\", change";
-
-// Rows of a query, one after the other; few are in memory at a time.
-class Rows {
- public:
-  Rows(const char* query, core::Height from, core::Height to) {
-    Call([&] {
-      Oid types[2] = {INT8OID, INT8OID};
-      Datum values[2] = {Int64GetDatum(from.value), Int64GetDatum(to.value)};
-      cursor_ = SPI_cursor_open_with_args(nullptr, query, 2, types, values, nullptr, true, 0);
-    });
-    Fetch();
-  }
-  // Of the row at hand; none: the end.
-  bool done() const { return count_ == 0; }
-  core::Height height() const { return core::Height{static_cast<uint64_t>(Number(1))}; }
-  int64 Number(int column) const {
-    bool null = false;
-    return DatumGetInt64(SPI_getbinval(table_->vals[at_], table_->tupdesc, column, &null));
-  }
-  // Valid until Next().
-  core::ByteView Bytes(int column) {
-    bool null = false;
-    Datum const value = SPI_getbinval(table_->vals[at_], table_->tupdesc, column, &null);
-    if (null) return {};
-    varlena* const plain = Call([&] { return PG_DETOAST_DATUM_PACKED(value); });
-    if (plain != reinterpret_cast<varlena*>(DatumGetPointer(value))) taken_ = plain;
-    return {reinterpret_cast<const uint8_t*>(VARDATA_ANY(plain)), VARSIZE_ANY_EXHDR(plain)};
-  }
-  std::string Text(int column) {
-    bool null = false;
-    Datum const value = SPI_getbinval(table_->vals[at_], table_->tupdesc, column, &null);
-    char* const plain = Call([&] { return TextDatumGetCString(value); });
-    std::string result(plain);
-    pfree(plain);
-    return result;
-  }
-  void Next() {
-    if (taken_ != nullptr) pfree(taken_);  // keys of a large transaction are tens of megabytes
-    taken_ = nullptr;
-    if (++at_ < count_) return;
-    Call([&] { SPI_freetuptable(table_); });
-    Fetch();
-  }
-
- private:
-  void Fetch() {
-    Call([&] { SPI_cursor_fetch(cursor_, true, kRowsPerFetch); });
-    table_ = SPI_tuptable;
-    count_ = SPI_processed;
-    at_ = 0;
-  }
-
-  Portal cursor_ = nullptr;  // ends with the transaction
-  SPITupleTable* table_ = nullptr;
-  uint64 count_ = 0, at_ = 0;
-  varlena* taken_ = nullptr;
-};
 
 void Fold(core::EffectsDigest* digest, core::Height to) {
-  core::Height const from = digest->height().next();
   BeginReading();
-  Rows transactions(kTransactionsQuery, from, to), effects(kEffectsQuery, from, to);
-  while (digest->height() < to) {
-    digest->BeginBlock(digest->height().next());
-    for (; !transactions.done() && transactions.height() == digest->height(); transactions.Next())
-      digest->AddTransaction(static_cast<uint32_t>(transactions.Number(2)), static_cast<core::Verdict>(transactions.Number(3)),
-                             transactions.Bytes(4));
-    for (; !effects.done() && effects.height() == digest->height(); effects.Next()) {
-      std::string const contract = effects.Text(3);
-      digest->AddEffect(static_cast<uint32_t>(effects.Number(2)), contract, effects.Bytes(4));
-    }
-  }
+  for (verify::OwnOutcomes own(digest->height().next(), to); digest->height() < to;) own.Next().FoldInto(digest);
   EndReading();
 }
 

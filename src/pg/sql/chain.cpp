@@ -17,6 +17,7 @@
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/member.h"
 #include "dadbs/pg/records.h"
+#include "dadbs/pg/spi.h"
 
 extern "C" {
 #include "catalog/pg_type.h"
@@ -374,12 +375,8 @@ extern "C" Datum dadbs_verify_chain(PG_FUNCTION_ARGS) {
     ReturnSetInfo* const set = BeginSet(fcinfo);
     const Member& member = RequireMember();
     int64 const from = PG_ARGISNULL(0) ? 1 : std::max<int64>(1, PG_GETARG_INT64(0));
-    Call([&] {
-      if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, (errmsg("SPI_connect failed")));
-    });
     int64 const to = PG_ARGISNULL(1) ? -1 : std::max<int64>(0, PG_GETARG_INT64(1));
-    ChainVerifier(member, set).Run(from, to);
-    Call([&] { SPI_finish(); });
+    WithSpi([&] { ChainVerifier(member, set).Run(from, to); });
     return static_cast<Datum>(0);
   });
 }

@@ -15,10 +15,11 @@
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/member.h"
 #include "dadbs/pg/records.h"
+#include "dadbs/pg/spi.h"
+#include "dadbs/pg/subtransaction.h"
 
 extern "C" {
 #include "access/transam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -27,7 +28,6 @@ extern "C" {
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(dadbs_decode_changes);
@@ -44,34 +44,9 @@ struct RelationVersion {
   std::vector<int32> typmods;
 };
 
-// Runs `body`; false if it raised an error, whose effects are rolled back with a subtransaction.
-template <class F>
-bool Try(F&& body) {
-  MemoryContext const context = CurrentMemoryContext;
-  ResourceOwner const owner = CurrentResourceOwner;
-  Call([] { BeginInternalSubTransaction(nullptr); });
-  MemoryContextSwitchTo(context);
-  bool good = true;
-  try {
-    Call(body);
-  } catch (const PgError&) {
-    good = false;
-  }
-  Call([&] {
-    if (good) {
-      ReleaseCurrentSubTransaction();
-    } else {
-      RollbackAndReleaseCurrentSubTransaction();
-    }
-  });
-  MemoryContextSwitchTo(context);
-  CurrentResourceOwner = owner;
-  return good;
-}
-
 // The type of a column as it was named; InvalidOid if there is no such type any more.
 void ResolveType(const std::string& name, Oid* type, int32* typmod) {
-  if (!Try([&] { parseTypeString(name.c_str(), type, typmod, true); })) *type = InvalidOid;
+  if (!Try([&] { Call([&] { parseTypeString(name.c_str(), type, typmod, true); }); })) *type = InvalidOid;
   if (!OidIsValid(*type)) *typmod = -1;
 }
 
@@ -224,7 +199,7 @@ class Decoder {
       // A built-in type reads today what it wrote then; one of the user's may have been redefined since.
       if (*type < FirstNormalObjectId) return Call([&] { return Input(v, *type, typmod); });
       Datum value = 0;
-      if (!plain_ && Try([&] { value = Input(v, *type, typmod); })) return value;
+      if (!plain_ && Try([&] { value = Call([&] { return Input(v, *type, typmod); }); })) return value;
     }
     *type = TEXTOID;
     std::string const shown = v.tag == 't' ? std::string(reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size())
@@ -293,11 +268,9 @@ using namespace dadbs::pg;
 extern "C" Datum dadbs_decode_effect(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum {
     ReturnSetInfo* const set = BeginSet(fcinfo);
-    Call([&] {
-      if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, (errmsg("SPI_connect failed")));
+    WithSpi([&] {
+      Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), PG_NARGS() > 3 && PG_GETARG_BOOL(3), set).RunOne(BytesArgument(PG_GETARG_BYTEA_PP(0)));
     });
-    Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), PG_NARGS() > 3 && PG_GETARG_BOOL(3), set).RunOne(BytesArgument(PG_GETARG_BYTEA_PP(0)));
-    Call([&] { SPI_finish(); });
     return static_cast<Datum>(0);
   });
 }
@@ -305,11 +278,9 @@ extern "C" Datum dadbs_decode_effect(PG_FUNCTION_ARGS) {
 extern "C" Datum dadbs_decode_changes(PG_FUNCTION_ARGS) {
   return Enter([&]() -> Datum {
     ReturnSetInfo* const set = BeginSet(fcinfo);
-    Call([&] {
-      if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, (errmsg("SPI_connect failed")));
+    WithSpi([&] {
+      Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), PG_NARGS() > 3 && PG_GETARG_BOOL(3), set).Run(BytesArgument(PG_GETARG_BYTEA_PP(0)));
     });
-    Decoder(PG_GETARG_INT64(1), PG_GETARG_INT32(2), PG_NARGS() > 3 && PG_GETARG_BOOL(3), set).Run(BytesArgument(PG_GETARG_BYTEA_PP(0)));
-    Call([&] { SPI_finish(); });
     return static_cast<Datum>(0);
   });
 }

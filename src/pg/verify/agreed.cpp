@@ -7,15 +7,9 @@
 #include <set>
 
 #include "dadbs/core/quorum.h"
-#include "dadbs/pg/clock.h"
 #include "dadbs/pg/apply.h"
-
-extern "C" {
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
-#include "utils/timestamp.h"
-}
+#include "dadbs/pg/clock.h"
+#include "nap.h"
 
 namespace dadbs::pg::verify {
 namespace {
@@ -27,14 +21,6 @@ std::string Between(core::Height from, core::Height to) {
 }
 
 bool IsOver(int64 begun_us, long wait_ms) { return MonotonicUs() - begun_us > wait_ms * 1000; }
-
-void Nap() {
-  Call([] {
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
-  });
-}
 
 // What members were seen to have signed, by height and digest.
 class Heard {
@@ -75,7 +61,7 @@ class Heard {
 
 std::optional<Agreed> AwaitAgreedDigest(const Member& member, core::Height least, bool applied_here, long wait_ms) {
   Heard heard;
-  for (int64 const begun_us = MonotonicUs();; Nap()) {
+  for (int64 const begun_us = MonotonicUs();; Nap(kPollMs)) {
     heard.Look(least);
     core::Height const most = applied_here ? core::WholeBlocks(Applied()) : core::Height{UINT64_MAX};
     if (std::optional<Agreed> const agreed = heard.Newest(member, most)) return agreed;
@@ -85,7 +71,7 @@ std::optional<Agreed> AwaitAgreedDigest(const Member& member, core::Height least
 
 bool AwaitOwnAgreement(const Member& member, core::Height least, long wait_ms) {
   Heard heard;
-  for (int64 const begun_us = MonotonicUs();; Nap()) {
+  for (int64 const begun_us = MonotonicUs();; Nap(kPollMs)) {
     heard.Look(least);
     if (std::optional<bool> const agrees = heard.AgreesWithOwn(member)) return *agrees;
     if (IsOver(begun_us, wait_ms)) return false;

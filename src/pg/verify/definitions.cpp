@@ -17,6 +17,7 @@
 #include "dadbs/pg/clock.h"
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/pause.h"
+#include "utility.h"
 
 extern "C" {
 #include "access/genam.h"
@@ -296,17 +297,6 @@ bool AskShared(Oid class_id, Oid object) {
   return IsSharedObject(address);
 }
 
-void ExecuteOne(Node* node, const char* text) {
-  auto* const planned = makeNode(PlannedStmt);
-  planned->commandType = CMD_UTILITY;
-  planned->utilityStmt = node;
-  PushActiveSnapshot(GetLatestSnapshot());
-  // Not the hooks: it is this member's alone.
-  standard_ProcessUtility(planned, text, false, PROCESS_UTILITY_SUBCOMMAND, nullptr, nullptr, None_Receiver, nullptr);
-  PopActiveSnapshot();
-  CommandCounterIncrement();
-}
-
 void RequireSuperuser() {
   if (!superuser()) ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only superusers put definitions back")));
   if (!SharingActive()) ereport(ERROR, (errcode(kErrNotConfigured), errmsg("this database is not shared")));
@@ -396,7 +386,7 @@ extern "C" Datum dadbs_execute_locally(PG_FUNCTION_ARGS) {
   // An error leaves the subtransaction that was begun for it, which restores both.
   if (PG_GETARG_BOOL(1)) SetUserIdAndSecContext(get_role_oid(ddl::kOwnerRole, false), context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
   ListCell* cell;
-  foreach (cell, raw_parser(statements, RAW_PARSE_DEFAULT)) ExecuteOne(lfirst_node(RawStmt, cell)->stmt, statements);
+  foreach (cell, raw_parser(statements, RAW_PARSE_DEFAULT)) verify::RunUtility(lfirst_node(RawStmt, cell)->stmt, statements);
   SetUserIdAndSecContext(user, context);
   PG_RETURN_VOID();
 }

@@ -24,10 +24,10 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/pause.h"
 #include "dadbs/pg/records.h"
+#include "dadbs/pg/subtransaction.h"
 #include "outcome_rows.h"
 #include "peer_history.h"
 #include "progress.h"
-#include "subtransaction.h"
 
 extern "C" {
 #include "access/xact.h"

@@ -16,8 +16,8 @@
 #include "dadbs/pg/history.h"
 #include "dadbs/pg/member.h"
 #include "dadbs/pg/records.h"
+#include "dadbs/pg/subtransaction.h"
 #include "peer_history.h"
-#include "subtransaction.h"
 
 extern "C" {
 #include "catalog/pg_type.h"

@@ -13,7 +13,7 @@
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/keys.h"
 #include "dadbs/pg/records.h"
-#include "subtransaction.h"
+#include "dadbs/pg/subtransaction.h"
 
 extern "C" {
 #include "access/xact.h"

@@ -5,16 +5,14 @@
 
 #include "dadbs/core/chain.h"
 #include "dadbs/core/encoding.h"
-#include "dadbs/pg/clock.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/errors.h"
+#include "nap.h"
 
 extern "C" {
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "storage/procarray.h"
-#include "utils/timestamp.h"
 }
 
 namespace dadbs::pg::verify {
@@ -34,14 +32,6 @@ bool Take(HistoryFetch* fetch) {
   return pg_atomic_compare_exchange_u64(&fetch->owner, &owner, mine);  // it ended without giving it back
 }
 
-void Nap() {
-  Call([] {
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
-  });
-}
-
 }  // namespace
 
 PeerHistory::PeerHistory(core::NodeId peer, core::HistoryPart part, core::Height from)
@@ -49,7 +39,7 @@ PeerHistory::PeerHistory(core::NodeId peer, core::HistoryPart part, core::Height
   while (!Take(&shared->history_fetch)) {
     if (MonotonicUs() - begun_us_ > kOwnerWaitMs * 1000)
       throw PgError(ERRCODE_OBJECT_IN_USE, "another process asks peers for their history", "", "Wait for it; dadbs.table_work shows it.");
-    Nap();
+    Nap(kPollMs);
   }
   begun_us_ = MonotonicUs();
 }
@@ -86,7 +76,7 @@ bool PeerHistory::Ask() {
       WakeWorker(&shared->consensus);
       asked_us = now_us;
     }
-    Nap();
+    Nap(kPollMs);
   }
   pg_read_barrier();
   if (fetch.bytes == 0) return false;

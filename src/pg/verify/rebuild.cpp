@@ -23,9 +23,11 @@
 #include "dadbs/pg/pause.h"
 #include "dadbs/pg/records.h"
 #include "dadbs/pg/sharing.h"
+#include "dadbs/pg/spi.h"
 #include "agreed.h"
 #include "progress.h"
 #include "tables.h"
+#include "utility.h"
 
 extern "C" {
 #include "access/heapam.h"
@@ -86,13 +88,7 @@ bool OutcomesAgree() {
 // ---- the old rows -----------------------------------------------------------------------------------------------------
 
 void Execute(const std::string& text) {
-  Call([&] {
-    auto* const planned = makeNode(PlannedStmt);
-    planned->commandType = CMD_UTILITY;
-    planned->utilityStmt = linitial_node(RawStmt, raw_parser(text.c_str(), RAW_PARSE_DEFAULT))->stmt;
-    standard_ProcessUtility(planned, text.c_str(), false, PROCESS_UTILITY_SUBCOMMAND, nullptr, nullptr, None_Receiver, nullptr);
-    CommandCounterIncrement();
-  });
+  Call([&] { RunUtility(linitial_node(RawStmt, raw_parser(text.c_str(), RAW_PARSE_DEFAULT))->stmt, text.c_str()); });
 }
 
 // Columns of types that are not built in as text: nothing here may stand on what the group defines.
@@ -263,14 +259,7 @@ using namespace dadbs::pg;
 
 extern "C" Datum dadbs_outcomes_agree(PG_FUNCTION_ARGS) {
   (void)fcinfo;
-  return Enter([&]() -> Datum {
-    Call([] {
-      if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    });
-    bool const agree = verify::OutcomesAgree();
-    Call([] { SPI_finish(); });
-    return BoolGetDatum(agree);
-  });
+  return Enter([] { return BoolGetDatum(WithSpi(verify::OutcomesAgree)); });
 }
 
 extern "C" Datum dadbs_rebuild(PG_FUNCTION_ARGS) {

@@ -10,6 +10,7 @@
 #include "../apply/row_values.h"
 #include "../ddl/internal.h"
 #include "tables.h"
+#include "utility.h"
 
 extern "C" {
 #include "access/heapam.h"
@@ -37,17 +38,6 @@ namespace {
 
 constexpr char kAtColumn[] = "dadbs at";
 int64 scratches = 0;  // of this process: each has a name of its own
-
-void RunUtility(Node* node, const char* text) {
-  PlannedStmt* const planned = makeNode(PlannedStmt);
-  planned->commandType = CMD_UTILITY;
-  planned->utilityStmt = node;
-  PushActiveSnapshot(GetLatestSnapshot());
-  // Not the hooks: this is no statement of the session.
-  standard_ProcessUtility(planned, text, false, PROCESS_UTILITY_SUBCOMMAND, nullptr, nullptr, None_Receiver, nullptr);
-  PopActiveSnapshot();
-  CommandCounterIncrement();
-}
 
 // now() of what is executed (recipe R4). Assertions want a parallel worker's number.
 void FixTimestamps(TimestampTz transaction, TimestampTz statement) {

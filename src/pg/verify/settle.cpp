@@ -2,21 +2,18 @@
  * settle.cpp: when a member that had diverged is equal again: its digest is once more the one that a quorum has signed.
  */
 #include "agreed.h"
-#include "dadbs/pg/clock.h"
 #include "dadbs/pg/apply.h"
 #include "dadbs/pg/boundary.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/errors.h"
 #include "dadbs/pg/ipc.h"
 #include "dadbs/pg/member.h"
+#include "dadbs/pg/spi.h"
+#include "nap.h"
 #include "progress.h"
 
 extern "C" {
-#include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(dadbs_await_workers);
 PG_FUNCTION_INFO_V1(dadbs_agrees_again);
@@ -37,11 +34,7 @@ void AwaitWorkers() {
   for (int64 const begun_us = MonotonicUs(); !WorkersRun();) {
     if (MonotonicUs() - begun_us > kWorkersWaitMs * 1000)
       throw PgError(kErrState, "the workers of this member do not start", "", "dadbs.status says why. Call it again.");
-    Call([] {
-      (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kPollMs, PG_WAIT_EXTENSION);
-      ResetLatch(MyLatch);
-      CHECK_FOR_INTERRUPTS();
-    });
+    Nap(kPollMs);
   }
 }
 
@@ -90,29 +83,18 @@ extern "C" Datum dadbs_await_workers(PG_FUNCTION_ARGS) {
 
 extern "C" Datum dadbs_agrees_again(PG_FUNCTION_ARGS) {
   (void)fcinfo;
-  return Enter([&]() -> Datum { return BoolGetDatum(verify::AgreesAgain()); });
+  return Enter([] { return BoolGetDatum(verify::AgreesAgain()); });
 }
 
 extern "C" Datum dadbs_forget_divergence(PG_FUNCTION_ARGS) {
   (void)fcinfo;
   return Enter([&]() -> Datum {
-    Call([] {
-      if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    });
-    verify::Forget();
-    Call([] { SPI_finish(); });
+    WithSpi(verify::Forget);
     return static_cast<Datum>(0);
   });
 }
 
 extern "C" Datum dadbs_is_diverged(PG_FUNCTION_ARGS) {
   (void)fcinfo;
-  return Enter([&]() -> Datum {
-    Call([] {
-      if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    });
-    bool const is_diverged = verify::IsDiverged();
-    Call([] { SPI_finish(); });
-    return BoolGetDatum(is_diverged);
-  });
+  return Enter([] { return BoolGetDatum(WithSpi(verify::IsDiverged)); });
 }
