@@ -499,7 +499,7 @@ $$;
 
 -- Statements that put it back, separated by ";\n"; null: by hand, as where it has another name, and functions, views and types that are missing:
 -- made again they would have the privileges that everything new has (EXECUTE for all) in place of those that the group gave; or where they were
--- made again, otherwise. e: expected, f: found.
+-- made again, otherwise; or a column that would not come to its place. e: expected, f: found.
 CREATE FUNCTION dadbs_internal.definition_repair(kind text, object oid, name text, of text, problem text, e jsonb, f jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -508,7 +508,7 @@ DECLARE
     owner text;
     made text;
 BEGIN
-    IF problem <> 'extra' AND (e IS NULL OR e ?| '{name,made again}') THEN
+    IF problem <> 'extra' AND (e IS NULL OR e ?| '{name,made again,place}') THEN
         RETURN NULL;
     END IF;
     IF e ->> 'owner' IS DISTINCT FROM f ->> 'owner' AND problem <> 'extra' THEN
@@ -580,6 +580,15 @@ BEGIN
 END
 $$;
 
+-- Which of a table's recorded columns it is: of the record (expected), and now. Values that are named by their place go by that.
+CREATE FUNCTION dadbs_internal.column_places(was_object oid, was_part integer, object oid, part integer) RETURNS TABLE (expected bigint, found bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET quote_all_identifiers = off
+AS $$
+    SELECT 1 + count(*) FILTER (WHERE d.part < $2), 1 + count(*) FILTER (WHERE a.attnum < $4)
+    FROM dadbs_internal.definition d JOIN pg_attribute a ON a.attrelid = $3 AND a.attnum > 0 AND NOT a.attisdropped AND quote_ident(a.attname) = d.name
+    WHERE d.class = 'pg_class'::regclass AND d.object = $1 AND d.kind = 'column' AND d.part <> $2
+$$;
+
 -- What has another digest than its record, or no record, or is not there; what it is here, and at which address (was_: of the record). Two objects
 -- of one name are one: what was dropped and made again is as it was, whatever its number.
 CREATE FUNCTION dadbs_internal.compared_definitions()
@@ -604,21 +613,24 @@ AS $$
         FROM lost o FULL JOIN new n ON n.kind = o.d_kind AND n.name = o.d_name AND n.k = o.k)
     SELECT b.class, b.object, b.part, b.key, b.was_class, b.was_object, b.was_part, b.was_key, b.kind, b.name, b.of, b.digest, b.renamed,
            CASE WHEN b.object IS NULL THEN 'missing' WHEN b.was_object IS NULL THEN 'extra' ELSE 'different' END,
-           b.expected || CASE WHEN b.renamed THEN jsonb_build_object('name', b.name) ELSE '{}' END,
+           b.expected || CASE WHEN b.renamed THEN jsonb_build_object('name', b.name) ELSE '{}' END || CASE WHEN k.expected <> k.found THEN jsonb_build_object('place', k.expected) ELSE '{}' END,
            CASE WHEN b.object IS NOT NULL THEN dadbs_internal.definition_body(b.kind, b.class, b.object, b.part, b.key)
-                                               || CASE WHEN b.renamed THEN jsonb_build_object('name', b.found_name) ELSE '{}' END END,
+                                               || CASE WHEN b.renamed THEN jsonb_build_object('name', b.found_name) ELSE '{}' END
+                                               || CASE WHEN k.expected <> k.found THEN jsonb_build_object('place', k.found) ELSE '{}' END END,
            b.height, b.index
-    FROM b
+    FROM b LEFT JOIN LATERAL (  -- a missing one would come last
+        SELECT * FROM dadbs_internal.column_places(b.was_object, b.was_part, coalesce(b.object, b.was_object), coalesce(b.part, 32767))
+        WHERE b.kind = 'column' AND b.was_object IS NOT NULL AND (b.object, b.part) IS DISTINCT FROM (b.was_object, b.was_part)) k ON true
 $$;
 
 -- One row for each that differs.
 CREATE FUNCTION dadbs_internal.changed_definitions()
-RETURNS TABLE (object oid, kind text, name text, of text, problem text, expected jsonb, found jsonb, height bigint, index integer)
+RETURNS TABLE (object oid, part integer, kind text, name text, of text, problem text, expected jsonb, found jsonb, height bigint, index integer)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH p AS MATERIALIZED (SELECT * FROM dadbs_internal.compared_definitions())
     -- Where another was made in its place, its privileges are not the group's either.
-    SELECT coalesce(p.object, p.was_object), p.kind, p.name, p.of, p.problem, p.expected || CASE WHEN m.again THEN '{"made again": "no"}'::jsonb ELSE '{}' END,
+    SELECT coalesce(p.object, p.was_object), coalesce(p.was_part, p.part), p.kind, p.name, p.of, p.problem, p.expected || CASE WHEN m.again THEN '{"made again": "no"}'::jsonb ELSE '{}' END,
            p.found || CASE WHEN m.again THEN '{"made again": "yes"}'::jsonb ELSE '{}' END, p.height, p.index
     FROM p, LATERAL (SELECT coalesce(p.kind IN ('function', 'view') AND p.object <> p.was_object, false) AS again) m
     WHERE (p.problem <> 'different' OR p.expected IS NULL OR p.found IS NULL OR p.expected <> p.found)
@@ -646,6 +658,19 @@ AS $$
       AND (c.expected <> c.found OR (c.object, c.part, c.key) <> (c.was_object, c.was_part, c.was_key))
 $$;
 
+-- No row: there is something to compare with. What has no record for another reason would be taken for something that nobody defined.
+CREATE FUNCTION dadbs_internal.why_not_compared() RETURNS TABLE (reason text, hint text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'definitions were not taken yet', 'Apply does it when it starts.'
+    WHERE NOT EXISTS (SELECT FROM dadbs_internal.definition_gap g WHERE g.height = 0)
+    UNION ALL
+    (SELECT format('definitions cannot be compared: those of block %s, position %s could not be kept: %s', g.height, g.index, g.reason),
+            'Compare this member''s with another''s by hand. TRUNCATE dadbs_internal.definition_gap and a restart take what is there then.'
+     FROM dadbs_internal.definition_gap g WHERE g.reason IS NOT NULL ORDER BY g.height LIMIT 1)
+    LIMIT 1
+$$;
+
 CREATE FUNCTION dadbs.verify_definitions()
 RETURNS TABLE (object text, kind text, problem text, expected text, found text, height bigint, "position" integer, transaction_id text, repair text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -657,14 +682,9 @@ BEGIN
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
         RAISE EXCEPTION 'definitions are compared by a transaction that has changed nothing' USING ERRCODE = 'active_sql_transaction', HINT = 'Call it in a transaction of its own.';
     END IF;
-    IF NOT EXISTS (SELECT FROM dadbs_internal.definition_gap g WHERE g.height = 0) THEN
-        RAISE NOTICE 'definitions were not taken yet' USING HINT = 'Apply does it when it starts.';
-        RETURN;
-    END IF;
-    SELECT g.* INTO gap FROM dadbs_internal.definition_gap g WHERE g.reason IS NOT NULL ORDER BY g.height LIMIT 1;
+    SELECT w.* INTO gap FROM dadbs_internal.why_not_compared() w;
     IF FOUND THEN
-        RAISE NOTICE 'definitions cannot be compared: those of block %, position % could not be kept: %', gap.height, gap.index, gap.reason
-            USING HINT = 'Compare this member''s with another''s by hand. TRUNCATE dadbs_internal.definition_gap and a restart take what is there then.';
+        RAISE NOTICE '%', gap.reason USING HINT = gap.hint;
         RETURN;
     END IF;
     RETURN QUERY
@@ -693,13 +713,17 @@ DECLARE
     repaired text[] := '{}';
 BEGIN
     PERFORM dadbs_internal.take_turn();
+    SELECT w.* INTO r FROM dadbs_internal.why_not_compared() w;
+    IF FOUND THEN
+        RAISE EXCEPTION '%', r.reason USING ERRCODE = 'object_not_in_prerequisite_state', HINT = r.hint;
+    END IF;
     -- One may need another. What was made is not made again, though it may read otherwise.
     FOR pass IN 1 .. 3 LOOP
         before := done;
         failed := NULL;
         FOR r IN SELECT c.kind, c.shown, dadbs_internal.definition_repair(c.kind, c.object, c.name, c.of, c.problem, c.expected, c.found) AS repair
                  FROM (SELECT *, concat_ws(' ON ', c.name, c.of) AS shown FROM dadbs_internal.changed_definitions() c) c WHERE c.kind || ' ' || c.shown <> ALL (repaired)
-                 ORDER BY array_position('{type,function,aggregate,sequence,table,column,index,constraint,view,trigger,policy}'::text[], c.kind), c.problem = 'extra', c.name LOOP
+                 ORDER BY array_position('{type,function,aggregate,sequence,table,column,index,constraint,view,trigger,policy}'::text[], c.kind), c.problem = 'extra', c.part, c.name LOOP
             IF r.repair IS NULL THEN
                 failed := concat_ws(', ', failed, r.shown || ' (by hand)');
                 CONTINUE;

@@ -172,7 +172,7 @@ def rebuilt(c, member):
 
 
 REPAIRED = [
-    "CREATE TABLE kept (id int PRIMARY KEY, a int DEFAULT 1, b int DEFAULT 1, s varchar CONSTRAINT named CHECK (s IN ('a', 'b')), CONSTRAINT low CHECK (a > 0), CONSTRAINT high CHECK (b > 0))",
+    "CREATE TABLE kept (id int PRIMARY KEY, a int DEFAULT 1, s varchar CONSTRAINT named CHECK (s IN ('a', 'b')), b int DEFAULT 1, CONSTRAINT low CHECK (a > 0), CONSTRAINT high CHECK (b > 0))",
     "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
     "CREATE TRIGGER one BEFORE INSERT ON kept FOR EACH ROW EXECUTE FUNCTION noted()", "CREATE TRIGGER two BEFORE INSERT ON kept FOR EACH ROW EXECUTE FUNCTION noted()",
     "CREATE POLICY one ON kept USING (a > 0)", "CREATE POLICY two ON kept USING (a > 0)", "CREATE INDEX kept_a ON kept (a)",
@@ -280,6 +280,50 @@ def sequences_of_views_and_of_damaged_files(c):
     os.remove(path + ".sound")
     c.start_member(2)
     c.wait_ready()
+    all_silent(c)
+
+
+@suite.test
+def a_column_comes_back_to_its_place_or_not_at_all(c):
+    """INSERT without names, LIKE and rows as values go by the order of columns."""
+    c.run(1, "CREATE TABLE placed (id int PRIMARY KEY, a int, b int, z int, y int)")
+    all_silent(c)
+    behind(c, 2, "ALTER TABLE placed DROP COLUMN a, DROP COLUMN z, DROP COLUMN y")
+    equal({(o, p, r is None) for o, p, r in c.run(2, "SELECT object, problem, repair FROM dadbs.verify_definitions()")},
+          {("a ON public.placed", "missing", True), ("z ON public.placed", "missing", False), ("y ON public.placed", "missing", False)}, "what is gone")
+    done, said = rebuilt(c, 2)
+    check(done == 2 and "a ON public.placed (by hand)" in said, f"{done} {said}")
+    columns = "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'placed'::regclass AND attnum > 0 AND NOT attisdropped"
+    equal(c.value(2, columns), "id,b,z,y", "columns that come last")
+    equal(found(c, 2), [("a ON public.placed", "column", "missing")], "the rest")
+    behind(c, 2, "ALTER TABLE placed ADD COLUMN a int")
+    equal(c.run(2, "SELECT object, problem, expected, found, repair FROM dadbs.verify_definitions()"),
+          [("a ON public.placed", "different", "place: 2", "place: 5", None)], "a column in another place")
+    check(rebuilt(c, 2)[0] == 0, "it stays")
+    c.run(1, "ALTER TABLE placed DROP COLUMN a")
+    all_silent(c)
+    equal({c.value(i, columns) for i in c.members()}, {"id,b,z,y"}, "columns")
+    c.run(1, "DROP TABLE placed")
+
+
+@suite.test
+def nothing_is_put_back_where_nothing_can_be_compared(c):
+    c.run(1, "CREATE TABLE unkept (id int PRIMARY KEY)", "INSERT INTO unkept VALUES (1)")
+    all_silent(c)
+    c.run(2, "DELETE FROM dadbs_internal.definition WHERE name = 'public.unkept' OR of = 'public.unkept'")
+    for gap in ("INSERT INTO dadbs_internal.definition_gap VALUES (1, 0, 'memory')", "TRUNCATE dadbs_internal.definition_gap"):
+        c.run(2, gap)
+        equal(sqlstate(lambda: c.run(2, "SELECT dadbs.rebuild_definitions()")), "55000", gap)
+        equal(c.value(2, "SELECT count(*) FROM unkept"), 1, "rows of what was not kept")
+    c.stop_member(2)
+    c.start_member(2)
+    c.wait_ready()
+    all_silent(c)
+    equal(sqlstate(lambda: c.run(2, "SET default_transaction_isolation = 'repeatable read'", "SELECT dadbs.rebuild_definitions()")), "25000", "an old snapshot")
+    # It would wait for apply, which waits for it.
+    equal(sqlstate(lambda: c.run(2, "SET dadbs.commit_timeout = '10s'", "DO $$ BEGIN PERFORM dadbs.rebuild_definitions(); INSERT INTO unkept VALUES (2); END $$")), "0A000",
+          "a write of who has the turn")
+    c.run(1, "DROP TABLE unkept")
     all_silent(c)
 
 

@@ -91,6 +91,10 @@ void RefuseWhatCannotBeShared(const TransactionChanges& changes) {
     throw PgError(kErrNotSupported, "only client sessions can write shared tables",
                   std::string("This process is a ") + GetBackendTypeDesc(MyBackendType) + ".",
                   "Let the background process write through a client connection.");
+  if (pg_atomic_read_u64(&shared->paused_for) == static_cast<uint64>(MyProcPid))
+    throw PgError(kErrNotSupported, "cannot write shared tables in a transaction that has the turn",
+                  "Apply stands still for it and would never come to what it wrote.",
+                  "Write in a transaction of its own, before or after the repair.");
   if (counts_were_off)
     throw PgError(kErrState, "cannot write shared tables while track_counts is off", "",
                   "Set track_counts to on: dadbs counts with it what a transaction has changed.");

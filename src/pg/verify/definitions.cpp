@@ -159,7 +159,8 @@ void ReadCatalog(const Source& source, TransactionId top, Touched* touched) {
     if (!IsOurs(row->t_data, top)) continue;
     int const part = source.part == 0 ? 0 : DatumGetInt16(Column(row, shape, source.part));
     Oid const relation = source.relation == 0 ? InvalidOid : DatumGetObjectId(Column(row, shape, source.relation));
-    const char* const name = source.name == 0 ? "" : NameStr(*DatumGetName(Column(row, shape, source.name)));
+    Datum const named = source.name == 0 ? Datum(0) : Column(row, shape, source.name);
+    const char* const name = named == 0 ? "" : NameStr(*DatumGetName(named));
     Oid const schema = source.schema == 0 ? InvalidOid : DatumGetObjectId(Column(row, shape, source.schema));
     if (part >= 0) Add(touched, source.class_id, DatumGetObjectId(Column(row, shape, source.object)), part, relation, name, schema);
   }
@@ -394,7 +395,11 @@ extern "C" Datum dadbs_execute_locally(PG_FUNCTION_ARGS) {
 extern "C" Datum dadbs_take_turn(PG_FUNCTION_ARGS) {
   (void)fcinfo;
   return Enter([&]() -> Datum {
-    Call([] { RequireSuperuser(); });
+    Call([] {
+      RequireSuperuser();
+      if (IsolationUsesXactSnapshot())  // its snapshot is older than the turn
+        ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE), errmsg("definitions are put back in READ COMMITTED only")));
+    });
     TakeTurn();
     return Datum(0);
   });
