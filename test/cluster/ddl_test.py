@@ -176,4 +176,28 @@ def chosen_names(c):
     equal({c.value(i, "SELECT state FROM dadbs.status") for i in c.members()}, {"ready"}, "members")
 
 
+@suite.test
+def names_that_are_numbers(c):
+    """Internal triggers, and the table that a rewritten one becomes, are named after numbers in each member's catalogs."""
+    c.run(1, *["CREATE TEMP TABLE ahead (id int)", "DROP TABLE ahead"] * 3)
+    c.run(1, "CREATE ROLE nosy LOGIN", "GRANT CREATE ON SCHEMA public TO nosy")
+    c.settle()
+    c.run(2, "CREATE TABLE parent (id int PRIMARY KEY)", "CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent)",
+          "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'", user="nosy")
+    c.settle()
+    internal = "SELECT tgname FROM pg_trigger WHERE tgrelid = 'child'::regclass AND tgisinternal ORDER BY 1 LIMIT 1"
+    name = c.value(1, internal)
+    check(c.value(2, internal) != name, "members have other numbers")
+    for statement in ("ALTER TRIGGER {} ON child RENAME TO mine", "COMMENT ON TRIGGER {} ON child IS 'mine'", "DROP TRIGGER IF EXISTS {} ON child", "ALTER TABLE child DISABLE TRIGGER {}",
+                      "CREATE TRIGGER {} BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION nothing()"):
+        equal({sqlstate(lambda i=i: c.run(i, statement.format(f'"{name}"'), user="nosy")) for i in (1, 2)}, {"0A000"}, statement)
+    number = c.value(3, "SELECT 'child'::regclass::oid")
+    for statement in ("CREATE TABLE pg_temp_{} (id int)", "CREATE DOMAIN pg_temp_{} AS int", "CREATE INDEX pg_temp_{} ON child (p)", "ALTER TABLE parent RENAME TO pg_temp_{}",
+                      "ALTER TABLE child ADD CONSTRAINT pg_temp_{} UNIQUE (p)"):
+        equal(sqlstate(lambda: c.run(4, statement.format(number), user="nosy")), "0A000", statement)
+    c.run(2, "CREATE TABLE pg_temp_x (id int)", "CREATE TRIGGER own BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION nothing()", "COMMENT ON TRIGGER own ON child IS 'own'",
+          "ALTER TABLE child ALTER p TYPE bigint", "DROP TABLE child, parent, pg_temp_x", "DROP FUNCTION nothing()", user="nosy")
+    c.run(1, "REVOKE CREATE ON SCHEMA public FROM nosy")
+
+
 suite.main()

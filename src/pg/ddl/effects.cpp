@@ -387,6 +387,21 @@ void CheckPlace(const ObjectAddress& object) {
                   errmsg("%s would not be in a shared schema", getObjectDescription(&object, false))));
 }
 
+// While a table is rewritten, its new rows are in one that is named after the number that the table has on this member.
+void CheckNameIsFree(const ObjectAddress& object) {
+  constexpr char kTransient[] = "pg_temp_";
+  char* name = nullptr;
+  if (object.classId == RelationRelationId) name = get_rel_name(object.objectId);
+  if (object.classId == TypeRelationId)
+    TakeColumn(TypeRelationId, TypeOidIndexId, Anum_pg_type_oid, object.objectId, Anum_pg_type_typname,
+               [&](Datum value) { name = pstrdup(NameStr(*DatumGetName(value))); });
+  if (name == nullptr || strncmp(name, kTransient, strlen(kTransient)) != 0) return;
+  const char* const number = name + strlen(kTransient);
+  if (*number == '\0' || strspn(number, "0123456789") != strlen(number)) return;
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("the name \"%s\" is not supported for shared objects", name),
+                  errdetail("PostgreSQL gives it to a table that is rewritten, on one member or the other.")));
+}
+
 // Rows that an index or a generated column has computed by the old body would stay.
 void CheckFunctionNotStored(const ObjectAddress& function) {
   ListCell* cell;
@@ -489,6 +504,7 @@ void CheckEffects(Recorder* recorder) {
     CheckNotOfContracts(object);
     GuardObject(object, false);
     CheckPlace(object);
+    CheckNameIsFree(object);
     CheckReferences(object);
     if (object.classId == ConstraintRelationId) CheckConstraintIsImmutable(object.objectId);
     if (object.classId == RelationRelationId && object.objectSubId == 0) {

@@ -243,6 +243,32 @@ void CheckDrop(const DropStmt* drop, bool inside) {
   }
 }
 
+// PostgreSQL makes the names of internal triggers of numbers in this member's catalogs: they say something else on each member, or nothing.
+void CheckTriggerName(const char* name) {
+  if (name == nullptr) return;
+  for (const char* label : {"RI_ConstraintTrigger_", "PK_ConstraintTrigger_", "Unique_ConstraintTrigger_"})
+    if (strncmp(name, label, strlen(label)) == 0)
+      RaiseNotTaken(psprintf("a trigger named \"%s\"", name), "It is another trigger on each member, or none. Name the constraint that it belongs to.");
+}
+
+void CheckTriggerNames(Node* node) {
+  ListCell* cell;
+  if (IsA(node, CreateTrigStmt)) CheckTriggerName(reinterpret_cast<CreateTrigStmt*>(node)->trigname);
+  if (IsA(node, RenameStmt) && reinterpret_cast<RenameStmt*>(node)->renameType == OBJECT_TRIGGER) {
+    CheckTriggerName(reinterpret_cast<RenameStmt*>(node)->subname);
+    CheckTriggerName(reinterpret_cast<RenameStmt*>(node)->newname);
+  }
+  if (IsA(node, CommentStmt) && reinterpret_cast<CommentStmt*>(node)->objtype == OBJECT_TRIGGER)
+    CheckTriggerName(strVal(llast(castNode(List, reinterpret_cast<CommentStmt*>(node)->object))));
+  if (IsA(node, DropStmt) && reinterpret_cast<DropStmt*>(node)->removeType == OBJECT_TRIGGER) {
+    foreach (cell, reinterpret_cast<DropStmt*>(node)->objects) CheckTriggerName(strVal(llast(lfirst_node(List, cell))));
+  }
+}
+
+bool SetsTrigger(const AlterTableCmd* cmd) {
+  return cmd->subtype == AT_EnableTrig || cmd->subtype == AT_EnableAlwaysTrig || cmd->subtype == AT_EnableReplicaTrig || cmd->subtype == AT_DisableTrig;
+}
+
 void CheckCreateSchema(const CreateSchemaStmt* create, bool inside) {
   ListCell* cell;
   foreach (cell, create->schemaElts) CheckTaken(static_cast<Node*>(lfirst(cell)), inside);
@@ -268,7 +294,11 @@ bool CheckDetailed(Node* node, bool inside) {
       return true;
     case T_AlterTableStmt: {
       ListCell* cell;
-      foreach (cell, reinterpret_cast<AlterTableStmt*>(node)->cmds) CheckAlterTableCmd(lfirst_node(AlterTableCmd, cell));
+      foreach (cell, reinterpret_cast<AlterTableStmt*>(node)->cmds) {
+        auto* const cmd = lfirst_node(AlterTableCmd, cell);
+        CheckAlterTableCmd(cmd);
+        if (SetsTrigger(cmd)) CheckTriggerName(cmd->name);
+      }
       return true;
     }
     case T_CreateFunctionStmt:
@@ -380,6 +410,7 @@ Kind KindOf(Node* node) {
 }
 
 void CheckTaken(Node* node, bool inside) {
+  CheckTriggerNames(node);
   if (IsRoleStatement(node)) {
     if (inside)
       ereport(ERROR, (errcode(kErrNotSupported),
