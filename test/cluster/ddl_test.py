@@ -200,4 +200,21 @@ def names_that_are_numbers(c):
     c.run(1, "REVOKE CREATE ON SCHEMA public FROM nosy")
 
 
+@suite.test
+def local_objects_take_no_shared_name(c):
+    c.run(1, "CREATE ROLE squatter LOGIN", "GRANT CREATE ON SCHEMA public TO squatter", "CREATE TABLE base (a int, b int)",
+          "CREATE STATISTICS base_stat ON a, b FROM base")
+    c.settle()
+    for statement in ("CREATE STATISTICS public.counted_a_b_stat ON a, b FROM mine", "CREATE STATISTICS counted_a_b_stat ON a, b FROM mine",
+                      "CREATE TYPE pg_temp.spread AS RANGE (subtype = int4, multirange_type_name = public.spreads)",
+                      "CREATE OPERATOR pg_temp.=== (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq, COMMUTATOR = OPERATOR(public.=~=))"):
+        equal(sqlstate(lambda: c.run(2, "CREATE TEMP TABLE mine (a int, b int)", statement, user="squatter")), "0A000", statement)
+    c.run(2, "CREATE TEMP TABLE mine (id serial PRIMARY KEY, a int, b int UNIQUE)",
+          "CREATE STATISTICS pg_temp.fine ON a, b FROM mine", "CREATE TYPE pg_temp.spread AS RANGE (subtype = int4)", "CREATE TYPE pg_temp.two AS (a int, b int)",
+          "ALTER TABLE mine RENAME TO ours", "ALTER TABLE ours ADD CHECK (a > 0)", user="squatter")
+    c.run(3, "CREATE TABLE counted (LIKE base INCLUDING STATISTICS)", "CREATE TYPE spreads AS (a int)", "CREATE OPERATOR =~= (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)")
+    everywhere(c, "SELECT stxname FROM pg_statistic_ext ORDER BY 1", [("base_stat",), ("counted_a_b_stat",)], "chosen names")
+    c.run(1, "DROP OPERATOR =~= (int, int)", "DROP TYPE spreads", "DROP TABLE counted, base", "REVOKE CREATE ON SCHEMA public FROM squatter")
+
+
 suite.main()

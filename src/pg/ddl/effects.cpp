@@ -523,6 +523,16 @@ bool IsParent(const ObjectAddress& object, const ObjectAddress& referred) {
          get_rel_relkind(referred.objectId) == RELKIND_RELATION && get_rel_relkind(object.objectId) == RELKIND_RELATION;
 }
 
+// Statistics, the multirange of a range, the other operator of a pair stand where their names say: a shared name would be taken on this member only.
+void CheckLocalPlace(const ObjectAddress& object) {
+  ObjectAddress named = object;
+  if (object.classId == TypeRelationId && OidIsValid(get_element_type(object.objectId))) named.objectId = get_element_type(object.objectId);
+  if (object.classId == NamespaceRelationId || !OidIsValid(SchemaOf(named)) || !IsSharedObject(named)) return;
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("%s would be in a shared schema", getObjectDescription(&object, false)),
+                  errdetail("It is this member's own: its name would be taken here and not on the others."),
+                  errhint("Give it a name in a schema that is not shared, or in pg_temp.")));
+}
+
 // Temporary tables may use shared types: they are dropped when the type is (DropLocalDependents). Anything else that stands
 // on shared objects would stop a shared DROP or ALTER on this member only.
 void CheckLocalEffects(Recorder* recorder) {
@@ -531,6 +541,7 @@ void CheckLocalEffects(Recorder* recorder) {
     ObjectAddress const object = Resolved(*static_cast<ObjectAddress*>(lfirst(cell)));
     Oid const relation = OwningRelation(object);
     if (object.classId == TriggerRelationId) CheckContractTrigger(object.objectId, false);
+    CheckLocalPlace(object);
     Oid const schema = OidIsValid(relation) ? get_rel_namespace(relation) : SchemaOf(object);
     char const kind = OidIsValid(relation) ? get_rel_relkind(relation) : '\0';
     bool const temporary = OidIsValid(schema) && isAnyTempNamespace(schema) && kind != RELKIND_VIEW;
