@@ -5,6 +5,7 @@ import subprocess
 import psycopg2
 
 from harness import Suite, check, equal, eventually, sqlstate
+from hazards import InBackground
 
 suite = Suite("ddl", port=7880)
 
@@ -215,6 +216,19 @@ def local_objects_take_no_shared_name(c):
     c.run(3, "CREATE TABLE counted (LIKE base INCLUDING STATISTICS)", "CREATE TYPE spreads AS (a int)", "CREATE OPERATOR =~= (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)")
     everywhere(c, "SELECT stxname FROM pg_statistic_ext ORDER BY 1", [("base_stat",), ("counted_a_b_stat",)], "chosen names")
     c.run(1, "DROP OPERATOR =~= (int, int)", "DROP TYPE spreads", "DROP TABLE counted, base", "REVOKE CREATE ON SCHEMA public FROM squatter")
+
+
+@suite.test
+def a_long_build_keeps_nobody_from_temporary_tables(c):
+    c.run(1, "CREATE TABLE large (id int PRIMARY KEY, v int)", "INSERT INTO large SELECT g, g FROM generate_series(1, 20) g",
+          "CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(0.2); RETURN $1; END'")
+    c.settle()
+    build = InBackground(lambda: c.run(1, "CREATE INDEX large_slow ON large (slow(v))"))
+    eventually(lambda: c.value(2, "SELECT count(*) FROM pg_stat_progress_create_index") == 1, 20, "it is being built")
+    c.run(2, "SET statement_timeout = '2s'", "CREATE TEMP TABLE meanwhile (id int)")
+    equal(c.value(2, "SELECT count(*) FROM pg_stat_progress_create_index"), 1, "still being built")
+    equal(build.outcome(), None, "the index")
+    c.run(1, "DROP TABLE large", "DROP FUNCTION slow(int)")
 
 
 suite.main()

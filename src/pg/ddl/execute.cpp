@@ -246,9 +246,9 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   List* const named = NamedRelations(node);
   BeginGuard(node);
   if (position != nullptr) ForgetCompiled();
-  if (position != nullptr) TakeNames(named);
+  bool const chooses = position != nullptr && TakeNames(node, named);
   Recorder* const recorder = RunAsAuthor(node, statement);
-  if (position != nullptr) GiveNamesBack();
+  if (chooses) GiveNamesBack();
   if (position != nullptr) ForgetRecorded(recorder);
   CheckEffects(recorder);
   EndGuard();

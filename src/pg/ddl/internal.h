@@ -14,6 +14,7 @@
  *   sequences.cpp  residue classes; setval
  *   code_guard.cpp superusers don't run code that came over the chain
  *   local.cpp      dadbs.set_local and what local objects may not do
+ *   names.cpp      names that PostgreSQL chooses
  */
 #pragma once
 
@@ -95,7 +96,8 @@ void NoticeMissing(DropStmt* drop);
 
 // -- names.cpp
 // Until GiveNamesBack, or the end of the (sub)transaction, nobody else has an uncommitted relation whose name could be chosen for these.
-void TakeNames(List* relations);
+// False: the statement has PostgreSQL choose none, so others may write pg_class while it takes its time.
+bool TakeNames(Node* statement, List* relations);
 void GiveNamesBack();
 
 // -- rules.cpp

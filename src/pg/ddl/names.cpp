@@ -43,17 +43,65 @@ bool HasLabel(const char* name) {
   return false;
 }
 
+bool IsPartitioned(const RelName* relation) {
+  Oid const space = get_namespace_oid(relation->schema, true);
+  Oid const id = OidIsValid(space) ? get_relname_relid(relation->name, space) : InvalidOid;
+  return OidIsValid(id) && get_rel_relkind(id) == RELKIND_PARTITIONED_TABLE;
+}
+
 // Partitions get indexes with the one of the table: of what is partitioned anything may be made.
 bool MayBeChosenFor(const char* name, List* relations) {
   if (!HasLabel(name)) return false;
   ListCell* cell;
   foreach (cell, relations) {
     auto* const relation = static_cast<RelName*>(lfirst(cell));
-    if (strncmp(name, relation->name, std::min(strlen(relation->name), kCommonMin)) == 0) return true;
-    Oid const space = get_namespace_oid(relation->schema, true);
-    Oid const id = OidIsValid(space) ? get_relname_relid(relation->name, space) : InvalidOid;
-    if (OidIsValid(id) && get_rel_relkind(id) == RELKIND_PARTITIONED_TABLE) return true;
+    if (strncmp(name, relation->name, std::min(strlen(relation->name), kCommonMin)) == 0 || IsPartitioned(relation)) return true;
   }
+  return false;
+}
+
+bool IsSerial(const TypeName* type) {
+  if (type == nullptr || list_length(type->names) != 1) return false;
+  for (const char* name : {"smallserial", "serial2", "serial", "serial4", "bigserial", "serial8"})
+    if (strcmp(strVal(linitial(type->names)), name) == 0) return true;
+  return false;
+}
+
+// An unnamed constraint of it gets an index, an identity a sequence.
+bool NeedsName(const Constraint* constraint) {
+  switch (constraint->contype) {
+    case CONSTR_PRIMARY:
+    case CONSTR_UNIQUE:
+    case CONSTR_EXCLUSION: return constraint->conname == nullptr;
+    case CONSTR_IDENTITY: return true;
+    default: return false;
+  }
+}
+
+bool NeedsName(const ColumnDef* column) {
+  if (IsSerial(column->typeName)) return true;
+  ListCell* cell;
+  foreach (cell, column->constraints)
+    if (NeedsName(lfirst_node(Constraint, cell))) return true;
+  return false;
+}
+
+bool NeedsName(const AlterTableCmd* cmd) {
+  if (cmd->subtype == AT_AddIdentity || cmd->subtype == AT_AttachPartition) return true;
+  if (cmd->def == nullptr) return false;
+  if (IsA(cmd->def, ColumnDef)) return NeedsName(reinterpret_cast<const ColumnDef*>(cmd->def));
+  return IsA(cmd->def, Constraint) && NeedsName(reinterpret_cast<const Constraint*>(cmd->def));
+}
+
+bool Chooses(Node* statement, List* relations) {
+  ListCell* cell;
+  if (IsA(statement, CreateStmt)) return true;
+  if (!IsA(statement, IndexStmt) && !IsA(statement, AlterTableStmt)) return false;
+  foreach (cell, relations)
+    if (IsPartitioned(static_cast<RelName*>(lfirst(cell)))) return true;
+  if (IsA(statement, IndexStmt)) return reinterpret_cast<IndexStmt*>(statement)->idxname == nullptr;
+  foreach (cell, reinterpret_cast<AlterTableStmt*>(statement)->cmds)
+    if (NeedsName(lfirst_node(AlterTableCmd, cell))) return true;
   return false;
 }
 
@@ -88,13 +136,14 @@ TransactionId FindMaker(Relation catalog, List* relations) {
 
 }  // namespace
 
-void TakeNames(List* relations) {
+bool TakeNames(Node* statement, List* relations) {
+  if (!Chooses(statement, relations)) return false;
   for (;;) {
     LockCatalog();
     Relation const catalog = table_open(RelationRelationId, NoLock);
     TransactionId const maker = FindMaker(catalog, relations);
     table_close(catalog, TransactionIdIsValid(maker) ? ShareRowExclusiveLock : NoLock);
-    if (!TransactionIdIsValid(maker)) return;
+    if (!TransactionIdIsValid(maker)) return true;
     XactLockTableWait(maker, nullptr, nullptr, XLTW_None);  // without the lock: it may want to write there before it ends
   }
 }
