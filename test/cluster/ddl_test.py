@@ -1,4 +1,5 @@
 """Shared definitions on four members: sequences, roles, dumps of pg_dump, local and temporary objects in the way."""
+import contextlib
 import os
 import subprocess
 
@@ -216,6 +217,58 @@ def local_objects_take_no_shared_name(c):
     c.run(3, "CREATE TABLE counted (LIKE base INCLUDING STATISTICS)", "CREATE TYPE spreads AS (a int)", "CREATE OPERATOR =~= (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)")
     everywhere(c, "SELECT stxname FROM pg_statistic_ext ORDER BY 1", [("base_stat",), ("counted_a_b_stat",)], "chosen names")
     c.run(1, "DROP OPERATOR =~= (int, int)", "DROP TYPE spreads", "DROP TABLE counted, base", "REVOKE CREATE ON SCHEMA public FROM squatter")
+
+
+def break_off_reindex(c, member, index, table):
+    """It leaves an invalid index, on this member only."""
+    with contextlib.closing(c.connect(member, autocommit=False)) as session:
+        session.cursor().execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        equal(sqlstate(lambda: c.run(member, "SET statement_timeout = '1s'", f"REINDEX INDEX CONCURRENTLY {index}")), "57014", "REINDEX waits for the lock")
+        session.rollback()
+    return c.value(member, f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{table}'::regclass AND NOT indisvalid")
+
+
+@suite.test
+def what_a_reindex_leaves(c):
+    """PostgreSQL's manual says: DROP INDEX. The other members have no such index."""
+    c.run(1, "CREATE TABLE built (id int PRIMARY KEY, a int, b int)", "CREATE INDEX built_a ON built (a)",
+          "CREATE TABLE whole (id int, v int) PARTITION BY RANGE (id)", "CREATE TABLE low PARTITION OF whole FOR VALUES FROM (0) TO (100)", "CREATE INDEX low_v ON low (v)")
+    c.settle()
+    indexes = "SELECT c.relname::text, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = ANY ('{built,copy,whole,low}'::regclass[]) ORDER BY 1"
+    c.run(1, "CREATE TABLE copy (id int)")
+    left = break_off_reindex(c, 1, "built_a", "built")
+    equal(left, "built_a_ccnew", "what is left")
+    equal(sqlstate(lambda: c.run(2, f"DROP INDEX {left}")), "42704", "nobody else has it")
+    c.run(1, f"DROP INDEX {left}")
+    everywhere(c, "SELECT state FROM dadbs.status", [("ready",)], "after it was dropped")
+    # What the group makes or copies does not meet it.
+    break_off_reindex(c, 1, "built_a", "built")
+    c.run(2, "CREATE INDEX built_a_ccnew ON built (b)", "DROP INDEX built_a_ccnew")
+    everywhere(c, indexes, [("built_a", True), ("built_pkey", True), ("low_v", True)], "indexes, none left")
+    c.run(1, 'CREATE INDEX "od""d" ON built (b)')
+    equal(break_off_reindex(c, 1, '"od""d"', "built"), '"od""d_ccnew"', "an odd name")
+    c.run(2, 'CREATE TABLE U&"od""d_cc\\006eew" (id int)', 'DROP TABLE "od""d_ccnew"', 'DROP INDEX "od""d"')
+    break_off_reindex(c, 1, "built_a", "built")
+    break_off_reindex(c, 1, "low_v", "low")
+    c.run(2, "DROP TABLE copy", "CREATE TABLE copy (LIKE built INCLUDING ALL)", "CREATE INDEX whole_v ON whole (v)")
+    everywhere(c, indexes, [("built_a", True), ("built_pkey", True), ("copy_a_idx", True), ("copy_pkey", True), ("low_v", True), ("whole_v", True)], "indexes and copies")
+    # One that still runs gives way.
+    with contextlib.closing(c.connect(1, autocommit=False)) as session:
+        session.cursor().execute("LOCK TABLE built IN ROW EXCLUSIVE MODE")
+        running = InBackground(lambda: c.run(1, "REINDEX INDEX CONCURRENTLY built_a"))
+        eventually(lambda: c.value(1, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 1, 20, "it has begun")
+        c.run(2, "CREATE TABLE twin (LIKE built INCLUDING INDEXES)")
+        check(running.outcome() is not None, "REINDEX is broken off")
+    everywhere(c, "SELECT count(*) FROM pg_index WHERE indrelid = 'twin'::regclass", [(2,)], "copies of what the group has")
+    everywhere(c, "SELECT count(*) FROM pg_index WHERE NOT indisvalid", [(0,)], "nothing is left")
+    c.run(2, "DROP TABLE twin")
+    # The order of copies is that of numbers, which REINDEX changes.
+    c.run(2, "CREATE INDEX built_some ON built (a) WHERE b > 0")
+    c.settle()
+    c.run(1, "REINDEX INDEX CONCURRENTLY built_a")
+    equal(sqlstate(lambda: c.run(1, "CREATE TABLE other (LIKE built INCLUDING INDEXES)")), "0A000", "two names that are alike")
+    c.run(2, "CREATE TABLE other (LIKE built INCLUDING DEFAULTS)", "DROP TABLE other, copy, built, whole")
+    everywhere(c, "SELECT state FROM dadbs.status", [("ready",)], "members")
 
 
 @suite.test

@@ -27,7 +27,9 @@ bool IsSharedSchema(Oid schema);
 bool IsSharedSchemaName(const char* schema);
 // Rows of it are shared: relkind r or p.
 bool IsSharedRelation(Oid relation);
-// Any object of DDL. Tables as above; indexes, triggers, constraints, rules, policies, defaults and owned sequences as
+// What a REINDEX CONCURRENTLY of this member has left, or still builds: invalid, and named so. No other member has it.
+bool IsLeftOverIndex(Oid index);
+// Any object of DDL. Tables as above; indexes (but those left over), triggers, constraints, rules, policies, defaults and owned sequences as
 // their table; other objects (views, sequences, types, functions, operators, ...) by their schema; schemas themselves.
 // False for what is in no schema (roles, casts, ...) and for what does not exist.
 bool IsSharedObject(const ObjectAddress& object);

@@ -290,7 +290,7 @@ bool IsSharedClass(Oid relation) {
   switch (form.relkind) {
     case RELKIND_RELATION:
     case RELKIND_PARTITIONED_TABLE: return IsSharedRelation(relation);
-    case RELKIND_INDEX:
+    case RELKIND_INDEX: return IsSharedRelation(IndexGetRelation(relation, true)) && !IsLeftOverIndex(relation);
     case RELKIND_PARTITIONED_INDEX: return IsSharedRelation(IndexGetRelation(relation, true));
     case RELKIND_SEQUENCE: {
       Oid table;
@@ -448,6 +448,19 @@ bool SharingActive() {
   if (shared == nullptr) return false;
   Oid const database = pg_atomic_read_u32(&shared->database);
   return OidIsValid(database) && database == MyDatabaseId;
+}
+
+bool IsLeftOverIndex(Oid index) {
+  HeapTuple const tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+  if (!HeapTupleIsValid(tuple)) return false;
+  bool const valid = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple))->indisvalid;
+  ReleaseSysCache(tuple);
+  const char* const name = valid || get_rel_relkind(index) != RELKIND_INDEX ? nullptr : get_rel_name(index);
+  if (name == nullptr) return false;
+  size_t length = strlen(name);
+  while (length > 0 && name[length - 1] >= '0' && name[length - 1] <= '9') length--;
+  constexpr size_t kEnding = 6;
+  return length > kEnding && (strncmp(name + length - kEnding, "_ccnew", kEnding) == 0 || strncmp(name + length - kEnding, "_ccold", kEnding) == 0);
 }
 
 bool IsSharedSchemaName(const char* name) {
