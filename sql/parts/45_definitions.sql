@@ -87,7 +87,7 @@ BEGIN
     WHERE o.contype <> 't'
     UNION ALL
     SELECT 'pg_trigger'::regclass::oid, g.oid, 0, '', 'trigger',
-           CASE WHEN g.tgisinternal THEN format('%s of %I', p.proname, (SELECT o.conname FROM pg_constraint o WHERE o.oid = g.tgconstraint)) ELSE quote_ident(g.tgname) END,
+           CASE WHEN g.tgisinternal THEN format('%s of %I', p.proname, coalesce((SELECT o.conname FROM pg_constraint o WHERE o.oid = g.tgconstraint), '')) ELSE quote_ident(g.tgname) END,
            r.shown,
            md5(ROW(CASE WHEN NOT g.tgisinternal THEN g.tgname END, g.tgrelid, g.tgfoid, g.tgtype, g.tgenabled, g.tgisinternal, g.tgconstrrelid, g.tgdeferrable,
                    g.tginitdeferred, g.tgattr, encode(g.tgargs, 'hex'), g.tgqual::text, g.tgoldtable, g.tgnewtable)::text)
@@ -641,7 +641,7 @@ AS $$
             SELECT FROM p q WHERE q.problem = p.problem AND q.kind = 'constraint' AND q.name = coalesce(p.expected, p.found) ->> 'constraint'))
 $$;
 
--- What was made again, as it was, has another number: the record gets it, or it would stay when the group replaces or drops the object. An expression
+-- What was made again, as it was, has another number, or another digest: the record gets it, or it would stay when the group replaces, renames or drops the object. An expression
 -- may read otherwise after it was made from its own text: of what a repair has just made (repaired) that is the record now.
 CREATE FUNCTION dadbs_internal.settle_definitions(repaired text[]) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -655,7 +655,7 @@ AS $$
     UPDATE dadbs_internal.definition d SET object = c.object, part = c.part, key = c.key, digest = c.digest, body = c.found
     FROM c
     WHERE d.class = c.was_class AND d.object = c.was_object AND d.part = c.was_part AND d.key = c.was_key
-      AND (c.expected <> c.found OR (c.object, c.part, c.key) <> (c.was_object, c.was_part, c.was_key))
+      AND (d.digest <> c.digest OR c.expected <> c.found OR (c.object, c.part, c.key) <> (c.was_object, c.was_part, c.was_key))
 $$;
 
 -- No row: there is something to compare with. What has no record for another reason would be taken for something that nobody defined.

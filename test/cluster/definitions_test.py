@@ -131,7 +131,11 @@ def what_was_done_behind_is_named_and_put_back(c):
     all_silent(c)
     write(c, 2, "INSERT INTO account (owner) VALUES ('c')")
     c.run(2, "ALTER TABLE account ADD COLUMN last int")
-    c.settle()
+    # What was put back is renamed like the rest.
+    c.run(1, "ALTER TABLE account RENAME TO konto", "ALTER TABLE entry RENAME COLUMN account TO konto")
+    all_silent(c)
+    c.run(1, "ALTER TABLE konto RENAME TO account", "ALTER TABLE entry RENAME COLUMN konto TO account")
+    all_silent(c)
 
 
 @suite.test
@@ -280,6 +284,42 @@ def sequences_of_views_and_of_damaged_files(c):
     os.remove(path + ".sound")
     c.start_member(2)
     c.wait_ready()
+    all_silent(c)
+
+
+LONGEST = "ü" * 31  # 62 bytes
+ODD, ODD_TABLE = """"Sch ""é.x'%I\"""", """"Sch ""é.x'%I"."T.""a(é,'$1\""""
+ODD_NAMES = [part.replace("ODD_TABLE", ODD_TABLE).replace("ODD", ODD).replace("LONGEST", LONGEST) for part in (
+    "CREATE SCHEMA ODD AUTHORIZATION dadbs_owner", """CREATE TYPE ODD."m""o.od" AS ENUM ('sa''d', 'gl"ad')""",
+    """CREATE DOMAIN ODD."LONGEST" AS text DEFAULT 'a''b\\' CONSTRAINT "d ""c" CHECK (VALUE <> 'x"y')""",
+    """CREATE FUNCTION ODD."f ""(,"(a int, "b ""c" ODD."m""o.od" DEFAULT 'sa''d') RETURNS int LANGUAGE sql IMMUTABLE AS $x$ SELECT $1 * 2 -- 'x' \\ $x$""",
+    """CREATE FUNCTION ODD."trig ;"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'""",
+    """CREATE TABLE ODD_TABLE ("i d" serial PRIMARY KEY, "c""1" text DEFAULT 'q''\\', "LONGEST" ODD."LONGEST", m ODD."m""o.od", "last ""one" int)""",
+    """ALTER TABLE ODD_TABLE ADD CONSTRAINT "ch'e""ck;" CHECK ("c""1" <> 'it''s "x\\')""",
+    """CREATE INDEX "in""dex;1" ON ODD_TABLE (lower("c""1")) WHERE "c""1" <> ';'""",
+    """CREATE TRIGGER "tr ""i;" BEFORE INSERT ON ODD_TABLE FOR EACH ROW WHEN (NEW."c""1" <> ';') EXECUTE FUNCTION ODD."trig ;"('a''b', 'c\\"d')""",
+    """CREATE POLICY "po ""l;" ON ODD_TABLE USING ("c""1" = ';--')""",
+    """CREATE VIEW ODD."v ""i;" WITH (security_barrier) AS SELECT "i d" AS "a;""b", "c""1" FROM ODD_TABLE WHERE "c""1" <> ';\\'""",
+    """CREATE STATISTICS ODD."st ""a" ON "i d", "c""1" FROM ODD_TABLE""", """CREATE SEQUENCE ODD."se ""q;" START 5""",
+    """CREATE TABLE ODD."child" ("LONGEST" int CONSTRAINT "LONGEST" REFERENCES ODD_TABLE ON DELETE CASCADE)""")]
+ODD_DAMAGE = [part.replace("ODD_TABLE", ODD_TABLE).replace("ODD", ODD).replace("LONGEST", LONGEST) for part in (
+    """DROP TRIGGER "tr ""i;" ON ODD_TABLE""", """ALTER TABLE ODD_TABLE DROP CONSTRAINT "ch'e""ck;\"""", """DROP INDEX ODD."in""dex;1\"""", """DROP POLICY "po ""l;" ON ODD_TABLE""",
+    """ALTER TABLE ODD_TABLE ALTER "c""1" SET DEFAULT ';'""", """ALTER TABLE ODD_TABLE DROP COLUMN "last ""one\"""", """DROP STATISTICS ODD."st ""a\"""",
+    """CREATE OR REPLACE VIEW ODD."v ""i;" AS SELECT "i d" AS "a;""b", "c""1" FROM ODD_TABLE""", """ALTER SEQUENCE ODD."se ""q;" INCREMENT 9""",
+    """CREATE OR REPLACE FUNCTION ODD."f ""(,"(a int, "b ""c" ODD."m""o.od" DEFAULT 'sa''d') RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 3'""",
+    """ALTER TABLE ODD."child" DROP CONSTRAINT "LONGEST\"""", """CREATE TABLE ODD."ex ""tra" (a int)""", """ALTER DOMAIN ODD."LONGEST" DROP CONSTRAINT "d ""c\"""")]
+
+
+@suite.test
+def odd_names(c):
+    c.run(1, *ODD_NAMES)
+    all_silent(c)
+    behind(c, 2, *ODD_DAMAGE)
+    equal(len(found(c, 2)), len(ODD_DAMAGE), "what was done")
+    equal(rebuilt(c, 2), (len(ODD_DAMAGE), ""), "what was put back")
+    c.run(1, f'ALTER SCHEMA {ODD} RENAME TO "n ""ew"')
+    all_silent(c)
+    c.run(1, 'DROP SCHEMA "n ""ew" CASCADE')
     all_silent(c)
 
 
