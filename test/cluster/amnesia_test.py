@@ -177,6 +177,18 @@ def its_journal_is_lost(c):
     c.check_equal()
 
 
+@suite.test
+def its_server_is_lost(c):
+    """But for its key. What it had signed the others know; so it learns everything from them, in a new era."""
+    era = incarnation(c, 2) // ERA
+    write(c, 2, 2, 795)
+    c.settle()
+    c.replace_member(2)
+    eventually(lambda: can_write(c, 2) and incarnation(c, 2) // ERA > era, 60, "the new server is the member")
+    write(c, 2, 2, 797)
+    c.check_equal(whole=True)
+
+
 # ---- a standby is promoted while its server lives
 
 STANDBY_PORT = suite.port + 40

@@ -231,7 +231,7 @@ def keys_that_cannot_be_read(c):
 
 @suite.test
 def a_definition_that_ended_otherwise(c):
-    """That cannot be mended by rows, and nothing is changed."""
+    """That cannot be mended by rows, and nothing is changed. A new server with the member's key learns all of it from the others."""
     c.run(1, "CREATE TABLE n (id int PRIMARY KEY, v text)", "INSERT INTO n VALUES (1, NULL), (2, 'x')")
     c.settle()
     behind(c, 4, "DELETE FROM n WHERE id = 1")
@@ -242,7 +242,39 @@ def a_definition_that_ended_otherwise(c):
     equal(error_of(lambda: c.run(4, "CALL dadbs.rebuild_database()")).pgcode, "0A000", "refused")
     equal(c.run(4, OUTCOMES), before, "nothing was changed")
     eventually(lambda: c.value(4, "SELECT state FROM dadbs.status") == "diverged", 30, "it stays so")
-    c.n = 3
+    c.replace_member(4)
+    c.run(2, "INSERT INTO n VALUES (3, NULL)")
+    c.wait_ready()
+    equal(c.value(4, "SELECT is_nullable::text FROM information_schema.columns WHERE table_name = 'n' AND column_name = 'v'"), "YES", "the definition")
+    equal(c.run(4, OUTCOMES), c.run(1, OUTCOMES), "all that was ever agreed")
+    c.run(4, "INSERT INTO n VALUES (4, 'y')")
+    c.settle()
+    eventually(lambda: all_agree(c), 30, "all members agree")
+    c.check_equal(whole=True)
+
+
+@suite.test
+def where_nobody_agrees(c):
+    """Two of four have lost rows, not the same ones: nobody can tell who is right, so nobody writes. Servers that begin anew compute what the
+    chain says, and with one of them there is a quorum again."""
+    behind(c, 3, "DELETE FROM n WHERE id = 3")
+    behind(c, 4, "DELETE FROM n WHERE id = 4")
+    sqlstate(lambda: c.run(1, "UPDATE n SET v = 'z' WHERE id IN (3, 4)"))
+    for i in c.members():
+        eventually(lambda: c.run(i, "SELECT no_quorum FROM dadbs.divergence") == [(True,)], 60, f"member {i} knows")
+    equal(sqlstate(lambda: c.run(1, "INSERT INTO n VALUES (5, 'z')")), "DA006", "nobody writes")
+    c.replace_member(3)
+    eventually(lambda: c.run(3, STATE) == [("ready", None)], 30, "member 3 agrees with members 1 and 2")
+    for i in (1, 2):
+        eventually(lambda: digests(c, i).get("m3", (0, False))[1], 30, f"member {i} has heard that")
+        c.run(i, "CALL dadbs.rebuild_database()")
+        eventually(lambda: c.run(i, STATE) == [("ready", None)], 30, f"member {i} takes writes")
+    c.run(1, "INSERT INTO n VALUES (5, 'z')")
+    c.run(4, "CALL dadbs.rebuild_database()")
+    c.wait_ready()
+    c.settle()
+    eventually(lambda: all_agree(c), 30, "all members agree")
+    c.check_equal(whole=True)
 
 
 if __name__ == "__main__":

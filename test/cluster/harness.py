@@ -116,6 +116,10 @@ class Cluster:
     def stop_member(self, i, mode="fast"):
         self.command("stop-member", i, mode)
 
+    def replace_member(self, i):
+        """A new, empty server with the key of the old one, whose directory stays beside it (mI.replaced)."""
+        self.command("replace-member", i)
+
     def cut(self, i):
         self.command("cut", i)
 

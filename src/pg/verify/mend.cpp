@@ -226,8 +226,22 @@ void WriteWhatIsSaid(const std::vector<core::NodeId>& witnesses, const Start& st
   NobodyTells(agreed);
 }
 
+// A quorum may have come to this member's own after all: where there was none, and members that were wrong have begun anew. Those who
+// could be asked are too few then, and need not be.
+bool IsAgreed(const Member& member, const Agreed& agreed, core::Prefix applied, bool from_genesis) {
+  if (agreed.height > core::WholeBlocks(applied)) return false;
+  for (const Start& start : Starts(member, from_genesis)) {
+    if (start.height > agreed.height) continue;
+    core::EffectsDigest folded(start.height, start.digest);
+    for (OwnOutcomes own(start.height.next(), agreed.height); folded.height() < agreed.height;) own.Next().FoldInto(&folded);
+    if (folded.digest() == agreed.digest) return true;
+  }
+  return false;
+}
+
 // In the active snapshot.
 Found CompareWith(const Member& member, const Agreed& agreed, core::Prefix applied, bool from_genesis, bool mends, Working* working) {
+  if (IsAgreed(member, agreed, applied, from_genesis)) return {};
   Comparison comparison(member, applied, working);
   for (const Start& start : Starts(member, from_genesis)) {
     if (start.height > agreed.height) continue;
