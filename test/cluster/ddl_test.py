@@ -242,8 +242,13 @@ def what_a_reindex_leaves(c):
     c.run(1, f"DROP INDEX {left}")
     everywhere(c, "SELECT state FROM dadbs.status", [("ready",)], "after it was dropped")
     # What the group makes or copies does not meet it.
-    break_off_reindex(c, 1, "built_a", "built")
-    c.run(2, "CREATE INDEX built_a_ccnew ON built (b)", "DROP INDEX built_a_ccnew")
+    left = break_off_reindex(c, 1, "built_a", "built")
+    for statement in (f"CREATE INDEX {left} ON built (b)", f"ALTER INDEX built_a RENAME TO {left}"):
+        equal(sqlstate(lambda: c.run(2, statement)), "0A000", statement)
+    c.run(1, f"REINDEX INDEX {left}")  # it is valid now, and still nobody else's
+    equal(sqlstate(lambda: c.run(1, f"ALTER INDEX {left} RENAME TO built_again")), "0A000", "it keeps its name")
+    equal(sqlstate(lambda: c.run(2, f"DROP INDEX {left}")), "42704", "nobody else has it")
+    c.run(2, "ALTER TABLE built ALTER b SET STATISTICS 50")
     everywhere(c, indexes, [("built_a", True), ("built_pkey", True), ("low_v", True)], "indexes, none left")
     c.run(1, 'CREATE INDEX "od""d" ON built (b)')
     equal(break_off_reindex(c, 1, '"od""d"', "built"), '"od""d_ccnew"', "an odd name")
@@ -268,6 +273,19 @@ def what_a_reindex_leaves(c):
     c.run(1, "REINDEX INDEX CONCURRENTLY built_a")
     equal(sqlstate(lambda: c.run(1, "CREATE TABLE other (LIKE built INCLUDING INDEXES)")), "0A000", "two names that are alike")
     c.run(2, "CREATE TABLE other (LIKE built INCLUDING DEFAULTS)", "DROP TABLE other, copy, built, whole")
+    # Nor does anything take the first of two that fit.
+    c.run(2, "CREATE TABLE twice (id int PRIMARY KEY, a int NOT NULL)", "CREATE UNIQUE INDEX twice_1 ON twice (a)", "CREATE UNIQUE INDEX twice_2 ON twice (a)",
+          "CREATE TABLE whole (id int, v int) PARTITION BY RANGE (id)", "CREATE TABLE low PARTITION OF whole FOR VALUES FROM (0) TO (100)",
+          "CREATE INDEX low_1 ON low (v)", "CREATE INDEX low_2 ON low (v)", "CREATE TABLE high (LIKE whole)", "CREATE INDEX high_1 ON high (v)", "CREATE INDEX high_2 ON high (v)")
+    c.settle()
+    c.run(1, "REINDEX INDEX CONCURRENTLY twice_1", "REINDEX INDEX CONCURRENTLY low_1")
+    for statement in ("CREATE TABLE referring (a int REFERENCES twice (a))", "CREATE TABLE referring (b int, FOREIGN KEY (b) REFERENCES twice (a))", "CREATE INDEX whole_v ON whole (v)",
+                      "ALTER TABLE whole ATTACH PARTITION high FOR VALUES FROM (100) TO (200)"):
+        equal({sqlstate(lambda i=i: c.run(i, statement)) for i in (1, 2)}, {"0A000"}, statement)
+    c.run(2, "CREATE TABLE referring (a int REFERENCES twice, b int)", "DROP INDEX twice_1, low_1, high_1", "ALTER TABLE referring ADD FOREIGN KEY (b) REFERENCES twice (a)",
+          "CREATE INDEX whole_v ON whole (v)", "ALTER TABLE whole ATTACH PARTITION high FOR VALUES FROM (100) TO (200)")
+    c.check_equal(whole=True)
+    c.run(2, "DROP TABLE referring, twice, whole")
     everywhere(c, "SELECT state FROM dadbs.status", [("ready",)], "members")
 
 

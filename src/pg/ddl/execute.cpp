@@ -240,6 +240,7 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   MapRoles(node, statement);
   if (position != nullptr) DropLeftovers(node, statement.text);
   CheckCopiedIndexes(node);
+  CheckIndexChoice(node);
   CheckTargets(node);
   CheckSchemaCreation(node, statement, position != nullptr);
   DropConcurrently(node);

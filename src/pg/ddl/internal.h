@@ -16,6 +16,7 @@
  *   local.cpp      dadbs.set_local and what local objects may not do
  *   leftovers.cpp  indexes that a REINDEX CONCURRENTLY of this member has left
  *   names.cpp      names that PostgreSQL chooses
+ *   index_choice.cpp indexes that it chooses
  */
 #pragma once
 
@@ -106,6 +107,10 @@ void GiveNamesBack();
 void DropLeftovers(Node* statement, const char* text);
 // Raises 0A000 where the order of indexes in this member's catalogs would decide how copies are named.
 void CheckCopiedIndexes(Node* statement);
+
+// -- index_choice.cpp
+// Raises 0A000 where PostgreSQL would take the first one of indexes that fit.
+void CheckIndexChoice(Node* statement);
 
 // -- rules.cpp
 enum class Kind { kSession, kDefinition };

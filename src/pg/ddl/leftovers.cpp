@@ -1,8 +1,8 @@
 /*
  * leftovers.cpp: indexes that only this member has, because of REINDEX CONCURRENTLY, which is each member's own affair.
  *
- * Broken off, it leaves an invalid index x_ccnew or x_ccold. No other member has it, so it is local (sharing.h): who
- * drops it drops it here. At a position it must not be there for what the statement names, copies or attaches: it is
+ * Broken off, it leaves an invalid index x_ccnew or x_ccold, which a REINDEX that ends well makes valid. No other member has it, so
+ * it is local (sharing.h), whoever drops it drops it here, and the group gives no index such a name. At a position it must not be there for what the statement names, copies or attaches: it is
  * dropped first, as other local objects are. One that is still being built gives way like every holder of a lock.
  *
  * An index that was built anew also has another number, and LIKE ... INCLUDING INDEXES copies in the order of numbers:
@@ -41,7 +41,7 @@ List* FindLeftovers() {
   SysScanDesc const scan = systable_beginscan(catalog, InvalidOid, false, nullptr, 0, nullptr);
   for (HeapTuple row; HeapTupleIsValid(row = systable_getnext(scan));) {
     FormData_pg_index const& index = *reinterpret_cast<Form_pg_index>(GETSTRUCT(row));
-    if (!index.indisvalid && IsSharedRelation(index.indrelid) && IsLeftOverIndex(index.indexrelid))
+    if (IsLeftOverIndex(index.indexrelid) && IsSharedRelation(index.indrelid))
       found = lappend_oid(found, index.indexrelid);
   }
   systable_endscan(scan);
@@ -59,7 +59,7 @@ bool Names(const char* text, Oid index) {
 
 void Drop(Oid index, Oid table) {
   LockRelationOid(table, AccessExclusiveLock);
-  if (!IsLeftOverIndex(index)) return;  // it was finished, or is gone
+  if (!IsLeftOverIndex(index)) return;  // it is gone
   ObjectAddress address;
   ObjectAddressSet(address, RelationRelationId, index);
   ereport(LOG,

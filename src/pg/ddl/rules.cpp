@@ -87,7 +87,10 @@ void CheckCreateTableAs(const CreateTableAsStmt* create) {
   RaiseNotTaken(create->is_select_into ? "SELECT INTO" : "CREATE TABLE AS", hint);
 }
 
+constexpr char kLeftOverHint[] = "REINDEX CONCURRENTLY gives such names to what is one member's alone.";
+
 void CheckIndex(const IndexStmt* index, bool inside) {
+  if (index->idxname != nullptr && IsLeftOverName(index->idxname)) RaiseNotTaken(psprintf("an index named \"%s\"", index->idxname), kLeftOverHint);
   if (index->concurrent && inside)
     ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                     errmsg("%s cannot run inside a transaction block", "CREATE INDEX CONCURRENTLY")));
@@ -313,6 +316,12 @@ bool CheckDetailed(Node* node, bool inside) {
     case T_DropStmt:
       CheckDrop(reinterpret_cast<DropStmt*>(node), inside);
       return true;
+    case T_RenameStmt: {
+      auto* const rename = reinterpret_cast<RenameStmt*>(node);
+      bool const is_class = rename->renameType == OBJECT_INDEX || rename->renameType == OBJECT_TABLE;  // an index may be called a table
+      if (is_class && IsLeftOverName(rename->newname)) RaiseNotTaken(psprintf("the name \"%s\"", rename->newname), kLeftOverHint);
+      return true;
+    }
     case T_CreateSchemaStmt:
       CheckCreateSchema(reinterpret_cast<CreateSchemaStmt*>(node), inside);
       return true;
@@ -435,7 +444,6 @@ void CheckTaken(Node* node, bool inside) {
     case T_CreateStatsStmt:
     case T_AlterStatsStmt:
     case T_CommentStmt:
-    case T_RenameStmt:
     case T_AlterObjectSchemaStmt:
     case T_AlterOwnerStmt:
     case T_AlterDefaultPrivilegesStmt:

@@ -451,12 +451,11 @@ bool SharingActive() {
 }
 
 bool IsLeftOverIndex(Oid index) {
-  HeapTuple const tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-  if (!HeapTupleIsValid(tuple)) return false;
-  bool const valid = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple))->indisvalid;
-  ReleaseSysCache(tuple);
-  const char* const name = valid || get_rel_relkind(index) != RELKIND_INDEX ? nullptr : get_rel_name(index);
-  if (name == nullptr) return false;
+  const char* const name = get_rel_relkind(index) == RELKIND_INDEX ? get_rel_name(index) : nullptr;
+  return name != nullptr && IsLeftOverName(name) && !OidIsValid(get_index_constraint(index));
+}
+
+bool IsLeftOverName(const char* name) {
   size_t length = strlen(name);
   while (length > 0 && name[length - 1] >= '0' && name[length - 1] <= '9') length--;
   constexpr size_t kEnding = 6;
