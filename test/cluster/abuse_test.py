@@ -129,6 +129,8 @@ def it_talks_nonsense(c):
             t.result(SECONDS_MAX + 60)
     for i in HONEST:
         check(c.value(i, "SELECT refused_peers FROM dadbs.status") > refused[i], "refusals are counted")
+        check(c.value(i, "SELECT sum(count) FROM dadbs.faults WHERE node = 'm4'") > 0, "as faults of member 4")
+    equal(c.run(1, "SELECT * FROM dadbs.evidence"), [], "which prove nothing")
 
 
 @suite.test
@@ -224,6 +226,9 @@ def it_withholds_batches_and_contradicts_itself(c):
     found, verdicts = seen(1)
     equal([k for k in range(20) if (100 + k,) in found and (200 + k,) in found], [], "numbers with two transactions")
     print(f"# rows {found}, verdicts {verdicts}")
+    for i in HONEST:
+        equal(c.run(i, "SELECT node, count FROM dadbs.faults WHERE kind = 'an invalid write set'"), [("m4", dict(verdicts).get("invalid", 0))], "write sets that make no sense")
+        equal(c.run(i, "SELECT DISTINCT name, kind FROM dadbs.evidence"), [("m4", "batches")], "what alone proves something")
 
 
 @suite.test

@@ -107,6 +107,9 @@ def who_has_lost_a_row_finds_out(c):
     equal(c.value(4, "SELECT count(*) > 0 FROM t"), True, "it can be read")
     equal(c.value(4, "SELECT equal FROM dadbs.state_digests WHERE node = 'm4'"), True, "its own digest")
     equal({c.run(i, "SELECT state, can_write FROM dadbs.status")[0] for i in (1, 2, 3)}, {("ready", True)}, "the others")
+    for i in (1, 2, 3):
+        eventually(lambda: c.run(i, "SELECT DISTINCT node FROM dadbs.faults WHERE kind = 'another digest' AND count > 0") == [("m4",)], 30, f"a fault for member {i}")
+    equal(c.run(1, "SELECT * FROM dadbs.evidence"), [], "no guilt")
     c.run(1, "INSERT INTO t VALUES (5001, 'x', 5001)")
     height = c.value(1, "SELECT dadbs.applied_height()")
     eventually(lambda: c.value(4, "SELECT dadbs.applied_height()") >= height, 30, "it follows the order")
