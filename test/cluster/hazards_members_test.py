@@ -58,6 +58,37 @@ def h05_local_objects_on_shared_ones(c):
 
 
 @suite.test
+def h05_names_that_leave_no_dependency(c):
+    """What a definition looks up and does not depend on: where only one member has it, only that one would execute the definition."""
+    c.run(1, "CREATE ROLE alice LOGIN", "GRANT CREATE ON SCHEMA public TO alice")
+    c.settle()
+    c.run(1, "CREATE TABLE part (a int) PARTITION BY LIST (a)", "CREATE TABLE span (a int, t timestamptz) PARTITION BY RANGE (t)", user="alice")
+    c.run(1, "CREATE TABLE own.lone (id int PRIMARY KEY, v text)", "CREATE FUNCTION own.lone_f() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 7'", "CREATE DOMAIN own.lone_d AS int",
+          "GRANT USAGE ON SCHEMA own TO alice", "GRANT SELECT ON own.lone TO alice")
+    for statement in ("CREATE TABLE made (LIKE own.lone)", "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT id FROM own.lone LIMIT 1'",
+                      "CREATE FUNCTION made() RETURNS int LANGUAGE sql SET search_path = own AS 'SELECT id FROM lone LIMIT 1'",
+                      "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT own.lone_f()'", "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1::own.lone_d'",
+                      "CREATE FUNCTION made(a own.lone.id%TYPE) RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION made() RETURNS TABLE (a own.lone.id%TYPE) LANGUAGE sql AS 'SELECT 1'",
+                      "CREATE FUNCTION made() RETURNS int LANGUAGE plpgsql AS 'DECLARE a own.lone.id%TYPE; BEGIN RETURN 1; END'",
+                      "CREATE FUNCTION made() RETURNS int LANGUAGE plpgsql AS 'DECLARE a own.lone_d; BEGIN RETURN 1; END'",
+                      "CREATE TABLE made PARTITION OF part FOR VALUES IN (own.lone_f())", "CREATE TABLE made PARTITION OF part FOR VALUES IN ('own.lone'::regclass::oid::int)",
+                      "CREATE TABLE made PARTITION OF part FOR VALUES IN ((random() * 1000000)::int)", "CREATE TABLE made PARTITION OF part FOR VALUES IN (pg_backend_pid())",
+                      "CREATE TABLE made PARTITION OF span FOR VALUES FROM (clock_timestamp()) TO (MAXVALUE)", "CREATE TABLE made PARTITION OF part FOR VALUES IN (length(current_user))"):
+        check(sqlstate(lambda s=statement: c.run(1, s, user="alice")) is not None, f"not refused: {statement}")
+        check(sqlstate(lambda s=statement: c.run(1, "BEGIN", s, "COMMIT", user="alice")) is not None, f"not refused in a transaction: {statement}")
+    c.settle()
+    for i in c.members():
+        equal(c.run(i, "SELECT relname FROM pg_class WHERE relname ~ '^made' UNION SELECT proname FROM pg_proc WHERE proname ~ '^made'"), [], f"member {i}")
+    c.run(2, "CREATE TABLE made (LIKE part)", "CREATE TABLE made_0 PARTITION OF part FOR VALUES IN (-1, 1 + 1, NULL)", "CREATE TABLE made_1 PARTITION OF part FOR VALUES IN (length('abc'))",
+          "CREATE TABLE made_2 PARTITION OF span FOR VALUES FROM (MINVALUE) TO ('2024-01-01')", "CREATE TABLE made_3 PARTITION OF span FOR VALUES FROM (date '2024-01-01') TO (now() + '1 day')",
+          "CREATE FUNCTION made(a part.a%TYPE) RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.part, information_schema.tables'", user="alice")
+    c.settle()
+    bounds = "SELECT relname, pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname ~ '^made' ORDER BY 1"
+    equal({str(c.run(i, "SET timezone = 'UTC'", bounds)) for i in c.members()}, {str(c.run(1, "SET timezone = 'UTC'", bounds))}, "bounds")
+    c.run(1, "DROP TABLE made, part, span", "DROP FUNCTION made(int)", "DROP TABLE own.lone", "DROP FUNCTION own.lone_f()", "DROP DOMAIN own.lone_d")
+
+
+@suite.test
 def h05_temporary_objects_give_way(c):
     """Sessions may use shared types in temporary tables: the group's changes take what stands in their way."""
     idle = c.connect(2)

@@ -12,6 +12,9 @@
  * replaced under an index. The errors roll everything
  * back, on every member alike.
  *
+ * What names something without depending on it (LIKE, a function's text) is met while it is looked up: no schema that only this member has
+ * is searched meanwhile.
+ *
  * The recorder lives in the memory context of the execution; the pointer to it is reset on errors by StopRecording.
  */
 #include "internal.h"
@@ -311,8 +314,27 @@ void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
   MemoryContextSwitchTo(old);
 }
 
+bool IsEverywhere(Oid schema) {
+  if (IsSharedSchema(schema) || IsCatalogNamespace(schema) || IsToastNamespace(schema) || isAnyTempNamespace(schema)) return true;
+  const char* const name = get_namespace_name(schema);
+  for (const char* known : {"information_schema", "dadbs", "dadbs_internal", kContractSchema})
+    if (name != nullptr && strcmp(name, known) == 0) return true;
+  return false;
+}
+
+// While a shared definition is executed. What LIKE, %TYPE, the bound of a partition or the text of a function name leaves no dependency behind.
+void CheckSearched(Oid schema, ObjectAccessNamespaceSearch* search) {
+  if (!Executing() || IsEverywhere(schema)) return;
+  search->result = false;
+  if (!search->ereport_on_violation) return;
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("schema \"%s\" is not shared", get_namespace_name(schema)),
+                  errdetail("What is in it is this member's own: other members may not have it."),
+                  errhint("Use built-in and shared objects only.")));
+}
+
 void OnObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void* arg) {
   if (previous_hook) previous_hook(access, class_id, object_id, sub_id, arg);
+  if (access == OAT_NAMESPACE_SEARCH) return CheckSearched(object_id, static_cast<ObjectAccessNamespaceSearch*>(arg));
   if (access == OAT_FUNCTION_EXECUTE) {
     CheckFunctionMayRun(object_id);
     return;

@@ -244,6 +244,7 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   CheckTargets(node);
   CheckSchemaCreation(node, statement, position != nullptr);
   DropConcurrently(node);
+  CheckPartitionBounds(node);
   if (IsA(node, AlterTableStmt)) CheckFilling(reinterpret_cast<AlterTableStmt*>(node));
   if (position != nullptr) DropLocalDependents(node);
   List* const named = NamedRelations(node);

@@ -187,6 +187,7 @@ void CheckFunctionsMayBeLent(const ObjectAddress& object);
 // -- rewrite.cpp
 // Before ALTER TABLE: refuses what would fill rows with values that differ between members.
 void CheckFilling(AlterTableStmt* statement);
+void CheckPartitionBounds(Node* statement);
 
 // -- elsewhere.cpp
 // A statement about roles in another database of this server: refused where it changes a role of the group.

@@ -4,7 +4,7 @@
  * Each member executes the statement on its own rows, so what it computes must follow from the rows alone: immutable
  * functions, the time (fixed at the position, R4), and conversions that depend on nothing but the settings that travel with
  * the statement. Anything else (random(), gen_random_uuid(), txid_current(), nextval(), current_user) is refused on tables that
- * hold rows; on empty ones there is nothing to fill, and later rows arrive with their values.
+ * hold rows; on empty ones there is nothing to fill, and later rows arrive with their values. So must the bounds of partitions be computed.
  */
 #include "internal.h"
 
@@ -155,7 +155,36 @@ void CheckAlterType(Oid relation_id, const AlterTableCmd* cmd) {
     Refuse(cmd->name, "Add another column, fill it with UPDATE, then drop this one and rename the other.");
 }
 
+// The expressions are computed when the partition is made, by each member.
+void CheckBounds(List* values) {
+  ListCell* cell;
+  foreach (cell, values) {
+    auto* const raw = static_cast<Node*>(lfirst(cell));
+    if (IsA(raw, ColumnRef)) continue;  // MINVALUE, MAXVALUE
+    if (HasUnfit(transformExpr(make_parsestate(nullptr), Copy(raw), EXPR_KIND_PARTITION_BOUND), nullptr))
+      ereport(ERROR, (errcode(kErrNotSupported), errmsg("the bounds of a partition would differ between members"),
+                      errdetail("Each member would compute them for itself."), errhint("Write constants.")));
+  }
+}
+
+void CheckBound(const PartitionBoundSpec* bound) {
+  if (bound == nullptr) return;
+  CheckBounds(bound->listdatums);
+  CheckBounds(bound->lowerdatums);
+  CheckBounds(bound->upperdatums);
+}
+
 }  // namespace
+
+void CheckPartitionBounds(Node* node) {
+  if (IsA(node, CreateStmt)) CheckBound(reinterpret_cast<CreateStmt*>(node)->partbound);
+  if (!IsA(node, AlterTableStmt)) return;
+  ListCell* cell;
+  foreach (cell, reinterpret_cast<AlterTableStmt*>(node)->cmds) {
+    auto* const cmd = lfirst_node(AlterTableCmd, cell);
+    if (cmd->subtype == AT_AttachPartition) CheckBound(castNode(PartitionCmd, cmd->def)->bound);
+  }
+}
 
 void CheckFilling(AlterTableStmt* alter) {
   Oid const relation = RangeVarGetRelid(alter->relation, AccessShareLock, true);
