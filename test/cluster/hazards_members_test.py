@@ -20,6 +20,8 @@ def start(c):
     for i in range(2, c.n + 1):
         c.run(i, f"SELECT dadbs.join_cluster('{lines[i - 1]}', '{lines[0]}')")
     c.wait_ready()
+    c.run(1, "CREATE ROLE alice LOGIN", "GRANT CREATE ON SCHEMA public TO alice")
+    c.settle()
 
 
 suite = Suite("hazards_members", port=7910, begin=start)
@@ -60,8 +62,6 @@ def h05_local_objects_on_shared_ones(c):
 @suite.test
 def h05_names_that_leave_no_dependency(c):
     """What a definition looks up and does not depend on: where only one member has it, only that one would execute the definition."""
-    c.run(1, "CREATE ROLE alice LOGIN", "GRANT CREATE ON SCHEMA public TO alice")
-    c.settle()
     c.run(1, "CREATE TABLE part (a int) PARTITION BY LIST (a)", "CREATE TABLE span (a int, t timestamptz) PARTITION BY RANGE (t)", user="alice")
     c.run(1, "CREATE TABLE own.lone (id int PRIMARY KEY, v text)", "CREATE FUNCTION own.lone_f() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 7'", "CREATE DOMAIN own.lone_d AS int",
           "GRANT USAGE ON SCHEMA own TO alice", "GRANT SELECT ON own.lone TO alice")
@@ -86,6 +86,26 @@ def h05_names_that_leave_no_dependency(c):
     bounds = "SELECT relname, pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname ~ '^made' ORDER BY 1"
     equal({str(c.run(i, "SET timezone = 'UTC'", bounds)) for i in c.members()}, {str(c.run(1, "SET timezone = 'UTC'", bounds))}, "bounds")
     c.run(1, "DROP TABLE made, part, span", "DROP FUNCTION made(int)", "DROP TABLE own.lone", "DROP FUNCTION own.lone_f()", "DROP DOMAIN own.lone_d")
+
+
+@suite.test
+def h04_functions_that_say_they_are_immutable(c):
+    """What a definition fills or judges rows by, or computes a bound with, is computed by each member."""
+    c.run(1, "CREATE TABLE filled (id int PRIMARY KEY, v int)", "INSERT INTO filled VALUES (1, 1), (2, 2)", "CREATE TABLE listed (a int) PARTITION BY LIST (a)",
+          "CREATE FUNCTION any_number(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN (random() * 1e9)::int; END'",
+          "CREATE FUNCTION any_sql(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT (random() * 1e9)::int'",
+          "CREATE FUNCTION own_number(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN pg_backend_pid(); END'",
+          "CREATE FUNCTION good(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN length(format(''%s|%s'', $1, now())) + extract(year FROM now())::int; END'", user="alice")
+    c.settle()
+    for statement in ("ALTER TABLE filled ADD COLUMN c int DEFAULT {}(1)", "ALTER TABLE filled ADD COLUMN c int GENERATED ALWAYS AS ({}(id)) STORED",
+                      "ALTER TABLE filled ALTER v TYPE bigint USING {}(v)", "ALTER TABLE filled ADD CHECK ({}(v) % 2 = 0)", "CREATE INDEX ON filled ({}(v))",
+                      "CREATE TABLE listed_0 PARTITION OF listed FOR VALUES IN ({}(1))"):
+        for function in ("any_number", "any_sql", "own_number"):
+            equal(sqlstate(lambda: c.run(1, statement.format(function), user="alice")), "0A000", statement.format(function))
+    c.run(2, "ALTER TABLE filled ADD COLUMN c int DEFAULT good(1)", "ALTER TABLE filled ADD CHECK (good(v) > 0)", "CREATE TABLE listed_0 PARTITION OF listed FOR VALUES IN (good(1))", user="alice")
+    c.settle()
+    equal(len({str(c.run(i, "SELECT * FROM filled ORDER BY 1")) for i in c.members()}), 1, "rows")
+    c.run(1, "DROP TABLE filled, listed", "DROP FUNCTION any_number, any_sql, own_number, good", user="alice")
 
 
 @suite.test

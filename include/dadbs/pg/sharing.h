@@ -90,6 +90,7 @@ void ResetExpressions();
 // the same on all members (own_failure.cpp). A call during the execution of a definition is an expression, too.
 void BeginFunction(bool of_definition);
 void EndFunction(bool of_definition);
+bool InsideFunction();
 
 // ExecutorStart: refuses UPDATE, DELETE and MERGE on shared relations without a key (55000), and queries in
 // expressions.

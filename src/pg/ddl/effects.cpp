@@ -332,11 +332,31 @@ void CheckSearched(Oid schema, ObjectAccessNamespaceSearch* search) {
                   errhint("Use built-in and shared objects only.")));
 }
 
+// Built in, and another answer on each member. (Settings are fixed at the position.)
+bool AsksThisServer(Oid function) {
+  if (function >= FirstNormalObjectId) return false;
+  char const kind = func_volatile(function);
+  const char* const name = kind == PROVOLATILE_IMMUTABLE ? nullptr : get_func_name(function);
+  if (name == nullptr || strncmp(name, "pg_sleep", 8) == 0 || strcmp(name, "set_config") == 0 || strcmp(name, "pg_typeof") == 0) return false;
+  if (kind == PROVOLATILE_VOLATILE || strcmp(name, "version") == 0) return true;
+  for (const char* start : {"pg_", "inet_", "txid_", "has_", "to_reg"})
+    if (strncmp(name, start, strlen(start)) == 0) return true;
+  return false;
+}
+
+// A function may say that it is immutable, and what a definition fills or judges rows by must be alike on all members.
+void CheckCalled(Oid function) {
+  if (!Executing() || !InsideFunction() || !AsksThisServer(function)) return;
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("a function that a shared definition calls cannot call %s()", get_func_name(function)),
+                  errdetail("Each member would get another answer.")));
+}
+
 void OnObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void* arg) {
   if (previous_hook) previous_hook(access, class_id, object_id, sub_id, arg);
   if (access == OAT_NAMESPACE_SEARCH) return CheckSearched(object_id, static_cast<ObjectAccessNamespaceSearch*>(arg));
   if (access == OAT_FUNCTION_EXECUTE) {
     CheckFunctionMayRun(object_id);
+    CheckCalled(object_id);
     return;
   }
   if (current == nullptr || (access != OAT_POST_CREATE && access != OAT_POST_ALTER && access != OAT_DROP)) return;

@@ -599,6 +599,8 @@ void EndFunction(bool of_definition) {
   if (of_definition) LeaveExpression();
 }
 
+bool InsideFunction() { return function_depth > 0; }
+
 void InitSharingHooks() {
   previous_executor_start = ExecutorStart_hook;
   ExecutorStart_hook = OnExecutorStart;
