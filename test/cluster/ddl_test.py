@@ -1,5 +1,4 @@
 """Shared definitions on four members: sequences, roles, dumps of pg_dump, local and temporary objects in the way."""
-import contextlib
 import os
 import subprocess
 
@@ -219,74 +218,24 @@ def local_objects_take_no_shared_name(c):
     c.run(1, "DROP OPERATOR =~= (int, int)", "DROP TYPE spreads", "DROP TABLE counted, base", "REVOKE CREATE ON SCHEMA public FROM squatter")
 
 
-def break_off_reindex(c, member, index, table):
-    """It leaves an invalid index, on this member only."""
-    with contextlib.closing(c.connect(member, autocommit=False)) as session:
-        session.cursor().execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
-        equal(sqlstate(lambda: c.run(member, "SET statement_timeout = '1s'", f"REINDEX INDEX CONCURRENTLY {index}")), "57014", "REINDEX waits for the lock")
-        session.rollback()
-    return c.value(member, f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{table}'::regclass AND NOT indisvalid")
-
-
 @suite.test
-def what_a_reindex_leaves(c):
-    """PostgreSQL's manual says: DROP INDEX. The other members have no such index."""
-    c.run(1, "CREATE TABLE built (id int PRIMARY KEY, a int, b int)", "CREATE INDEX built_a ON built (a)",
-          "CREATE TABLE whole (id int, v int) PARTITION BY RANGE (id)", "CREATE TABLE low PARTITION OF whole FOR VALUES FROM (0) TO (100)", "CREATE INDEX low_v ON low (v)")
+def indexes_have_one_number(c):
+    """REINDEX CONCURRENTLY would leave another index on one member alone: one that checks at once what is deferrable, or that outlives the group's."""
+    c.run(1, "CREATE TABLE built (id int PRIMARY KEY, a int UNIQUE DEFERRABLE)", "CREATE TABLE whole (id int, v int) PARTITION BY RANGE (id)", "CREATE INDEX whole_v ON whole (v)",
+          "CREATE TABLE low PARTITION OF whole FOR VALUES FROM (0) TO (100)", "INSERT INTO built SELECT g, g FROM generate_series(1, 100) g")
     c.settle()
-    indexes = "SELECT c.relname::text, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = ANY ('{built,copy,whole,low}'::regclass[]) ORDER BY 1"
-    c.run(1, "CREATE TABLE copy (id int)")
-    left = break_off_reindex(c, 1, "built_a", "built")
-    equal(left, "built_a_ccnew", "what is left")
-    equal(sqlstate(lambda: c.run(2, f"DROP INDEX {left}")), "42704", "nobody else has it")
-    c.run(1, f"DROP INDEX {left}")
-    everywhere(c, "SELECT state FROM dadbs.status", [("ready",)], "after it was dropped")
-    # What the group makes or copies does not meet it.
-    left = break_off_reindex(c, 1, "built_a", "built")
-    for statement in (f"CREATE INDEX {left} ON built (b)", f"ALTER INDEX built_a RENAME TO {left}"):
-        equal(sqlstate(lambda: c.run(2, statement)), "0A000", statement)
-    c.run(1, f"REINDEX INDEX {left}")  # it is valid now, and still nobody else's
-    equal(sqlstate(lambda: c.run(1, f"ALTER INDEX {left} RENAME TO built_again")), "0A000", "it keeps its name")
-    equal(sqlstate(lambda: c.run(2, f"DROP INDEX {left}")), "42704", "nobody else has it")
-    c.run(2, "ALTER TABLE built ALTER b SET STATISTICS 50")
-    everywhere(c, indexes, [("built_a", True), ("built_pkey", True), ("low_v", True)], "indexes, none left")
-    c.run(1, 'CREATE INDEX "od""d" ON built (b)')
-    equal(break_off_reindex(c, 1, '"od""d"', "built"), '"od""d_ccnew"', "an odd name")
-    c.run(2, 'CREATE TABLE U&"od""d_cc\\006eew" (id int)', 'DROP TABLE "od""d_ccnew"', 'DROP INDEX "od""d"')
-    break_off_reindex(c, 1, "built_a", "built")
-    break_off_reindex(c, 1, "low_v", "low")
-    c.run(2, "DROP TABLE copy", "CREATE TABLE copy (LIKE built INCLUDING ALL)", "CREATE INDEX whole_v ON whole (v)")
-    everywhere(c, indexes, [("built_a", True), ("built_pkey", True), ("copy_a_idx", True), ("copy_pkey", True), ("low_v", True), ("whole_v", True)], "indexes and copies")
-    # One that still runs gives way.
-    with contextlib.closing(c.connect(1, autocommit=False)) as session:
-        session.cursor().execute("LOCK TABLE built IN ROW EXCLUSIVE MODE")
-        running = InBackground(lambda: c.run(1, "REINDEX INDEX CONCURRENTLY built_a"))
-        eventually(lambda: c.value(1, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 1, 20, "it has begun")
-        c.run(2, "CREATE TABLE twin (LIKE built INCLUDING INDEXES)")
-        check(running.outcome() is not None, "REINDEX is broken off")
-    everywhere(c, "SELECT count(*) FROM pg_index WHERE indrelid = 'twin'::regclass", [(2,)], "copies of what the group has")
-    everywhere(c, "SELECT count(*) FROM pg_index WHERE NOT indisvalid", [(0,)], "nothing is left")
-    c.run(2, "DROP TABLE twin")
-    # The order of copies is that of numbers, which REINDEX changes.
-    c.run(2, "CREATE INDEX built_some ON built (a) WHERE b > 0")
-    c.settle()
-    c.run(1, "REINDEX INDEX CONCURRENTLY built_a")
-    equal(sqlstate(lambda: c.run(1, "CREATE TABLE other (LIKE built INCLUDING INDEXES)")), "0A000", "two names that are alike")
-    c.run(2, "CREATE TABLE other (LIKE built INCLUDING DEFAULTS)", "DROP TABLE other, copy, built, whole")
-    # Nor does anything take the first of two that fit.
-    c.run(2, "CREATE TABLE twice (id int PRIMARY KEY, a int NOT NULL)", "CREATE UNIQUE INDEX twice_1 ON twice (a)", "CREATE UNIQUE INDEX twice_2 ON twice (a)",
-          "CREATE TABLE whole (id int, v int) PARTITION BY RANGE (id)", "CREATE TABLE low PARTITION OF whole FOR VALUES FROM (0) TO (100)",
-          "CREATE INDEX low_1 ON low (v)", "CREATE INDEX low_2 ON low (v)", "CREATE TABLE high (LIKE whole)", "CREATE INDEX high_1 ON high (v)", "CREATE INDEX high_2 ON high (v)")
-    c.settle()
-    c.run(1, "REINDEX INDEX CONCURRENTLY twice_1", "REINDEX INDEX CONCURRENTLY low_1")
-    for statement in ("CREATE TABLE referring (a int REFERENCES twice (a))", "CREATE TABLE referring (b int, FOREIGN KEY (b) REFERENCES twice (a))", "CREATE INDEX whole_v ON whole (v)",
-                      "ALTER TABLE whole ATTACH PARTITION high FOR VALUES FROM (100) TO (200)"):
-        equal({sqlstate(lambda i=i: c.run(i, statement)) for i in (1, 2)}, {"0A000"}, statement)
-    c.run(2, "CREATE TABLE referring (a int REFERENCES twice, b int)", "DROP INDEX twice_1, low_1, high_1", "ALTER TABLE referring ADD FOREIGN KEY (b) REFERENCES twice (a)",
-          "CREATE INDEX whole_v ON whole (v)", "ALTER TABLE whole ATTACH PARTITION high FOR VALUES FROM (100) TO (200)")
+    indexes = "SELECT oid, relname FROM pg_class WHERE relkind IN ('i', 'I') AND relnamespace = 'public'::regnamespace ORDER BY 1"
+    before = c.run(3, indexes)
+    for what in ("INDEX CONCURRENTLY built_pkey", "TABLE CONCURRENTLY built", "INDEX CONCURRENTLY whole_v", "TABLE CONCURRENTLY whole", "SCHEMA CONCURRENTLY public", "DATABASE CONCURRENTLY shared"):
+        equal(sqlstate(lambda: c.run(3, f"REINDEX {what}")), "0A000", what)
+    equal(sqlstate(lambda: c.run(3, "REINDEX (VERBOSE, CONCURRENTLY) TABLE built")), "0A000", "as an option")
+    c.run(3, "CREATE TEMP TABLE mine (id int PRIMARY KEY)", "REINDEX TABLE CONCURRENTLY mine", "REINDEX (CONCURRENTLY false) TABLE built", "REINDEX INDEX built_pkey", "REINDEX SCHEMA public",
+          "VACUUM FULL built", "CLUSTER built USING built_pkey")
+    c.run(3, "SELECT dadbs.rebuild_table('built')")
+    equal(c.run(3, indexes), before, "indexes and their numbers")
+    c.run(1, "UPDATE built SET a = a + 1")
     c.check_equal(whole=True)
-    c.run(2, "DROP TABLE referring, twice, whole")
-    everywhere(c, "SELECT state FROM dadbs.status", [("ready",)], "members")
+    c.run(1, "DROP TABLE built, whole")
 
 
 @suite.test

@@ -69,7 +69,7 @@ def what_the_group_does_is_not_named(c):
     connection.commit()
     connection.close()
     c.settle()
-    c.run(3, "REINDEX TABLE CONCURRENTLY block", "VACUUM FULL block", "CLUSTER block USING block_pkey", "ANALYZE", "CREATE TEMP TABLE t (id int)", "GRANT SELECT ON block TO pg_monitor")
+    c.run(3, "REINDEX TABLE block", "VACUUM FULL block", "CLUSTER block USING block_pkey", "ANALYZE", "CREATE TEMP TABLE t (id int)", "GRANT SELECT ON block TO pg_monitor")
     all_silent(c)
     # While one is down, and one crashes.
     c.stop_member(4)

@@ -70,6 +70,7 @@ void Checker::OnDurable(NodeId node, const JournalRecord& record) {
     m.asked.insert(m.promised);
   }
   if (const auto* r = std::get_if<NewViewRecord>(&record)) DurableView(node, r->message.start);
+  if (const auto* r = std::get_if<MemoryRecord>(&record)) m.knows_durably |= r->state.memory == Memory::kLearner;
 }
 
 void Checker::DurableView(NodeId node, const NewView& start) {
@@ -133,7 +134,7 @@ void Checker::OnRollBack(NodeId node, const std::vector<JournalRecord>& kept, co
   std::erase_if(again.committed, [&](Height height) { return height > recovered.chain.height; });
   again.delivered = std::min(again.delivered, recovered.chain.height);
   again.incarnation_delivered = std::min(again.incarnation_delivered, recovered.chain.origin(IdOf(node)).incarnation);
-  again.has_voted_since = again.must_know = false;
+  again.has_voted_since = again.must_know = again.knows_durably = false;
   for (const auto& [slot, hash] : again.left)
     if (std::get<Height>(slot) > recovered.chain.height && !again.votes.contains(slot))
       again.forgotten = std::max(again.forgotten, std::get<Height>(slot));
@@ -149,7 +150,10 @@ bool Checker::MustKnow(NodeId node) {
   return !m.has_voted_since && !std::exchange(m.must_know, true);
 }
 
-void Checker::MayNotKnow(NodeId node) { members_[node.value].must_know = false; }
+void Checker::MayNotKnow(NodeId node) {
+  Member& m = members_[node.value];
+  m.must_know = m.must_know && m.knows_durably;
+}
 
 // ---- what leaves ---------------------------------------------------------------------------------------------------
 

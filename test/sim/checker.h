@@ -79,7 +79,7 @@ class Checker {
     std::map<Slot, core::Digest> left;           // votes that have left it, ever
     core::Height forgotten;                      // the highest with one of them that its journal does not hold any more
     bool has_voted_since = true;                 // since it was rolled back
-    bool must_know = false;
+    bool must_know = false, knows_durably = false;
   };
   struct Origin {
     uint64_t incarnation = 0, last_number = 0;

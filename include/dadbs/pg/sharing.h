@@ -27,11 +27,7 @@ bool IsSharedSchema(Oid schema);
 bool IsSharedSchemaName(const char* schema);
 // Rows of it are shared: relkind r or p.
 bool IsSharedRelation(Oid relation);
-// What a REINDEX CONCURRENTLY of this member has left, or still builds: no other member has it. It is known by its name alone, which the
-// group gives to nothing (a constraint's index keeps its own): another REINDEX may have made it valid.
-bool IsLeftOverIndex(Oid index);
-bool IsLeftOverName(const char* name);
-// Any object of DDL. Tables as above; indexes (but those left over), triggers, constraints, rules, policies, defaults and owned sequences as
+// Any object of DDL. Tables as above; indexes, triggers, constraints, rules, policies, defaults and owned sequences as
 // their table; other objects (views, sequences, types, functions, operators, ...) by their schema; schemas themselves.
 // False for what is in no schema (roles, casts, ...) and for what does not exist.
 bool IsSharedObject(const ObjectAddress& object);

@@ -475,7 +475,6 @@ void InitEffects() {
 RelName* MakeRelName(Oid relation) {
   if (!OidIsValid(relation)) return nullptr;
   char const kind = get_rel_relkind(relation);
-  if (kind == RELKIND_INDEX && IsLeftOverIndex(relation)) return nullptr;
   if (kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX) relation = IndexGetRelation(relation, true);
   if (!OidIsValid(relation) || kind == '\0' || kind == RELKIND_TOASTVALUE) return nullptr;
   Oid const schema = get_rel_namespace(relation);

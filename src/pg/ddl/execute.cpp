@@ -238,9 +238,6 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   if (KindOf(node) != Kind::kDefinition)
     ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("%s is not a shared definition", CreateCommandName(node))));
   MapRoles(node, statement);
-  if (position != nullptr) DropLeftovers(node, statement.text);
-  CheckCopiedIndexes(node);
-  CheckIndexChoice(node);
   CheckTargets(node);
   CheckSchemaCreation(node, statement, position != nullptr);
   DropConcurrently(node);

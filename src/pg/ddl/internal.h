@@ -14,9 +14,7 @@
  *   sequences.cpp  residue classes; setval
  *   code_guard.cpp superusers don't run code that came over the chain
  *   local.cpp      dadbs.set_local and what local objects may not do
- *   leftovers.cpp  indexes that a REINDEX CONCURRENTLY of this member has left
  *   names.cpp      names that PostgreSQL chooses
- *   index_choice.cpp indexes that it chooses
  */
 #pragma once
 
@@ -101,16 +99,6 @@ void NoticeMissing(DropStmt* drop);
 // False: the statement has PostgreSQL choose none, so others may write pg_class while it takes its time.
 bool TakeNames(Node* statement, List* relations);
 void GiveNamesBack();
-
-// -- leftovers.cpp
-// At a position: indexes of this member's own that the statement would meet.
-void DropLeftovers(Node* statement, const char* text);
-// Raises 0A000 where the order of indexes in this member's catalogs would decide how copies are named.
-void CheckCopiedIndexes(Node* statement);
-
-// -- index_choice.cpp
-// Raises 0A000 where PostgreSQL would take the first one of indexes that fit.
-void CheckIndexChoice(Node* statement);
 
 // -- rules.cpp
 enum class Kind { kSession, kDefinition };

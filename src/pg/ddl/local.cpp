@@ -53,15 +53,11 @@ void SetLocal(Oid relation) {
 
 void CheckLocalNames(Node* node) {
   RangeVar* name = nullptr;
-  auto* const rename = IsA(node, RenameStmt) ? reinterpret_cast<RenameStmt*>(node) : nullptr;
-  if (rename != nullptr && (rename->renameType == OBJECT_TABLE || rename->renameType == OBJECT_INDEX)) name = rename->relation;
+  if (IsA(node, RenameStmt) && reinterpret_cast<RenameStmt*>(node)->renameType == OBJECT_TABLE)
+    name = reinterpret_cast<RenameStmt*>(node)->relation;
   if (IsA(node, AlterObjectSchemaStmt)) name = reinterpret_cast<AlterObjectSchemaStmt*>(node)->relation;
   if (name == nullptr) return;
   Oid const relation = RangeVarGetRelid(name, NoLock, true);
-  if (OidIsValid(relation) && IsLeftOverIndex(relation))
-    ereport(ERROR, (errcode(kErrNotSupported), errmsg("index \"%s\" cannot be renamed", name->relname),
-                    errdetail("A REINDEX CONCURRENTLY of this member has left it: its name keeps it apart from what the group has."), errhint("Drop it.")));
-  if (rename != nullptr && rename->renameType == OBJECT_INDEX) return;
   if (OidIsValid(relation) && IsSharedSchema(get_rel_namespace(relation)))
     ereport(ERROR, (errcode(kErrNotSupported), errmsg("local table \"%s\" cannot be renamed or moved", name->relname),
                     errdetail("Its name in a shared schema is what keeps it apart.")));

@@ -13,6 +13,7 @@
 #include "dadbs/pg/approval.h"
 
 extern "C" {
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
@@ -87,10 +88,7 @@ void CheckCreateTableAs(const CreateTableAsStmt* create) {
   RaiseNotTaken(create->is_select_into ? "SELECT INTO" : "CREATE TABLE AS", hint);
 }
 
-constexpr char kLeftOverHint[] = "REINDEX CONCURRENTLY gives such names to what is one member's alone.";
-
 void CheckIndex(const IndexStmt* index, bool inside) {
-  if (index->idxname != nullptr && IsLeftOverName(index->idxname)) RaiseNotTaken(psprintf("an index named \"%s\"", index->idxname), kLeftOverHint);
   if (index->concurrent && inside)
     ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                     errmsg("%s cannot run inside a transaction block", "CREATE INDEX CONCURRENTLY")));
@@ -316,12 +314,6 @@ bool CheckDetailed(Node* node, bool inside) {
     case T_DropStmt:
       CheckDrop(reinterpret_cast<DropStmt*>(node), inside);
       return true;
-    case T_RenameStmt: {
-      auto* const rename = reinterpret_cast<RenameStmt*>(node);
-      bool const is_class = rename->renameType == OBJECT_INDEX || rename->renameType == OBJECT_TABLE;  // an index may be called a table
-      if (is_class && IsLeftOverName(rename->newname)) RaiseNotTaken(psprintf("the name \"%s\"", rename->newname), kLeftOverHint);
-      return true;
-    }
     case T_CreateSchemaStmt:
       CheckCreateSchema(reinterpret_cast<CreateSchemaStmt*>(node), inside);
       return true;
@@ -444,6 +436,7 @@ void CheckTaken(Node* node, bool inside) {
     case T_CreateStatsStmt:
     case T_AlterStatsStmt:
     case T_CommentStmt:
+    case T_RenameStmt:
     case T_AlterObjectSchemaStmt:
     case T_AlterOwnerStmt:
     case T_AlterDefaultPrivilegesStmt:
@@ -502,9 +495,39 @@ void CheckNesting(Node* node) {
                     errhint("Write it with fewer expressions inside each other.")));
 }
 
+namespace {
+
+bool ConcernsShared(const ReindexStmt* reindex) {
+  switch (reindex->kind) {
+    case REINDEX_OBJECT_SCHEMA: return IsSharedSchemaName(reindex->name);
+    case REINDEX_OBJECT_SYSTEM: return false;
+    case REINDEX_OBJECT_DATABASE: return true;
+    default: {
+      ObjectAddress address;
+      ObjectAddressSet(address, RelationRelationId, RangeVarGetRelid(reindex->relation, NoLock, true));
+      return OidIsValid(address.objectId) && IsSharedObject(address);
+    }
+  }
+}
+
+// It gives the index another number and, while it runs and for ever where it is broken off, leaves one more here: that checks rows at
+// once where the other is deferrable, goes on checking when the group has dropped the other, and is taken in its place where PostgreSQL
+// takes the first that fits (a foreign key's parent, a part of a partitioned index, the names of copies). This member alone would.
+void CheckReindex(const ReindexStmt* reindex) {
+  ListCell* cell;
+  foreach (cell, reindex->params) {
+    auto* const option = lfirst_node(DefElem, cell);
+    if (strcmp(option->defname, "concurrently") != 0 || !defGetBoolean(option) || !ConcernsShared(reindex)) continue;
+    RaiseNotTaken("REINDEX CONCURRENTLY", "dadbs.rebuild_table() builds a table's indexes anew on this member, while the others go on; so does REINDEX without CONCURRENTLY.");
+  }
+}
+
+}  // namespace
+
 // EXPLAIN ANALYZE executes a CREATE TABLE AS without asking ProcessUtility again.
 void CheckLocal(Node* node) {
   if (IsA(node, TruncateStmt)) GuardTruncateEarly(node);
+  if (IsA(node, ReindexStmt)) CheckReindex(reinterpret_cast<ReindexStmt*>(node));
   if (!IsA(node, ExplainStmt)) return;
   Node* query = reinterpret_cast<ExplainStmt*>(node)->query;
   if (query == nullptr || !IsA(query, Query)) return;

@@ -290,7 +290,7 @@ bool IsSharedClass(Oid relation) {
   switch (form.relkind) {
     case RELKIND_RELATION:
     case RELKIND_PARTITIONED_TABLE: return IsSharedRelation(relation);
-    case RELKIND_INDEX: return IsSharedRelation(IndexGetRelation(relation, true)) && !IsLeftOverIndex(relation);
+    case RELKIND_INDEX:
     case RELKIND_PARTITIONED_INDEX: return IsSharedRelation(IndexGetRelation(relation, true));
     case RELKIND_SEQUENCE: {
       Oid table;
@@ -448,18 +448,6 @@ bool SharingActive() {
   if (shared == nullptr) return false;
   Oid const database = pg_atomic_read_u32(&shared->database);
   return OidIsValid(database) && database == MyDatabaseId;
-}
-
-bool IsLeftOverIndex(Oid index) {
-  const char* const name = get_rel_relkind(index) == RELKIND_INDEX ? get_rel_name(index) : nullptr;
-  return name != nullptr && IsLeftOverName(name) && !OidIsValid(get_index_constraint(index));
-}
-
-bool IsLeftOverName(const char* name) {
-  size_t length = strlen(name);
-  while (length > 0 && name[length - 1] >= '0' && name[length - 1] <= '9') length--;
-  constexpr size_t kEnding = 6;
-  return length > kEnding && (strncmp(name + length - kEnding, "_ccnew", kEnding) == 0 || strncmp(name + length - kEnding, "_ccold", kEnding) == 0);
 }
 
 bool IsSharedSchemaName(const char* name) {

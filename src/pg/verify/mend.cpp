@@ -227,7 +227,7 @@ void WriteWhatIsSaid(const std::vector<core::NodeId>& witnesses, const Start& st
 }
 
 // A quorum may have come to this member's own after all: where there was none, and members that were wrong have begun anew. Those who
-// could be asked are too few then, and need not be.
+// could be asked are too few then. Only then: of the order of effects within a transaction no digest says anything.
 bool IsAgreed(const Member& member, const Agreed& agreed, core::Prefix applied, bool from_genesis) {
   if (agreed.height > core::WholeBlocks(applied)) return false;
   for (const Start& start : Starts(member, from_genesis)) {
@@ -241,7 +241,6 @@ bool IsAgreed(const Member& member, const Agreed& agreed, core::Prefix applied, 
 
 // In the active snapshot.
 Found CompareWith(const Member& member, const Agreed& agreed, core::Prefix applied, bool from_genesis, bool mends, Working* working) {
-  if (IsAgreed(member, agreed, applied, from_genesis)) return {};
   Comparison comparison(member, applied, working);
   for (const Start& start : Starts(member, from_genesis)) {
     if (start.height > agreed.height) continue;
@@ -254,6 +253,7 @@ Found CompareWith(const Member& member, const Agreed& agreed, core::Prefix appli
     }
     return found;
   }
+  if (IsAgreed(member, agreed, applied, from_genesis)) return {};
   NobodyTells(agreed);
 }
 
