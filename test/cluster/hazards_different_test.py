@@ -10,7 +10,7 @@ from collections import Counter
 
 import psycopg2
 
-from clients import (LOST, OWNER, Background, commit_in_background, end_worker, everywhere, one_wins, paused, race, refused, transaction)
+from clients import (LOST, OWNER, Background, await_applied, commit_in_background, end_worker, everywhere, one_wins, paused, race, refused, transaction)
 from harness import CONFLICT, LONG, UNKNOWN, Suite, Workers, check, equal, eventually, sqlstate, worker_pid
 
 suite = Suite("hazards_different", port=7900)
@@ -302,6 +302,33 @@ def h11_capture_starts_in_the_middle(c):
         late.cursor().execute("INSERT INTO h11 VALUES (3)")
         equal(sqlstate(late.commit), None, "one that wrote only after the start")
     rows_everywhere(c, "h11", [3])
+
+
+@suite.test
+def h11_definition_while_capture_starts(c):
+    """PostgreSQL does not see what changes catalogs while it waits for the transactions that ran when a slot was made, and keeps the snapshot that the
+    first change after that has made: rows were read by old columns. Here a definition lasts until it waits no more."""
+    c.run(1, "CREATE TABLE h11_grown (id int PRIMARY KEY)", "INSERT INTO h11_grown VALUES (1)",
+          "CREATE FUNCTION h11_slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN $1; END'")
+    c.settle()
+
+    @contextlib.contextmanager
+    def logged(what):
+        before = c.log(3).count(what)
+        yield
+        eventually(lambda: c.log(3).count(what) > before, 20, what)
+    with transaction(c, 3, "SELECT pg_current_xact_id()") as older:
+        with logged("found initial starting point"):
+            end_worker(c, 3, "capture")
+        growth = Background(c.run, 1, "ALTER TABLE h11_grown ADD COLUMN v int, ADD CHECK (h11_slow(id) > 0)")
+        eventually(lambda: c.value(3, "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'h11_grown'::regclass AND mode = 'AccessExclusiveLock' AND granted"), 20, "member 3 executes it")
+        with logged("found initial consistent point"):
+            older.rollback()
+        growth.result(30)
+    c.wait_ready()
+    check("capture starts again" in c.log(3), "it has begun anew")
+    c.run(3, OWNER, "INSERT INTO h11_grown VALUES (2, 2)")
+    everywhere(c, "SELECT * FROM h11_grown ORDER BY 1", [(1, None), (2, 2)], "the rows")
 
 
 @suite.test

@@ -44,6 +44,7 @@ extern "C" {
 #include "replication/origin.h"
 #include "replication/reorderbuffer.h"
 #include "replication/slot.h"
+#include "replication/snapbuild.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
@@ -264,20 +265,65 @@ void ReadRecord() {
   if (ShutdownAsked()) proc_exit(0);
 }
 
+// ---- the starting point -------------------------------------------------------------------------------------------
+
+// Of the apply worker, which alone executes definitions.
+bool CommitsDefinition(XLogReaderState* reader) {
+  uint8 const info = XLogRecGetInfo(reader) & XLOG_XACT_OPMASK;
+  if (XLogRecGetRmid(reader) != RM_XACT_ID || info != XLOG_XACT_COMMIT || XLogRecGetOrigin(reader) != DoNotReplicateId) return false;
+  xl_xact_parsed_commit parsed;
+  ParseCommitRecord(XLogRecGetInfo(reader), reinterpret_cast<xl_xact_commit*>(XLogRecGetData(reader)), &parsed);
+  return parsed.nmsgs > 0;
+}
+
+// As DecodingContextFindStartpoint does. False: the snapshot of the catalogs may miss a definition, for some time, and rows would be read by
+// what was before it. While PostgreSQL waits for the transactions that ran when the slot was made (BUILDING_SNAPSHOT) it passes over
+// all commits and all changes of catalogs, also of transactions that began after these and commit in the next phase (FULL_SNAPSHOT); and
+// a snapshot that the first change in that phase has made is kept until a change of the catalogs comes that it knows of.
+bool FindStartpoint() {
+  bool misses_definition = false;
+  XLogBeginRead(context->reader, context->slot->data.restart_lsn);
+  while (!DecodingContextReady(context)) {
+    char* error = nullptr;
+    if (XLogReadRecord(context->reader, &error) == nullptr) elog(ERROR, "could not read WAL: %s", error != nullptr ? error : "no record");
+    bool const is_building = SnapBuildCurrentState(context->snapshot_builder) > SNAPBUILD_START;
+    misses_definition = misses_definition || (is_building && CommitsDefinition(context->reader));
+    LogicalDecodingProcessRecord(context, context->reader);
+    CHECK_FOR_INTERRUPTS();
+  }
+  SpinLockAcquire(&context->slot->mutex);
+  context->slot->data.confirmed_flush = context->reader->EndRecPtr;
+  SpinLockRelease(&context->slot->mutex);
+  return !misses_definition;
+}
+
+bool TryToStart() {
+  ReplicationSlotCreate(kSlotName, true, RS_TEMPORARY, false);
+  MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "dadbs decoding", ALLOCSET_DEFAULT_SIZES));
+  MemoryContext const own = CurrentMemoryContext;
+  XLogReaderRoutine routine = {};
+  routine.page_read = ReadPage;
+  routine.segment_open = wal_segment_open;
+  routine.segment_close = wal_segment_close;
+  context = CreateInitDecodingContext(kPlugin, NIL, false, InvalidXLogRecPtr, &routine, nullptr, nullptr, nullptr);
+  ReplaceCallbacks();
+  if (FindStartpoint()) return true;
+  ereport(LOG, (errmsg("dadbs capture starts again: a definition was executed meanwhile")));
+  FreeDecodingContext(context);
+  context = nullptr;
+  ReplicationSlotRelease();
+  ReplicationSlotDrop(kSlotName, true);
+  MemoryContextSwitchTo(TopMemoryContext);
+  MemoryContextDelete(own);
+  return false;
+}
+
 }  // namespace
 
 void StartDecoding() {
   Call([] {
     CheckLogicalDecodingRequirements();
-    ReplicationSlotCreate(kSlotName, true, RS_TEMPORARY, false);
-    MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "dadbs decoding", ALLOCSET_DEFAULT_SIZES));
-    XLogReaderRoutine routine = {};
-    routine.page_read = ReadPage;
-    routine.segment_open = wal_segment_open;
-    routine.segment_close = wal_segment_close;
-    context = CreateInitDecodingContext(kPlugin, NIL, false, InvalidXLogRecPtr, &routine, nullptr, nullptr, nullptr);
-    ReplaceCallbacks();
-    DecodingContextFindStartpoint(context);
+    while (!TryToStart()) CHECK_FOR_INTERRUPTS();
   });
 }
 
