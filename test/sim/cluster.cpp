@@ -556,10 +556,18 @@ void Cluster::RunFor(int64_t us) {
 
 // All is well and idle. One member comes back on older files; it may crash again while it learns. In larger clusters all
 // may have lost their power at once.
+// One at a time (docs/protocol.md, section 7): who has forgotten what nobody has shown it yet may still be shown it, and forgets again.
+Cluster::Node& Cluster::MayForget(NodeId drawn) {
+  for (const auto& other : nodes_)
+    if (other->has_forgotten && other->replica && EraOf(other->replica->status().incarnation) <= other->forgot_in_era && !checker_->IsFaulty(other->id)) return *other;
+  return node(drawn);
+}
+
 void Cluster::Relapse() {
   RunFor(400'000);
-  Node& victim = *nodes_[random_.Below(nodes_.size())];
-  if (checker_->IsFaulty(victim.id)) return;
+  const NodeId drawn = nodes_[random_.Below(nodes_.size())]->id;
+  if (checker_->IsFaulty(drawn)) return;
+  Node& victim = MayForget(drawn);
   const bool power_cut = nodes_.size() > 3 && random_.Chance(0.3);
   Crash(victim);
   if (power_cut)

@@ -120,6 +120,7 @@ class Cluster {
     core::Nonce nonce;        // of this life
     bool told_to_rejoin = false;  // by its operator
     bool has_forgotten = false;   // ever
+    uint64_t forgot_in_era = 0;   // the last time
     bool forgets = false;         // its next life is the first one since it was rolled back
     bool keeps_rest = false;      // the next crash does not roll it back again
     std::unique_ptr<core::EvidenceToReport> to_report;  // of this life
@@ -209,6 +210,7 @@ class Cluster {
   bool Settled();
   void RunUntilSettled(const char* what, int64_t bound_us);
   void Siege();
+  Node& MayForget(core::NodeId drawn);
   void Relapse();
   void Clone();
   Node& MakeClone(core::NodeId original);

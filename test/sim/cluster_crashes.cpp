@@ -84,9 +84,12 @@ void Cluster::RollBack(Node& node) {
 void Cluster::Forget(Node& node, std::vector<JournalRecord> kept, uint64_t first_sequence) {
   const size_t lost = node.first_sequence + node.journal.size() - first_sequence - kept.size();
   if (lost == 0) return;
-  for (size_t i = 0; i < node.journal.size(); i++)
-    if (const auto* begun = std::get_if<IncarnationRecord>(&node.journal[i]); begun && node.first_sequence + i >= first_sequence + kept.size())
-      jury_->BeginsAgain(node.id, begun->entry.incarnation);
+  for (size_t i = 0; i < node.journal.size(); i++) {
+    const auto* begun = std::get_if<IncarnationRecord>(&node.journal[i]);
+    if (!begun) continue;
+    node.forgot_in_era = std::max(node.forgot_in_era, EraOf(begun->entry.incarnation));
+    if (node.first_sequence + i >= first_sequence + kept.size()) jury_->BeginsAgain(node.id, begun->entry.incarnation);
+  }
   node.journal = std::move(kept);
   node.first_sequence = first_sequence;
   node.durable = node.journal.size();
