@@ -248,6 +248,7 @@ def a_definition_that_ended_otherwise(c):
     c.replace_member(4)
     c.run(2, "INSERT INTO n VALUES (3, NULL)")
     c.wait_ready()
+    c.settle()  # ready is who is a few blocks behind, too
     equal(c.value(4, "SELECT is_nullable::text FROM information_schema.columns WHERE table_name = 'n' AND column_name = 'v'"), "YES", "the definition")
     equal(c.run(4, OUTCOMES), c.run(1, OUTCOMES), "all that was ever agreed")
     c.run(4, "INSERT INTO n VALUES (4, 'y')")
