@@ -227,7 +227,7 @@ void WriteWhatIsSaid(const std::vector<core::NodeId>& witnesses, const Start& st
 }
 
 // A quorum may have come to this member's own after all: where there was none, and members that were wrong have begun anew. Those who
-// could be asked are too few then. Only then: of the order of effects within a transaction no digest says anything.
+// could be asked are too few then. Only then, since of the order of effects within a transaction no digest says anything.
 bool IsAgreed(const Member& member, const Agreed& agreed, core::Prefix applied, bool from_genesis) {
   if (agreed.height > core::WholeBlocks(applied)) return false;
   for (const Start& start : Starts(member, from_genesis)) {
@@ -241,6 +241,9 @@ bool IsAgreed(const Member& member, const Agreed& agreed, core::Prefix applied, 
 
 // In the active snapshot.
 Found CompareWith(const Member& member, const Agreed& agreed, core::Prefix applied, bool from_genesis, bool mends, Working* working) {
+  // Where there was no quorum the others are as diverged as this one, and answer nothing until it is given up.
+  bool const was_undecided = !Cursor("SELECT height FROM dadbs_internal.divergence WHERE no_quorum", 1).done();
+  if (was_undecided && IsAgreed(member, agreed, applied, from_genesis)) return {};
   Comparison comparison(member, applied, working);
   for (const Start& start : Starts(member, from_genesis)) {
     if (start.height > agreed.height) continue;
