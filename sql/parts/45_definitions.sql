@@ -7,7 +7,7 @@ CREATE TABLE dadbs_internal.definition (
     class     oid NOT NULL,
     object    oid NOT NULL,
     part      integer NOT NULL,        -- a column
-    key       text NOT NULL,           -- an index of that table, by its name: REINDEX CONCURRENTLY gives it another number. Else ''
+    key       text NOT NULL,           -- an index of that table, by its name: made again it has another number. Else ''
     kind      text NOT NULL,
     name      text NOT NULL,           -- quoted; with its schema where it has one
     of        text,                    -- its table or domain
@@ -77,7 +77,7 @@ BEGIN
            md5(ROW(c.relname, c.relowner, c.relam, c.reloptions, i.indrelid, i.indisunique, i.indnullsnotdistinct, i.indisprimary, i.indisexclusion, i.indimmediate,
                    i.indisvalid, i.indisready, i.indislive, i.indisreplident, i.indkey, i.indcollation, i.indclass, i.indoption, i.indexprs::text, i.indpred::text)::text)
     FROM r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE i.indisvalid OR c.relname !~ '_cc(new|old)[0-9]*$'  -- what a REINDEX CONCURRENTLY of this member's own has left
+    WHERE i.indisvalid OR c.relname !~ '_cc(new|old)[0-9]*$'  -- what a REINDEX CONCURRENTLY has left, before the table was shared
     UNION ALL
     SELECT 'pg_constraint'::regclass::oid, o.oid, 0, '', 'constraint', quote_ident(o.conname), h.shown,
            md5(ROW(o.conname, o.contype, o.condeferrable, o.condeferred, o.convalidated, o.conrelid, o.contypid, o.confrelid, o.confupdtype, o.confdeltype,

@@ -72,8 +72,7 @@ List* LeavesOf(Oid table, LOCKMODE mode) {
   return leaves;
 }
 
-// REINDEX CONCURRENTLY, which each member does for itself, exchanges indexes: the one of the plan may be gone. That is no missing parent,
-// but a reason to try again.
+// The index of the plan may be gone, where one of the same name has taken its place. That is no missing parent, but a reason to try again.
 OpenParent* OpenParentOf(RowApplierState* state, Oid parent, Oid index) {
   for (OpenParent* open = state->parents; open != nullptr; open = open->next)
     if (open->parent == parent && open->index == index) return open;

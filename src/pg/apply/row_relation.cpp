@@ -502,8 +502,7 @@ RelationPlan* FindPlan(const core::RelationName& name) {
     RangeVar* const variable = makeRangeVar(NameStr(plan_name.schema), NameStr(plan_name.name), -1);
     Oid const relation = RangeVarGetRelid(variable, RowExclusiveLock, true);
     if (!OidIsValid(relation) || !IsSharedRelation(relation)) return nullptr;
-    // What comes while it is built may concern it: then parts of it are of different times (REINDEX CONCURRENTLY exchanges the names
-    // and numbers of indexes), and it is not used.
+    // What comes while it is built may concern it: then parts of it are of different times, and it is not used.
     uint64 const before = invalidations;
     RelationPlan* const plan = BuildPlan(relation, plan_name);
     if (before != invalidations) {
