@@ -326,6 +326,38 @@ def worker_pid(c, member, kind):
     return next((int(found[1]) for found in map(title.match, rows) if found), None)
 
 
+class Throttle:
+    """Lets processes run for a part of the time. `pids()` names them: workers come and go."""
+
+    def __init__(self, pids, runs_seconds=0.02, stands_seconds=0.18):
+        self.pids, self.runs, self.stands = pids, runs_seconds, stands_seconds
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.ended.is_set():
+            stopped = list(self.pids())
+            self.signal(stopped, signal.SIGSTOP)
+            try:
+                self.ended.wait(self.stands)
+            finally:
+                self.signal(stopped, signal.SIGCONT)
+            self.ended.wait(self.runs)
+
+    @staticmethod
+    def signal(pids, number):
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def end(self):
+        self.ended.set()
+        self.thread.join(10)
+
+
 class Workers:
     """Threads that run until told to stop; an exception in one of them fails the test."""
 

@@ -3,8 +3,6 @@
 Five hundred clients, a large transaction beside small ones, a member with a tenth of its processor, and storms on one row, of which
 it is counted how often a transaction is retried. The long form (DADBS_LONG=1) takes larger ones of each.
 """
-import os
-import signal
 import threading
 import time
 from collections import Counter
@@ -12,7 +10,7 @@ from collections import Counter
 import psycopg2
 
 from clients import Background, everywhere
-from harness import CONFLICT, LONG, Suite, Workers, check, equal, eventually
+from harness import CONFLICT, LONG, Suite, Throttle, Workers, check, equal, eventually
 from memory import processes, workers
 
 CLIENTS = 500
@@ -175,35 +173,6 @@ def large_beside_small(c):
     everywhere(c, "SELECT (SELECT count(*) FROM large), (SELECT sum(n) FROM small)", [(LARGE_ROWS, done)], "rows")
 
 
-class Throttle:
-    """Lets a member's processes run a tenth of the time."""
-
-    def __init__(self, c, member):
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.run, args=(c, member), daemon=True)
-        self.thread.start()
-
-    def run(self, c, member):
-        while not self.ended.is_set():
-            pids = list(processes(c, member).values())
-            self.signal(pids, signal.SIGSTOP)
-            self.ended.wait(0.18)
-            self.signal(pids, signal.SIGCONT)
-            self.ended.wait(0.02)
-
-    @staticmethod
-    def signal(pids, number):
-        for pid in pids:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-
-    def end(self):
-        self.ended.set()
-        self.thread.join(10)
-
-
 @suite.test
 def a_slow_member(c):
     """It has a tenth of its processor: the others go on without waiting for it, and it catches up when it can."""
@@ -217,7 +186,7 @@ def a_slow_member(c):
     before = time.monotonic()
     time.sleep(STORM_SECONDS / 2)
     began = time.monotonic()
-    throttle = Throttle(c, slow)
+    throttle = Throttle(lambda: processes(c, slow).values())
     try:
         time.sleep(STORM_SECONDS)
     finally:

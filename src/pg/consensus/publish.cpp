@@ -166,7 +166,8 @@ StatusPublisher::Decision StatusPublisher::Decide(const PublishedInputs& in, int
   if (pg_atomic_read_u32(&shared->replay_done) == 0) {
     if (std::string const why = ReadText(shared->apply_reason); !why.empty()) return {MemberState::kReplaying, why, "somebody to mend it"};
     uint64_t const target = pg_atomic_read_u64(&shared->replay_target);
-    return {MemberState::kReplaying, "applied " + std::to_string(applied) + " of " + Blocks(target) + " in the journal",
+    return {MemberState::kReplaying,
+            target == 0 ? "its workers start" : "applied " + std::to_string(applied) + " of " + Blocks(target) + " in the journal",
             "the apply worker"};
   }
   bool const is_known = pg_atomic_read_u32(&shared->divergence_known) != 0;  // before: it is set after `divergence`
