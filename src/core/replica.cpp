@@ -280,6 +280,20 @@ void Replica::State::SendStatus(NodeId to) {
   SendNow(to, StatusMessage{delivered, applied, view, incarnation, durable, 0});
 }
 
+// Twice what answers take, but never more than half of what a primary has for a block: where nothing comes any more, what was lost
+// must be there before another primary is asked for. Members that are slow on purpose stretch it to that and no further.
+int64_t Replica::State::ResendInterval(int times, int64_t answered_us) const {
+  const int64_t least = limits.resend_interval_us;
+  const int64_t interval = std::clamp(2 * answered_us, least, std::max(least, view_change_timeout_us / 2));
+  return std::max(interval, std::min(interval * times, least * kBackOffMax));
+}
+
+// One that came after another view only does not count for longer.
+void Replica::State::NoteAnswer(int64_t* answered_us, int64_t took_us) const {
+  const int64_t took = std::min(took_us, view_change_timeout_us);
+  *answered_us = *answered_us == 0 ? took : *answered_us + (took - *answered_us) / 8;
+}
+
 // What this member has signed for the height in flight, as far as `to` may lack it.
 void Replica::State::SendRound(NodeId to) {
   if (!round.accepted || !MaySign() || MUTATED(kRoundNotResent)) return;
@@ -299,7 +313,7 @@ void Replica::State::ResendRound() {
   for (const auto& [id, peer] : peers)
     if (peer.connected) SendRound(NodeId{id});
   back_off = std::min(back_off * 2, kBackOffMax);
-  resend_at = clock + ResendInterval(back_off);
+  resend_at = clock + ResendInterval(back_off, votes_us);
 }
 
 void Replica::State::Tick() {

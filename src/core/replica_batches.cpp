@@ -95,7 +95,7 @@ void Replica::State::BatchLeaves(const Digest& digest) {
   if (mine == own.end()) return;  // ordered already: somebody else had it
   mine->left = true;
   mine->left_at = clock;
-  mine->resend_at = clock + ResendInterval(1) + static_cast<int64_t>(mine->bytes) / kResendBytesPerUs;
+  mine->resend_at = clock + ResendInterval(1, proposed_us) + static_cast<int64_t>(mine->bytes) / kResendBytesPerUs;
   EmitStage(ReplicaStage::kBatch, mine->submitted_at);
   if (const HeldBatch* held = FindHeld(self, digest)) SendNow(kNobody, BatchMessage{held->batch});
 }
@@ -116,7 +116,7 @@ void Replica::State::ResendOwnBatches() {
     }
     sent += large ? kOwnBatchesResentMax : 1;
     mine.back_off = std::min(mine.back_off * 2, kBackOffMax);
-    mine.resend_at = clock + ResendInterval(mine.back_off) + static_cast<int64_t>(mine.bytes) / kResendBytesPerUs;
+    mine.resend_at = clock + ResendInterval(mine.back_off, proposed_us) + static_cast<int64_t>(mine.bytes) / kResendBytesPerUs;
   }
 }
 
@@ -253,7 +253,7 @@ void Replica::State::AcknowledgeLarge(NodeId origin) {
 
 void Replica::State::ResendAcks() {
   if (clock < acks_resend_at) return;
-  acks_resend_at = clock + ResendInterval(2);
+  acks_resend_at = clock + ResendInterval(2, proposed_us);
   // To all: the primary may name it when q hold it, and the others may blame the primary only from then on.
   for (const auto& [id, queue] : origins)
     for (const auto& [key, held] : queue.batches)

@@ -328,6 +328,9 @@ struct Replica::State {
   Height paced_by;                           // what apply is to reach: delivered, or on its way there at once
   std::optional<int64_t> paced_until;        // something waits for that, until then
   int64_t round_us = 0;                      // how long a round takes, smoothed
+  // How long answers take, smoothed; 0: none has come yet. What is sent again before that is sent in vain.
+  int64_t votes_us = 0;     // from an own vote, or the own proposal, to the quorum's votes
+  int64_t proposed_us = 0;  // from an own batch's leaving to the proposal that names it
   int back_off = 1;
   int entry_back_off = 1;
   uint64_t journal_bytes = 1;  // appended in this run, about
@@ -359,7 +362,8 @@ struct Replica::State {
   Height next_height() const { return chain.height.next(); }
   static size_t Place(NodeId id) { return id.value - 1u; }
   size_t VotesNeeded() const { return MUTATED(kQuorumOffByOne) && q > 1 ? q - 1 : q; }
-  int64_t ResendInterval(int times) const { return limits.resend_interval_us * times; }
+  int64_t ResendInterval(int times, int64_t answered_us = 0) const;
+  void NoteAnswer(int64_t* answered_us, int64_t took_us) const;
   void BeginIncarnation();
   void SendStatus(NodeId to);
   void ResendEntry();

@@ -226,12 +226,14 @@ void Replica::State::Accept(Candidate candidate, const std::vector<HeldBatch*>& 
   round.accepted_at = clock;
   NotePassedOver(round.accepted->block());
   back_off = 1;
-  resend_at = clock + ResendInterval(1);
+  resend_at = clock + ResendInterval(1, votes_us);
   for (OwnBatch& mine : own)
     for (const BatchRef& ref : round.accepted->batches) {
       if (ref.digest != mine.digest) continue;
       mine.in_proposal = true;
-      if (mine.left) EmitStage(ReplicaStage::kPropose, mine.left_at);
+      if (!mine.left) continue;
+      EmitStage(ReplicaStage::kPropose, mine.left_at);
+      NoteAnswer(&proposed_us, clock - mine.left_at);
     }
 }
 
@@ -316,8 +318,9 @@ bool Replica::State::TryPrepared() {
   round.my_commit = vote;
   round.prepared_at = clock;
   EmitStage(ReplicaStage::kPrepare, round.accepted_at);
+  NoteAnswer(&votes_us, clock - round.accepted_at);
   back_off = 1;
-  resend_at = clock + ResendInterval(1);
+  resend_at = clock + ResendInterval(1, votes_us);
   return true;
 }
 
@@ -329,7 +332,10 @@ bool Replica::State::TryCommitted() {
   if (!FindAll(known->batches, &held)) return false;
   std::optional<Certificate> certificate = TakeQuorum(Phase::kCommit, &now->second.commits, known->hash);
   if (!certificate) return false;
-  if (round.my_commit) EmitStage(ReplicaStage::kCommit, round.prepared_at);
+  if (round.my_commit) {
+    EmitStage(ReplicaStage::kCommit, round.prepared_at);
+    NoteAnswer(&votes_us, clock - round.prepared_at);
+  }
   Commit(known->message->block, std::move(*certificate), held);
   return true;
 }
@@ -385,7 +391,7 @@ void Replica::State::BeginRound() {
   votes.erase(votes.begin(), votes.upper_bound(chain.height.value));
   while (!certified.empty() && certified.begin()->first <= chain.height.value) DropCertified(certified.begin()->first);
   back_off = 1;
-  resend_at = clock + ResendInterval(1);
+  resend_at = clock + ResendInterval(1, votes_us);
   moved_at = clock;
   HeightVotes& now = votes[next_height().value];
   if (!now.early_proposal) return;

@@ -448,6 +448,49 @@ TEST(Replica, WhatComesWhileApplyIsBusyGathers) {
 
 // ---- votes ---------------------------------------------------------------------------------------------------------
 
+TEST(Replica, NothingIsSentTwiceBeforeAnAnswerCanCome) {
+  Harness run(4, {.view_change_timeout_us = 3'000'000});
+  run.Open();
+  std::map<size_t, size_t> sent;  // by the kind of message
+  run.lost = [&](const Letter& letter) {
+    sent[letter.message.index()]++;
+    return false;
+  };
+  const auto write_far_away = [&](const std::string& text) {  // 300 ms each way: longer than the resend interval
+    const size_t before = run.at(3).delivered.size();
+    run.Submit(3, text);
+    for (int hop = 0; run.at(3).delivered.size() == before; hop++) {
+      ASSERT_LT(hop, 20);
+      run.Step();
+      for (int i = 0; i < 6; i++) run.Tick(50'000);
+    }
+  };
+  const auto sent_of = [&](const Message& kind) { return sent[kind.index()]; };
+  write_far_away("the first one shows how long answers take");
+  EXPECT_GT(sent_of(VoteMessage{}), 21u);
+  for (int i = 0; i < 3; i++) {
+    sent.clear();
+    write_far_away("w" + std::to_string(i));
+    EXPECT_EQ(sent_of(ProposalMessage{}), 3u);
+    EXPECT_LE(sent_of(VoteMessage{}), 9u + 12u);  // PREPARE of three, COMMIT of four
+    EXPECT_EQ(sent_of(BatchMessage{}), 3u);
+  }
+  // What is lost is sent again before the primary is blamed: after half of its time.
+  sent.clear();
+  bool is_lost = true;
+  run.lost = [&](const Letter& letter) { return is_lost && std::holds_alternative<VoteMessage>(letter.message); };
+  run.Submit(3, "lost votes");
+  run.Run();
+  is_lost = false;
+  for (int i = 0; i < 31; i++) run.Tick(50'000);
+  run.Run();
+  EXPECT_EQ(run.at(3).delivered.size(), run.at(0).delivered.size());
+  EXPECT_EQ(run.at(3).replica->status().view, View{0});
+  EXPECT_EQ(run.at(3).delivered.back().block->header.transaction_count, 1u);
+  const Height lost = run.at(3).replica->status().committed;
+  EXPECT_EQ(run.at(0).delivered.back().block->header.height, lost);
+}
+
 TEST(Replica, VotesThatComeBeforeTheProposalCount) {
   Harness h(4);
   h.Open();

@@ -49,7 +49,7 @@ struct ReplicaLimits {
                                                   // vote; less than the bytes that a cut journal always keeps
   uint32_t apply_lag_blocks_max = 1000;           // CanSubmit is false when apply is further behind
   int64_t time_bound_us = 10'000'000;             // how far a fresh proposal may be ahead of parent and clock
-  int64_t resend_interval_us = 200'000;           // doubles up to 8 times this while nothing moves
+  int64_t resend_interval_us = 200'000;           // at least: twice what answers take; doubles up to 8 times this while nothing moves
   int64_t status_interval_us = 500'000;           // heartbeat
   int64_t view_change_timeout_us = 1'000'000;  // how long a connected primary may let the chain stand still; a quarter
                                                // if it is not connected; doubles up to 8 times this while views fail
