@@ -20,13 +20,18 @@ core::KeyHash RelationDefinitionKey(std::string_view schema, std::string_view na
 // What rows refer to (row_keys) and TRUNCATE writes (kExistence): compared with the base, not with the schema base.
 core::KeyHash RelationContentKey(std::string_view schema, std::string_view name);
 
+// What is known of a write set once its keys are.
+struct WriteSetNature {
+  bool contracts = false;  // one of its tables has contracts
+  bool misfit = false;     // a row of an unknown relation, or not of its columns, or of a table without a key: no rows to commit unseen
+};
+
 // In a transaction, before anything of the write set is applied. Appends to both lists, normalized. 'Q' and 'S'
 // changes give nothing here (DdlKeys, by DDL's owner). What names an unknown relation or does not fit its columns
 // gives its definition key only: either that conflicts, or applying it fails. Values that cannot be read throw
 // PgError (class 22): an honest origin sends none, so the verdict is `invalid`; unless the definition keys, which are
 // appended first, conflict.
-// `contracts` (if not null) becomes true if one of its tables has contracts.
-void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys, bool* contracts = nullptr);
+WriteSetNature DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys);
 
 // What a contract has done to a row: both versions whole, as canonical 'I' changes; one of them may be empty.
 struct EffectVersions {

@@ -91,7 +91,7 @@ size_t Applier::ApplyFrom(const Works& works, size_t at) {
     Cancellable const while_executed;
     OpenRun(work->block_time_us);
     Decision const decision = Decide(work.get());
-    if (decision == Decision::kExecute && work->drives_contracts) {
+    if (decision == Decision::kExecute && work->nature.contracts) {
       Settle();
       Alone({nullptr, work});
       return next;

@@ -74,7 +74,7 @@ void Applier::DeriveKeysOf(Work* work) const {
   work->row_keys.clear();
   work->schema_keys.clear();
   Call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
-  DeriveKeys(work->view, &work->row_keys, &work->schema_keys, &work->drives_contracts);
+  work->nature = DeriveKeys(work->view, &work->row_keys, &work->schema_keys);
   for (const core::ChangeView& view : work->view.changes) {
     core::Change change;
     if ((work->view.header.flags & core::kHasDdl) == 0) break;

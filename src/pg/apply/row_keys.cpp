@@ -238,7 +238,7 @@ class Deriver {
     AddSchema(RelationDefinitionKey(change.sequence.schema, change.sequence.name));
   }
   void DeriveEffect(const core::RowChange* before, const core::RowChange* after);
-  bool contracts() const { return contracts_; }
+  WriteSetNature nature() const { return nature_; }
   void Derive(const core::DdlChange&) {}
   void Derive(const core::ContractChange&) {}
   void Derive(const core::ProposalChange&) {}
@@ -259,7 +259,7 @@ class Deriver {
   MemoryContext context_ = nullptr;  // of one change
   std::string schema_, name_;        // of plan_
   RelationPlan* plan_ = nullptr;
-  bool contracts_ = false;
+  WriteSetNature nature_;
   // Of one change; members, so that the next one uses their memory.
   RowKeys named_, after_;
   core::KeyList references_;
@@ -275,7 +275,7 @@ RelationPlan* Deriver::PlanOf(const core::RelationName& name) {
   schema_ = name.schema;
   name_ = name.name;
   if (plan_ == nullptr) return nullptr;
-  contracts_ |= plan_->has_contracts || plan_->is_protected;
+  nature_.contracts |= plan_->has_contracts || plan_->is_protected;
   Add(plan_->content_key, KeyUse::kReference);
   for (int i = 0; i < plan_->schema_key_count; i++) AddSchema(plan_->schema_keys[i]);
   return plan_;
@@ -352,7 +352,10 @@ bool Fits(const RelationPlan& plan, const core::RowChange& change) {
 
 void Deriver::Derive(const core::RowChange& change) {
   RelationPlan* const plan = PlanOf(change.relation);
-  if (plan == nullptr || !Fits(*plan, change)) return;
+  if (plan == nullptr || !Fits(*plan, change)) {
+    nature_.misfit = true;
+    return;
+  }
   AsOwner const as_owner(plan->owner);
   StackFromHere const stack;
   doing = Doing::kOwn;
@@ -429,7 +432,7 @@ core::KeyHash RelationDefinitionKey(std::string_view schema, std::string_view na
 
 core::KeyHash RelationContentKey(std::string_view schema, std::string_view name) { return NameKey('c', schema, name); }
 
-void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys, bool* contracts) {
+WriteSetNature DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, core::KeyList* schema_keys) {
   Deriver deriver(row_keys, schema_keys);
   row_keys->reserve(row_keys->size() + write_set.changes.size() + 1);
   core::Change change;
@@ -439,7 +442,7 @@ void DeriveKeys(const core::WriteSetView& write_set, core::KeyList* row_keys, co
     std::visit([&](const auto& c) { deriver.Derive(c); }, change);
   }
   deriver.Finish();
-  if (contracts != nullptr) *contracts = deriver.contracts();
+  return deriver.nature();
 }
 
 void DeriveEffectKeys(std::span<const EffectVersions> effects, core::KeyList* keys) {

@@ -12,6 +12,7 @@
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/contract.h"
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/keys.h"
 #include "dadbs/pg/own_failure.h"
 
 #include "impasse.h"
@@ -34,7 +35,7 @@ struct Work {
 
   // Certification
   bool keyed = false;
-  bool drives_contracts = false;  // a table that it changes has contracts: it goes alone, at its origin too
+  WriteSetNature nature;        // where its tables have contracts it goes alone, at its origin too
   bool certified = false;       // passed: not asked again when its execution is retried
   bool suspect = false;         // failed inside a run: goes alone
   bool recorded = false;        // its keys are in the index
@@ -55,7 +56,10 @@ struct Work {
   bool evidence() const { return parsed && view.kind == core::WriteSetKind::kEvidence; }
   bool takes_turn_first() const { return lone_ddl() || calls() || is_vote() || evidence(); }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
-  bool fits_fast_path() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !drives_contracts; }
+  // A misfit, which no honest capture makes, is executed at its origin too: the verdict is that of the others.
+  bool fits_fast_path() const {
+    return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !nature.contracts && !nature.misfit;
+  }
   AtPosition at() const { return {position, id, block_time_us, view.header.user}; }
   core::KeyList AllKeys() const;
   void Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail = "", std::string hint = "");

@@ -49,6 +49,7 @@ PG_FUNCTION_INFO_V1(rt_truncate);
 PG_FUNCTION_INFO_V1(rt_sequence);
 PG_FUNCTION_INFO_V1(rt_apply);
 PG_FUNCTION_INFO_V1(rt_keys);
+PG_FUNCTION_INFO_V1(rt_fits);
 PG_FUNCTION_INFO_V1(rt_needs_replay);
 PG_FUNCTION_INFO_V1(rt_is_shared);
 PG_FUNCTION_INFO_V1(rt_wanted_identity);
@@ -349,6 +350,15 @@ Datum rt_keys(PG_FUNCTION_ARGS) {
         });
       }
     return Datum(0);
+  });
+}
+
+Datum rt_fits(PG_FUNCTION_ARGS) {
+  return pg::Enter([&]() -> Datum {
+    Prepare();
+    Changes const changes = ReadChanges(PG_GETARG_DATUM(0));
+    core::KeyList row_keys, schema_keys;
+    return BoolGetDatum(!pg::DeriveKeys(changes.View(), &row_keys, &schema_keys).misfit);
   });
 }
 

@@ -31,6 +31,17 @@ SELECT rt.summary(rt.truncate('public', 'nothing')), rt.summary(rt.sequence('pub
 -- TRUNCATE meets rows; definitions are apart
 SELECT rt.meet(rt.truncate('public', 'two'), rt.ins(ROW(4, 40, 2)::two)) AS truncate_meets,
        rt.meet(rt.truncate('public', 'one'), rt.ins(ROW(4, 40, 2)::two)) AS other_table;
+-- rows that are not of their table's columns, or of no table, are not for the fast path
+CREATE TEMP TABLE earlier AS SELECT rt.ins(ROW(5, 5)::one) AS ins, rt.upd(ROW(1, 1)::one, ROW(1, 2)::one) AS upd, rt.del(ROW(1, 1)::one) AS del;
+SELECT rt.fits(ins), rt.fits(upd), rt.fits(del), rt.fits(ins, upd, del) FROM earlier;
+ALTER TABLE one ADD COLUMN more int;
+SELECT rt.fits(ins), rt.fits(upd), rt.fits(del), rt.fits(rt.ins(ROW(6, 6, 6)::one), ins) FROM earlier;
+ALTER TABLE one RENAME TO renamed;
+SELECT rt.fits(ins) FROM earlier;
+ALTER TABLE renamed RENAME TO one;
+ALTER TABLE one DROP COLUMN more;
+SELECT rt.fits(ins, upd, del) FROM earlier;
+DROP TABLE earlier;
 -- parents and children of comparable types
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TYPE address AS (street text, number int, mood mood);

@@ -14,6 +14,7 @@ CREATE FUNCTION rt.sequence(schema text, name text, value bigint)
 CREATE FUNCTION rt.apply(VARIADIC changes bytea[]) RETURNS integer AS :module, 'rt_apply' LANGUAGE C STRICT;
 CREATE FUNCTION rt.keys(VARIADIC changes bytea[], OUT list text, OUT hash text, OUT uses integer)
     RETURNS SETOF record AS :module, 'rt_keys' LANGUAGE C STRICT;
+CREATE FUNCTION rt.fits(VARIADIC changes bytea[]) RETURNS boolean AS :module, 'rt_fits' LANGUAGE C STRICT;
 CREATE FUNCTION rt.needs_replay(regclass) RETURNS boolean AS :module, 'rt_needs_replay' LANGUAGE C STRICT;
 CREATE FUNCTION rt.is_shared(regclass) RETURNS boolean AS :module, 'rt_is_shared' LANGUAGE C STRICT;
 CREATE FUNCTION rt.wanted_identity(regclass) RETURNS text AS :module, 'rt_wanted_identity' LANGUAGE C STRICT;
