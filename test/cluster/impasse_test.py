@@ -1,4 +1,4 @@
-"""Positions at which the stack ends on all members, or on some: they are decided by votes on the chain, alike everywhere, and soon.
+"""Positions at which the stack ends, or an internal error comes, on all members, or on some: they are decided by votes on the chain, alike everywhere, and soon.
 
 Member 4's server is built with test/modules/liar: it may have less stack than the others, or say what is not so.
 """
@@ -7,7 +7,7 @@ import signal
 import time
 
 from clients import Background, everywhere, paused
-from harness import Suite, check, equal, eventually, sqlstate, worker_pid
+from harness import Suite, check, equal, error_of, eventually, sqlstate, worker_pid
 from liar_test import LIAR, begin, lying, restart
 
 DEEP = 200_000                # no stack that PostgreSQL can be given on these machines is enough
@@ -76,6 +76,48 @@ def definitions_that_nobody_can_execute(c):
     everywhere(c, "SELECT count(*) FROM dadbs.transactions WHERE sqlstate = '54001'", [(len(statements),)], "all of them")
     c.run(2, "DELETE FROM deep WHERE id = 2", "ALTER TABLE deep ALTER s TYPE jsonb USING s::jsonb")
     everywhere(c, "SELECT s FROM deep", [([],)], "once the row is gone")
+
+
+@suite.test
+def definitions_with_an_internal_error(c):
+    """PostgreSQL raises XX000 for what an owner may write: that ends as any other error, on all members."""
+    c.run(1, "CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id)", "CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10)",
+          "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+          "CREATE TRIGGER t AFTER INSERT ON parted FOR EACH ROW EXECUTE FUNCTION quiet()")
+    c.settle()
+    began = time.monotonic()
+    error = error_of(lambda: c.run(2, BOUNDED, "ALTER TRIGGER t ON part RENAME TO u"))
+    took = time.monotonic() - began
+    print(f"# {took:.2f} s: {str(error).splitlines()}", flush=True)
+    equal(error.pgcode, "XX000", "the error")
+    check("cannot rename trigger" in str(error), f"the message: {error}")
+    check(took < SOON, f"{took:.1f} s")
+    everywhere(c, "SELECT verdict, sqlstate FROM dadbs.transactions WHERE sqlstate IS NOT NULL ORDER BY height DESC, position DESC LIMIT 1",
+               [("rejected", "XX000")], "the statement")
+    goes_on(c, 11)
+
+
+@suite.test
+def one_member_with_a_damaged_catalog(c):
+    """The others have executed it: it is not made to fail there, and the member says what it waits for until it is mended."""
+    c.run(1, "CREATE TYPE mood AS ENUM ('well')", "CREATE TABLE moods (id int PRIMARY KEY, m mood)")
+    c.settle()
+    with c.connect(3).cursor() as files:
+        files.execute("SET allow_system_table_mods = on")
+        files.execute("CREATE TEMP TABLE gone AS SELECT * FROM pg_type WHERE typname = '_mood'")
+        files.execute("DELETE FROM pg_type WHERE typname = '_mood'")
+        votes = c.value(1, VOTES)
+        c.run(1, "ALTER TYPE mood RENAME TO spirits")
+        eventually(lambda: "cache lookup failed for type" in c.value(3, "SELECT coalesce(reason, '') FROM dadbs.status"), SOON, "it says what it retries")
+        eventually(lambda: c.value(1, VOTES) >= votes + 3, SOON, "its vote, and the answers of two who have executed it")
+        for i in (1, 2, LIAR):
+            c.run(i, BOUNDED, f"INSERT INTO live VALUES ({1100 + i})")
+        files.execute("INSERT INTO pg_type SELECT * FROM gone")
+        files.connection.close()
+    c.settle()
+    everywhere(c, "SELECT verdict FROM dadbs.transactions WHERE sqlstate = 'XX000'", [("rejected",)], "of the test before, and no more")
+    everywhere(c, "SELECT typname FROM pg_type WHERE typname IN ('mood', '_mood', 'spirits', '_spirits') ORDER BY 1", [("_spirits",), ("spirits",)], "the types")
+    goes_on(c, 12)
 
 
 @suite.test

@@ -100,7 +100,7 @@ class Applier {
   void Redo(const Items& items);
   void Alone(const Item& item);
   bool IsEnough(Stack use, Work* work);
-  void AwaitPassage(Work* work);
+  void AwaitPassage(Work* work, const PgError& why);
   void Finish(const Item& item);
   void NoteApplied(core::Prefix applied);
   void BackOff(const PgError& e, const Work* work, int* attempt) const;

@@ -1,5 +1,5 @@
 /*
- * impasse.cpp: a position at which the stack ends (54001, or a regular expression that is "too complex").
+ * impasse.cpp: a position at which the stack ends (54001, or a regular expression that is "too complex"), or with an internal error.
  *
  * Where the stack ends depends on the build and on what this process has cached, so it is no verdict by itself: at the edge one
  * member gets through and another does not. But whoever owns a table, or an origin that lies, can make a position at which it ends
@@ -26,6 +26,12 @@
  *
  * Sessions that may take more than 5 MB do not commit their own rows (NoteSettings, backend/doom.cpp): they are replayed. A server
  * whose stack does not hold kDecided does not start (RequireStack).
+ *
+ * An internal error (XX000) may be damage of one member, or follow from the chain: PostgreSQL raises some for statements that anybody
+ * may write. A member that has got one from the same place kInternalAttempts times in kInternalStays_us votes "cannot" and waits.
+ * Where it is damage, the others have passed and say so: more than f "can", it tries on. Where a quorum "cannot", more than f honest
+ * ones get it again and again: so does every honest one, if it follows from the chain, and nobody has passed. The premise here: what
+ * comes again and again on more than f members that are sound comes on all.
  *
  * The premise is a premise: PL/pgSQL and patterns whose first execution alone takes megabytes can be written, and a member that was
  * restarted may need more for them than kDecided where others have passed. With all members there, they say "can" and it retries the

@@ -1,5 +1,5 @@
 /*
- * impasse.h: a position at which the stack ends. src/pg/apply/impasse.cpp says what is done about it, and why all do the same.
+ * impasse.h: a position at which the stack ends, or with an internal error. src/pg/apply/impasse.cpp says what is done about it, and why all do the same.
  */
 #pragma once
 

@@ -23,7 +23,8 @@
  *            contracts call such functions with what somebody chose (to_tsvector(5::oid::regconfig, s), xpath('(', x)). Not where the
  *            message may as well mean that memory is used up: of libxml's with "emory" in the detail, of ICU and OpenSSL none
  *   own      other internal errors (XX000) outside of expressions of rows; inside of those the applier has made them verdicts
- *            (ThrowVerdict), since the rows that they could damage are not read there
+ *            (ThrowVerdict), since the rows that they could damage are not read there. PostgreSQL raises some for what somebody has
+ *            written (ALTER TRIGGER ... RENAME of a partition's): where one comes again and again, members vote: impasse.cpp
  *
  * An EXCEPTION block in a function that is evaluated here must not take one of the second kind for its answer: it is raised again
  * (contract/sandbox.cpp). A budget that counts what functions do is to take over what is left.
@@ -72,6 +73,10 @@ bool IsOfValues(const PgError& e) {
 }  // namespace
 
 bool IsStorageFailure(const PgError& e) { return IsStorage(e.file); }
+
+bool IsInternalFailure(const PgError& e) {
+  return e.sqlstate() == ERRCODE_INTERNAL_ERROR && IsOwnFailure(e) && !IsStorageFailure(e);
+}
 
 bool IsOwnFailure(const PgError& e) {
   if (IsRaised(e) || IsTooLargeValue(e) || IsOfValues(e)) return false;

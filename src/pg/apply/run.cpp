@@ -43,8 +43,31 @@ constexpr long kBackOffFirstMs = 5, kBackOffMaxMs = 1000;
 constexpr int kBackOffSilentAttempts = 3;
 constexpr long kVotePollMs = 100;
 constexpr int64 kVoteInterval_us = 3'000'000;
+constexpr int kInternalAttempts = 5;
+constexpr int64 kInternalStays_us = 1'000'000;
 constexpr char kBackOffHint[] = "Remove the cause on this member; it goes on by itself. If all members say the same, none can "
                                 "execute it: keep them running and report it.";
+
+// An internal error that comes from one place again and again.
+class InternalFailure {
+ public:
+  bool Stays(const PgError& e) {
+    if (!IsInternalFailure(e)) return false;
+    TimestampTz const now = GetCurrentTimestamp();
+    if (times_ == 0 || e.file != file_ || e.function != function_ || now < since_us_) {
+      file_ = e.file;
+      function_ = e.function;
+      since_us_ = now;
+      times_ = 0;
+    }
+    return ++times_ >= kInternalAttempts && now - since_us_ >= kInternalStays_us;
+  }
+
+ private:
+  std::string file_, function_;
+  TimestampTz since_us_ = 0;
+  int times_ = 0;
+};
 
 volatile sig_atomic_t cancellable = 0;
 
@@ -330,6 +353,7 @@ void Applier::Redo(const Items& items) {
 // One position in a local transaction of its own, until it is committed with a verdict.
 void Applier::Alone(const Item& item) {
   Work* const work = item.work.get();
+  InternalFailure internal;
   for (int attempt = 0;;) {
     StackScope const stack(work != nullptr && work->passage == Passage::kExecute ? Stack::kDecided : Stack::kUsual);
     try {
@@ -345,8 +369,8 @@ void Applier::Alone(const Item& item) {
       bool const at_commit = !run_.empty();
       AbortRun();
       bool const own = work == nullptr || work->writing_row || work->recorded || at_commit;
-      if (!own && work->passage == Passage::kUndecided && IsStackFailure(e))
-        AwaitPassage(work);
+      if (!own && work->passage == Passage::kUndecided && (IsStackFailure(e) || internal.Stays(e)))
+        AwaitPassage(work, e);
       else if (own || IsOwnFailure(e))
         BackOff(e, work, &attempt);
       else if (!work->certified)
@@ -378,8 +402,9 @@ bool Applier::IsEnough(Stack use, Work* work) {
   }
 }
 
-// The stack has ended: until the members have said what becomes of the transaction (impasse.cpp).
-void Applier::AwaitPassage(Work* work) {
+// Until the members have said what becomes of the transaction (impasse.cpp). Who has said that it cannot execute it does not try again.
+void Applier::AwaitPassage(Work* work, const PgError& why) {
+  bool const of_stack = IsStackFailure(why);
   size_t const members = CurrentMember()->genesis.members.size();
   vote_answers_.Settled(work->position);
   VoteCount count(JournalDirectory(), work->position, members, &vote_answers_);
@@ -387,12 +412,13 @@ void Applier::AwaitPassage(Work* work) {
   std::optional<bool> can;
   int64_t cast_us = 0;
   while ((work->passage = count.Look(DurablePosition())) == Passage::kUndecided) {
-    if (!can) can = IsEnough(Stack::kDecided, work) && IsEnough(Stack::kAsked, work);  // the first makes plans
+    if (!can) can = of_stack && IsEnough(Stack::kDecided, work) && IsEnough(Stack::kAsked, work);  // the first makes plans
     if (TimestampTz const now = GetCurrentTimestamp(); cast_us == 0 || std::abs(now - cast_us) >= kVoteInterval_us) {
       CastVote({work->position, *can});
       cast_us = now;
     }
-    SetApplyReason((Describe(*work) + " takes more stack than is usual. " + std::to_string(count.voters()) + " of the " + std::to_string(count.needed()) +
+    std::string const obstacle = of_stack ? " takes more stack than is usual. " : " cannot be executed: " + why.message() + ". ";
+    SetApplyReason((Describe(*work) + obstacle + std::to_string(count.voters()) + " of the " + std::to_string(count.needed()) +
                     " members that are needed have said on the chain whether they can execute it").c_str());
     Pause(kVotePollMs);
   }
@@ -400,8 +426,11 @@ void Applier::AwaitPassage(Work* work) {
   SetApplyReason("");
   if (work->passage != Passage::kRefuse) return;
   work->runs.clear();  // how far contracts came is not the same on all members
-  work->Refuse(core::Verdict::kRejected, ERRCODE_STATEMENT_TOO_COMPLEX, "stack depth limit exceeded on a quorum of the members", "",
-               "Use values and expressions that are nested less deeply.");
+  if (of_stack)
+    work->Refuse(core::Verdict::kRejected, ERRCODE_STATEMENT_TOO_COMPLEX, "stack depth limit exceeded on a quorum of the members", "",
+                 "Use values and expressions that are nested less deeply.");
+  else
+    work->Refuse(core::Verdict::kRejected, ERRCODE_INTERNAL_ERROR, why.message(), "A quorum of the members could not execute it.");
 }
 
 // This member's own failure: say so, wait a little, and try again. Never a verdict, never skipped.

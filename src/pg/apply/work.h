@@ -44,7 +44,7 @@ struct Work {
   core::KeyList schema_keys;    // with the schema base
   core::KeyList written_keys;   // by DDL and contracts as they ran
   std::vector<ContractRun> runs;  // contracts that ran last time, up to what they raised
-  Passage passage = Passage::kUndecided;  // what members have said, where the stack was not enough
+  Passage passage = Passage::kUndecided;  // what members have said, where it was put to the vote
 
   // Kept once found, whatever happens to its execution: kUnknown until then.
   core::Verdict verdict = core::Verdict::kUnknown;
