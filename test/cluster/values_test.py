@@ -254,14 +254,19 @@ def every_ordered_type_as_a_key(c):
 
 @suite.test
 def references_to_what_only_this_member_numbers(c):
-    """regclass and its kin of the group's objects, in rows and arrays: refused, for their values are OIDs of one member."""
+    """regclass and its kin of the group's objects, in rows and arrays, and what others cannot read: refused, for their values are of one member."""
     make_types(c)
     c.run(1, "CREATE TABLE refers (id int PRIMARY KEY, t regclass, k regtype, r regrole, f regproc, a regclass[], acl aclitem)",
-          "CREATE ROLE named", "CREATE FUNCTION mine() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'")
+          "CREATE TABLE internals (id int PRIMARY KEY, tree pg_node_tree, one pg_class, d pg_dependencies)",
+          "CREATE TABLE has_default (id int PRIMARY KEY, n int DEFAULT 1 + 2)", "CREATE ROLE named", "CREATE FUNCTION mine() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'")
     c.settle()
-    for column, expression_ in (("t", "'refers'"), ("k", "'mood'"), ("f", "'mine'"), ("a", "ARRAY['pg_class'::regclass]"), ("r", "'named'")):
+    for column, expression_ in (("t", "'refers'"), ("k", "'mood'"), ("f", "'mine'"), ("a", "ARRAY['pg_class'::regclass]"), ("r", "'named'"),
+                                ("acl", "'named=r/named'"), ("acl", "'postgres=r/postgres'")):
         for i in c.members():
             equal(sqlstate(lambda i=i: c.run(i, f"INSERT INTO refers (id, {column}) VALUES (1, {expression_})")), "0A000", f"{column} on member {i}")
+    for column, source in (("tree", "adbin FROM pg_attrdef"), ("one", "k FROM pg_class k WHERE relname = 'has_default'")):
+        for i in c.members():  # the origin, which could read them, must not be alone with them
+            equal(sqlstate(lambda i=i: c.run(i, f"INSERT INTO internals (id, {column}) SELECT 1, {source} LIMIT 1")), "0A000", f"{column} on member {i}")
     for column, expression_ in (("t", "'pg_type'"), ("k", "'text'"), ("f", "'now'")):
         c.run(3, f"INSERT INTO refers (id, {column}) VALUES ((SELECT count(*) FROM refers) + 1, {expression_})")
     c.settle()

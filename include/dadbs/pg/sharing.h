@@ -50,9 +50,11 @@ bool HasWantedReplicaIdentity(Relation relation);
 
 // regclass and its kin: their values are OIDs of this member.
 bool IsObjectReference(Oid type);
+// Its values cannot be read by others: they name roles of this member (aclitem), or the type takes no input (pg_node_tree).
+bool IsOfOneMember(Oid type);
 // Whether the type, or one that it is made of (elements, columns, bounds, a domain's base), is wanted.
 bool AnyPart(Oid type, bool (*wanted)(Oid));
-// The type is one of them, or made of them (arrays, composites, ranges, domains).
+// The type is one of these two kinds, or made of them (arrays, composites, ranges, domains).
 bool HoldsObjectReference(Oid type);
 
 // A built-in function that is declared immutable, and gives the numbers that this member's catalogs have for types and labels.

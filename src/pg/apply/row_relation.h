@@ -31,7 +31,7 @@ struct ColumnPlan {
   bool has_constraints;  // a domain with some
   bool generated;
   bool is_reference;      // regclass and its kin
-  bool holds_references;  // inside of arrays or rows
+  bool holds_references;  // inside of arrays or rows, or values of one member (aclitem)
   FmgrInfo input;
   Oid input_param;
   bool receivable;

@@ -126,7 +126,7 @@ bool IsUnsafeDomain(Oid type) {
 
 bool HasUnsafeDomain(Oid type) { return AnyPart(type, IsUnsafeDomain); }
 
-bool IsUnsafeType(Oid type) { return IsObjectReference(type) || IsUnsafeDomain(type); }
+bool IsUnsafeType(Oid type) { return IsObjectReference(type) || IsOfOneMember(type) || IsUnsafeDomain(type); }
 
 bool HasUnsafeColumn(Relation relation) {
   TupleDesc const columns = RelationGetDescr(relation);
@@ -214,6 +214,20 @@ bool IsObjectReference(Oid type) {
   }
 }
 
+bool IsOfOneMember(Oid type) {
+  switch (type) {
+    case ACLITEMOID:
+    case PG_NODE_TREEOID:
+    case PG_NDISTINCTOID:
+    case PG_DEPENDENCIESOID:
+    case PG_MCV_LISTOID:
+    case PG_BRIN_BLOOM_SUMMARYOID:
+    case PG_BRIN_MINMAX_MULTI_SUMMARYOID:
+    case GTSVECTOROID: return true;
+    default: return false;
+  }
+}
+
 // hashenum, hash_array, hash_record, hash_range; array_send tells the type of the elements.
 bool ShowsCatalogNumbers(Oid function) {
   if (function >= FirstUnpinnedObjectId) return false;
@@ -226,7 +240,9 @@ bool ShowsCatalogNumbers(Oid function) {
   return false;
 }
 
-bool HoldsObjectReference(Oid type) { return AnyPart(type, IsObjectReference); }
+bool HoldsObjectReference(Oid type) {
+  return AnyPart(type, [](Oid part) { return IsObjectReference(part) || IsOfOneMember(part); });
+}
 
 bool HasUnsafeExpressions(Relation relation) {
   return HasUnsafeColumn(relation) || HasUnsafeIndex(relation) || HasUnsafeForeignKey(relation) ||
