@@ -84,17 +84,25 @@ def definitions_with_an_internal_error(c):
     c.run(1, "CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id)", "CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10)",
           "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
           "CREATE TRIGGER t AFTER INSERT ON parted FOR EACH ROW EXECUTE FUNCTION quiet()")
+    c.run(1, "CREATE TABLE whole (f1 int, f2 int, PRIMARY KEY (f1, f2))", "CREATE TABLE refers (f1 int, f2 int) PARTITION BY LIST (f1)",
+          "CREATE TABLE refers1 PARTITION OF refers FOR VALUES IN (1)", "ALTER TABLE refers ADD CONSTRAINT known FOREIGN KEY (f1, f2) REFERENCES whole",
+          "CREATE TABLE IF NOT EXISTS live (id int PRIMARY KEY)")
     c.settle()
-    began = time.monotonic()
-    error = error_of(lambda: c.run(2, BOUNDED, "ALTER TRIGGER t ON part RENAME TO u"))
-    took = time.monotonic() - began
-    print(f"# {took:.2f} s: {str(error).splitlines()}", flush=True)
-    equal(error.pgcode, "XX000", "the error")
-    check("cannot rename trigger" in str(error), f"the message: {error}")
-    check(took < SOON, f"{took:.1f} s")
-    everywhere(c, "SELECT verdict, sqlstate FROM dadbs.transactions WHERE sqlstate IS NOT NULL ORDER BY height DESC, position DESC LIMIT 1",
-               [("rejected", "XX000")], "the statement")
-    goes_on(c, 11)
+    equal(sqlstate(lambda: c.run(1, BOUNDED, "ALTER SEQUENCE parted CYCLE")), "42809", "a table is no sequence")
+    statements = (("ALTER TRIGGER t ON part RENAME TO u", "cannot rename trigger"), ("ALTER TABLE refers1 ALTER CONSTRAINT known DEFERRABLE", "cannot alter constraint"),
+                  ("ALTER TABLE live ADD CHECK (satisfies_hash_partition(0, 4, 0, id))", "could not open relation"))
+    for k, (statement, message) in enumerate(statements):
+        began = time.monotonic()
+        error = error_of(lambda: c.run(1 + k % 3, BOUNDED, statement))
+        took = time.monotonic() - began
+        print(f"# {took:.2f} s: {str(error).splitlines()}", flush=True)
+        equal(error.pgcode, "XX000", statement)
+        check(message in str(error), f"the message: {error}")
+        check(took < SOON, f"{took:.1f} s")
+        everywhere(c, "SELECT verdict, sqlstate FROM dadbs.transactions WHERE sqlstate IS NOT NULL ORDER BY height DESC, position DESC LIMIT 1",
+                   [("rejected", "XX000")], statement)
+        goes_on(c, 20 + k)
+    everywhere(c, "SELECT count(*) FROM dadbs.transactions WHERE sqlstate = 'XX000'", [(len(statements),)], "all of them")
 
 
 @suite.test
@@ -107,15 +115,16 @@ def one_member_with_a_damaged_catalog(c):
         files.execute("CREATE TEMP TABLE gone AS SELECT * FROM pg_type WHERE typname = '_mood'")
         files.execute("DELETE FROM pg_type WHERE typname = '_mood'")
         votes = c.value(1, VOTES)
+        internal = c.value(1, "SELECT count(*) FROM dadbs.transactions WHERE sqlstate = 'XX000'")
         c.run(1, "ALTER TYPE mood RENAME TO spirits")
         eventually(lambda: "cache lookup failed for type" in c.value(3, "SELECT coalesce(reason, '') FROM dadbs.status"), SOON, "it says what it retries")
         eventually(lambda: c.value(1, VOTES) >= votes + 3, SOON, "its vote, and the answers of two who have executed it")
         for i in (1, 2, LIAR):
-            c.run(i, BOUNDED, f"INSERT INTO live VALUES ({1100 + i})")
+            c.run(i, BOUNDED, f"INSERT INTO live VALUES ({5100 + i})")
         files.execute("INSERT INTO pg_type SELECT * FROM gone")
         files.connection.close()
     c.settle()
-    everywhere(c, "SELECT verdict FROM dadbs.transactions WHERE sqlstate = 'XX000'", [("rejected",)], "of the test before, and no more")
+    everywhere(c, "SELECT count(*) FROM dadbs.transactions WHERE sqlstate = 'XX000'", [(internal,)], "errors of others")
     everywhere(c, "SELECT typname FROM pg_type WHERE typname IN ('mood', '_mood', 'spirits', '_spirits') ORDER BY 1", [("_spirits",), ("spirits",)], "the types")
     goes_on(c, 12)
 

@@ -2,7 +2,7 @@
 import io
 
 from clients import Background
-from harness import Suite, check, equal, sqlstate
+from harness import LONG, Suite, check, equal, sqlstate
 
 suite = Suite("values", port=7780)
 
@@ -272,6 +272,58 @@ def references_to_what_only_this_member_numbers(c):
     c.settle()
     seen = {str(c.run(i, "SELECT id, t::text, k::text, f::text, t::oid, k::oid, f::oid FROM refers ORDER BY 1")) for i in c.members()}
     equal(len(seen), 1, "references to built-in objects")
+
+
+@suite.test
+def what_is_sent_and_not_received(c):
+    """Values that their types make and do not read: the origin, which has them in its table already, refuses them as the others do."""
+    c.run(1, "CREATE TYPE of_interval AS (i interval)",
+          "CREATE TABLE odd (id int PRIMARY KEY, c circle, t timetz, ts timetz[], i of_interval, x xml, j json, b jsonb, js json[], l line)")
+    c.settle()
+    nested = "(WITH RECURSIVE e(n, x) AS (SELECT 1, xmlelement(name a) UNION ALL SELECT n + 1, xmlelement(name a, x) FROM e WHERE n < 400) SELECT x FROM e WHERE n = 400)"
+    for column, source in (("c", "circle(point '(0,0)', -5)"), ("t", "timetz '00:00+00' AT TIME ZONE interval '30 hours'"),
+                           ("ts", "ARRAY[timetz '00:00+00' AT TIME ZONE interval '30 hours']"),
+                           ("i", "ROW(interval '-9223372036854775807 microseconds' - interval '1 microsecond')::of_interval"), ("x", nested)):
+        codes = {sqlstate(lambda i=i: c.run(i, f"INSERT INTO odd (id, {column}) VALUES (1, {source})")) for i in c.members()}
+        check(len(codes) == 1 and None not in codes, f"{column}: {codes}")
+        print(f"# {column}: {codes}", flush=True)
+        c.settle()
+    c.run(2, "INSERT INTO odd VALUES (2, '<(0,0),5>', '10:00+02', '{10:00-05}', '(1 day)', '<a/>', '[[1]]', '{\"a\": [1]}', ARRAY['[1]'::json], '{1,2,3}')",
+          "UPDATE odd SET c = '<(1,1),0>', l = '{0,1,0}' WHERE id = 2")
+    c.settle()
+    for i in c.members():
+        equal(c.run(i, "SELECT id, c::text, t::text, ts::text, i::text, x::text, j::text, b::text, js::text, l::text FROM odd"),
+              [(2, "<(1,1),0>", "10:00:00+02", "{10:00:00-05}", '("1 day")', "<a/>", "[[1]]", '{"a": [1]}', "{[1]}", "{0,1,0}")], f"on member {i}")
+
+
+@suite.test
+def json_that_was_never_parsed(c):
+    """It takes no stack to build what takes others more than they have to read: its origin executes it as they do. Flat json does not pay for that."""
+    c.run(1, "CREATE TABLE built (id int PRIMARY KEY, j json, js json[], b jsonb)")
+    c.settle()
+
+    def turns(statement):
+        """How many transactions the sessions of member 1 committed by themselves."""
+        query = "SELECT coalesce(sum(count), 0)::int FROM dadbs.stat_stages WHERE stage = 'wait for turn'"
+        before = c.value(1, query)
+        c.run(1, statement)
+        return c.value(1, query) - before
+
+    def built(depth, column, value_):
+        return (f"DO $$ DECLARE j json := '1'; BEGIN FOR i IN 1..{depth} LOOP j := json_build_array(j); END LOOP; "
+                f"INSERT INTO built (id, {column}) VALUES ((SELECT count(*) FROM built) + 1, {value_}); END $$")
+    wide = "SELECT json_agg(jsonb_build_object('[[[[', '{\"')) FROM generate_series(1, 6000)"
+    equal(turns(f"INSERT INTO built (id, j) VALUES (0, ({wide}))"), 1, "wide json")
+    equal(turns(f"INSERT INTO built (id, b) VALUES (-1, ({wide})::jsonb)"), 1, "wide jsonb")
+    equal(turns(built(100, "js", "ARRAY[j]")), 1, "an array of short json")
+    equal(turns(built(5100, "j", "j")), 0, "json that is nested deep")
+    equal(turns(built(5100, "b", "j::jsonb")), 0, "jsonb that is nested deep")
+    equal(turns(built(5100, "js", "ARRAY[j]")), 0, "an array of long json")
+    if LONG:  # a minute to build, and more stack than anybody has to read
+        equal(sqlstate(lambda: c.run(1, "SET dadbs.commit_timeout = '5min'", built(130_000, "j", "j"))), "54001", "more than can be read")
+    c.settle()
+    seen = {c.value(i, "SELECT md5(string_agg(format('%s %s %s %s', id, j, js, b), ' ' ORDER BY id)) FROM built") for i in c.members()}
+    equal(len(seen), 1, "contents")
 
 
 @suite.test

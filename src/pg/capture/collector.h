@@ -50,6 +50,7 @@ class Collector : public ChangeSink {
   // What was decoded is what the backend counted; throws PgError otherwise.
   void CheckComplete() const;
   uint64_t count() const { return builder_.count(); }
+  bool is_doubtful() const { return is_doubtful_; }  // there is a value that others may not be able to read
   core::Bytes Finish(const core::WriteSetHeader& header) { return builder_.Finish(header); }
 
  private:
@@ -67,6 +68,7 @@ class Collector : public ChangeSink {
   core::WriteSetBuilder builder_{core::WriteSetKind::kRows};
   std::unordered_map<uint32_t, Counts> counts_;
   uint32_t messages_ = 0;
+  bool is_doubtful_ = false;
   bool truncated_rows_ = false;  // of a shared relation, by the TRUNCATE at hand
 };
 

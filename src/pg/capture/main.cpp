@@ -141,6 +141,7 @@ bool FixBase(const Claim& claim, uint64 captured, core::WriteSetHeader* header) 
     header->schema_base = core::Prefix{slot->schema_base};
     header->origin_xid = U64FromFullTransactionId(slot->xid);
     since = slot->held_since;
+    slot->no_fast_path |= (header->flags & core::kForceReplay) != 0;
     wake = slot->no_fast_path && claim.kind == HoldKind::kRows;  // it lets go now
   }
   if (wake) WakeSlot(claim.procno);
@@ -222,7 +223,7 @@ class Capture {
     header.begun_at_us = ready.begun_at_us;
     header.user = ready.user;
     header.application_name = ready.application_name;
-    header.flags = ready.flags;
+    header.flags = ready.flags | (collector.is_doubtful() ? uint32_t{core::kForceReplay} : 0);
     HandOver(claim, collector.count(), &header, [&](const core::WriteSetHeader& h) { return collector.Finish(h); });
   }
 

@@ -70,7 +70,11 @@ struct Numbers {
 Numbers ReadDefinition(Oid sequence) {
   Numbers n = {};
   HeapTuple tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
-  if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for sequence %u", sequence);
+  if (!HeapTupleIsValid(tuple)) {
+    if (const char* const name = get_rel_name(sequence); name != nullptr && get_rel_relkind(sequence) != RELKIND_SEQUENCE)
+      ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a sequence", name)));
+    elog(ERROR, "cache lookup failed for sequence %u", sequence);
+  }
   auto* form = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(tuple));
   n.start = form->seqstart;
   n.increment = form->seqincrement;
