@@ -235,7 +235,7 @@ LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_te
 COMMENT ON FUNCTION dadbs.is_shared(regclass) IS 'whether changes of this table are shared';
 
 CREATE FUNCTION dadbs.table_digest(relation regclass) RETURNS bytea
-LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_table_digest';
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET quote_all_identifiers = off AS 'MODULE_PATHNAME', 'dadbs_table_digest';
 COMMENT ON FUNCTION dadbs.table_digest(regclass) IS
     'digest of a table''s content: the same on equal members, independent of physical order';
 
@@ -243,7 +243,7 @@ CREATE FUNCTION dadbs.database_digest() RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT sha256(coalesce(string_agg(
-           convert_to(format('%I.%I', n.nspname, c.relname), 'UTF8') || '\x00'::bytea || dadbs.table_digest(c.oid), ''::bytea
+           convert_to(format('%I.%I', n.nspname, c.relname), 'UTF8') || E'\\x00'::bytea || dadbs.table_digest(c.oid), ''::bytea
            ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"), ''::bytea))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p') AND dadbs.is_shared(c.oid)

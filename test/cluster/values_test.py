@@ -327,6 +327,37 @@ def json_that_was_never_parsed(c):
 
 
 @suite.test
+def values_that_come_compressed(c):
+    """From another table or an older version of the row: indexes and rows take them as they are, and the others would have them plain."""
+    columns = [f"c{k}" for k in range(1, 9)]
+    texts = ", ".join(f"repeat('{letter}', 400) {name}" for letter, name in zip("abcdefgh", columns))
+    c.run(1, "CREATE TABLE plain (id int PRIMARY KEY, b text)", "ALTER TABLE plain ALTER b SET STORAGE PLAIN",
+          "CREATE TABLE outside (id int PRIMARY KEY, b text)", "ALTER TABLE outside ALTER b SET STORAGE EXTERNAL", "CREATE INDEX ON outside (b)",
+          "CREATE TABLE later (id int PRIMARY KEY, b text)", "ALTER TABLE later ALTER b SET STORAGE EXTERNAL",
+          f"CREATE TABLE wide (id int PRIMARY KEY, n int, {' text, '.join(columns)} text)", f"CREATE INDEX ON wide ({', '.join(columns)})",
+          f"CREATE TABLE stored (id int PRIMARY KEY, n int, {' text, '.join(columns)} text)", f"INSERT INTO stored SELECT 1, 0, {texts}",
+          f"CREATE INDEX ON stored ({', '.join(columns)})", "CREATE INDEX ON stored (n)", "CREATE TABLE documents (id int PRIMARY KEY, n int, body text, short text)")
+    c.settle()
+    for i in (1, 3):
+        source = ("CREATE TEMP TABLE source AS SELECT repeat('x', 100000) b", f"CREATE TEMP TABLE sources AS SELECT {texts}")
+        for statement in ("INSERT INTO plain SELECT 1, b FROM source", "INSERT INTO outside SELECT 1, b FROM source", "INSERT INTO wide SELECT 1, 0, * FROM sources",
+                          "UPDATE stored SET n = 1 WHERE id = 1"):
+            equal(sqlstate(lambda: c.run(i, *source, statement)), "54000", f"{statement} on member {i}")
+    c.run(2, "CREATE TEMP TABLE source AS SELECT repeat('x', 100000) b", "INSERT INTO later SELECT 1, b FROM source")
+    equal({sqlstate(lambda i=i: c.run(i, "CREATE INDEX ON later (b)")) for i in c.members()}, {"54000"}, "a definition that meets it later")
+    # What the row's own size makes of plain values is the same everywhere, and does not cost the origin anything.
+    query = "SELECT coalesce(sum(count), 0)::int FROM dadbs.stat_stages WHERE stage = 'wait for turn'"
+    before = c.value(1, query)
+    c.run(1, "INSERT INTO documents VALUES (1, 0, repeat('a document ', 500), 'x'), (2, 0, (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 1000) g), 'y')")
+    equal(c.value(1, query) - before, 1, "documents")
+    c.run(1, "UPDATE documents SET n = 1")
+    c.settle()
+    sizes = {str(c.run(i, "SELECT id, n, md5(body), pg_column_size(body) FROM documents ORDER BY 1")) for i in c.members()}
+    equal(len(sizes), 1, f"how they are stored: {sizes}")
+    equal({c.value(i, "SELECT pg_column_size(b) FROM later") for i in c.members()}, {100000}, "how it is stored")
+
+
+@suite.test
 def toast_changed_and_unchanged(c):
     c.run(1, "CREATE TABLE toast (id int PRIMARY KEY, big text, other int)",
           "ALTER TABLE toast ALTER COLUMN big SET STORAGE EXTERNAL")

@@ -50,7 +50,7 @@ class Collector : public ChangeSink {
   // What was decoded is what the backend counted; throws PgError otherwise.
   void CheckComplete() const;
   uint64_t count() const { return builder_.count(); }
-  bool is_doubtful() const { return is_doubtful_; }  // there is a value that others may not be able to read
+  bool is_doubtful() const { return is_doubtful_; }  // there is a row that others may not read, or store, as it is here
   core::Bytes Finish(const core::WriteSetHeader& header) { return builder_.Finish(header); }
 
  private:

@@ -7,6 +7,8 @@
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
 
+#include "doubt.h"
+
 extern "C" {
 #include "access/htup_details.h"
 #include "access/transam.h"
@@ -27,13 +29,6 @@ namespace dadbs::pg {
 namespace {
 
 enum class Form : uint8 { kInt16, kInt32, kInt64, kBool, kBytes, kSend, kText };
-
-// Whether what a type sends is always received as the same value.
-enum class Return : uint8 { kSure, kByNesting, kByLength, kDoubtful };
-
-// A value of json, or of an array of it, with fewer bytes is not nested deeper than a reader's stack goes on any member.
-constexpr uint32 kNestedBytesMax = 10'000;
-constexpr int kNestingMax = kNestedBytesMax / 2;
 
 struct ColumnCodec {
   int attribute;  // index in the tuple descriptor
@@ -95,50 +90,8 @@ bool IsBinarySafe(Oid type) {
   return safe && (!OidIsValid(element) || IsBinarySafe(element));
 }
 
-bool IsSure(Oid type) {
-  switch (type) {
-    case INT2OID: case INT4OID: case INT8OID: case OIDOID: case FLOAT4OID: case FLOAT8OID: case NUMERICOID: case CASHOID: case BOOLOID:
-    case TEXTOID: case VARCHAROID: case BPCHAROID: case NAMEOID: case CHAROID: case BYTEAOID: case BITOID: case VARBITOID: case UUIDOID:
-    case DATEOID: case TIMEOID: case TIMESTAMPOID: case TIMESTAMPTZOID: case INTERVALOID: case INETOID: case CIDROID: case MACADDROID:
-    case MACADDR8OID: case POINTOID: case LSEGOID: case BOXOID: case PG_LSNOID: case XIDOID: case XID8OID: case CIDOID: case TIDOID:
-    case INT4RANGEOID: case INT8RANGEOID: case NUMRANGEOID: case TSRANGEOID: case TSTZRANGEOID: case DATERANGEOID: case INT4MULTIRANGEOID:
-    case INT8MULTIRANGEOID: case NUMMULTIRANGEOID: case TSMULTIRANGEOID: case TSTZMULTIRANGEOID: case DATEMULTIRANGEOID: return true;
-    default: return type_is_enum(type);
-  }
-}
-
-Return ReturnOf(Oid type) {
-  if (IsSure(type)) return Return::kSure;
-  if (type == JSONOID || type == JSONBOID) return Return::kByNesting;
-  Oid const element = get_element_type(type);
-  if (!OidIsValid(element)) return Return::kDoubtful;
-  Return const one = ReturnOf(getBaseType(element));
-  return one == Return::kByNesting ? Return::kByLength : one;
-}
-
-// Of json as text, which may be out of order.
-bool IsNestedDeep(const char* text, uint32 length) {
-  bool in_string = false;
-  int depth = 0;
-  for (uint32 i = 0; i < length; i++) {
-    char const c = text[i];
-    if (c == '\\' && in_string)
-      i++;
-    else if (c == '"')
-      in_string = !in_string;
-    else if (!in_string && (c == '[' || c == '{') && ++depth > kNestingMax)
-      return true;
-    else if (!in_string && (c == ']' || c == '}'))
-      depth--;
-  }
-  return false;
-}
-
 bool MayNotComeBack(const ColumnCodec& column, const EncodedValue& value) {
-  if (column.comes_back == Return::kSure || value.tag == 'n' || value.tag == 'u') return false;
-  if (column.comes_back == Return::kDoubtful) return true;
-  if (value.length < kNestedBytesMax) return false;
-  return column.comes_back == Return::kByLength || IsNestedDeep(value.data, value.length);
+  return value.tag != 'n' && value.tag != 'u' && MayNotComeBack(column.comes_back, value.data, value.length);
 }
 
 Form FormOf(Oid type) {
@@ -276,6 +229,7 @@ void RowEncoder::AddTuple(const RelationCodec& codec, Relation relation, HeapTup
   Call([&] {
     MemoryContext const before = MemoryContextSwitchTo(row_context_);
     EncodeTupleValues(codec, relation, tuple);
+    is_doubtful_ |= IsStoredOtherwise(relation, tuple, codec.datums, codec.nulls);
     MemoryContextSwitchTo(before);
   });
   out_.U16(static_cast<uint16_t>(codec.column_count));

@@ -6,10 +6,6 @@
  * types) travels as text, written in the fixed environment that the capture worker sets. The commonest types are
  * written without a call.
  *
- * A type may send what it does not receive (a circle of negative radius, json that is nested deeper than its reader's stack goes, xml
- * made of elements, timetz at 30 hours of UTC), and others reject such a row. So its origin must not commit it by itself either: values
- * of all types but those that are known to come back are doubtful, and their write set is executed at the origin as everywhere.
- *
  * What is needed per relation is cached until any definition changes (invalidation callbacks, which historic decoding
  * drives too). Runs in the capture worker, under a historic snapshot.
  */
@@ -40,7 +36,7 @@ class RowEncoder {
   // 'I': new row; 'U': new row, and the old key where it changed; 'D': the old key. Throws PgError (55000: no key).
   // The result is valid until the next call.
   core::ByteView EncodeRow(char op, Relation relation, HeapTuple old_key, HeapTuple row);
-  // Whether others may not be able to read a value of that row.
+  // Whether others may not be able to read that row, or may store it otherwise (doubt.h).
   bool is_doubtful() const { return is_doubtful_; }
 
  private:
