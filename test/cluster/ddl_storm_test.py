@@ -79,4 +79,38 @@ def definitions_and_rows_at_once(c):
     check(done["ok"] > 50, f"too little got through: {done}")
 
 
+@suite.test
+def schemas_swapped_under_rows(c):
+    """Renaming a schema locks none of its tables: who writes them at the same time is told to try again, and is not alone with rows in another table."""
+    c.run(1, "CREATE SCHEMA new", "CREATE SCHEMA old", "CREATE TABLE new.t (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), was text NOT NULL)",
+          "CREATE TABLE old.t (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), was text NOT NULL)")
+    c.settle()
+    done = {"ok": 0}
+
+    def client(stop, i, *batches):
+        connection = c.connect(i)
+        with connection.cursor() as cursor:
+            while not stop.is_set():
+                for batch in batches:
+                    try:
+                        for statement in batch:
+                            cursor.execute(statement)
+                        done["ok"] += 1
+                    except psycopg2.Error as e:
+                        check(e.pgcode in ("40001", "3F000", "42P01", "42P06"), f"{e.pgcode} {e} after {batch}")
+                        done[e.pgcode] = done.get(e.pgcode, 0) + 1
+                        cursor.execute("ROLLBACK")
+        connection.close()
+
+    workers = Workers()
+    workers.start(client, 1, ["BEGIN", "ALTER SCHEMA new RENAME TO between", "ALTER SCHEMA old RENAME TO new", "ALTER SCHEMA between RENAME TO old", "COMMIT"])
+    workers.start(client, 2, ["ALTER SCHEMA new RENAME TO newer"], ["ALTER SCHEMA newer RENAME TO new"])
+    for i in c.members():
+        workers.start(client, i, ["INSERT INTO new.t (was) VALUES ('new')"], ["INSERT INTO old.t (was) VALUES ('old')"])
+    time.sleep(60 if LONG else 8)
+    workers.join(60)
+    print(f"# {done}", flush=True)
+    check(done["ok"] > 50 and done.get("40001"), f"nothing came between: {done}")
+
+
 suite.main()

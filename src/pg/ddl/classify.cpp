@@ -9,7 +9,9 @@
 #include "internal.h"
 
 extern "C" {
+#include "access/genam.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
@@ -23,6 +25,7 @@ extern "C" {
 #include "parser/parse_type.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 }
 
@@ -537,6 +540,20 @@ void AddDependentsOfFunctions(List** names, CreateFunctionStmt* create) {
   for (; candidate != nullptr; candidate = candidate->next) AddDependents(names, ProcedureRelationId, candidate->oid);
 }
 
+// Rows name their table with its schema, and renaming that locks no table: who writes at the same time goes by the old names.
+void AddRelationsOf(List** names, const char* schema) {
+  Oid const space = get_namespace_oid(schema, true);
+  if (!OidIsValid(space)) return;
+  Relation const relations = table_open(RelationRelationId, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(space));
+  SysScanDesc const scan = systable_beginscan(relations, InvalidOid, false, nullptr, 1, &key);
+  for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));)
+    *names = AddRelName(*names, MakeRelName(reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->oid));
+  systable_endscan(scan);
+  table_close(relations, AccessShareLock);
+}
+
 void AddNamed(List** names, ObjectType type, Node* object) {
   if (IsRelationKind(type)) {
     AddRelation(names, makeRangeVarFromNameList(castNode(List, object)));
@@ -609,7 +626,10 @@ List* NamedRelations(Node* node) {
       break;
     case T_RenameStmt: {
       auto* rename = reinterpret_cast<RenameStmt*>(node);
-      AddRelationOr(&names, rename->relation, rename->renameType, rename->object);
+      if (rename->renameType == OBJECT_SCHEMA)
+        AddRelationsOf(&names, rename->subname);
+      else
+        AddRelationOr(&names, rename->relation, rename->renameType, rename->object);
       break;
     }
     case T_AlterObjectSchemaStmt: {
