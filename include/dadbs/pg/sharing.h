@@ -66,6 +66,10 @@ bool ShowsCatalogNumbers(Oid function);
 // are NOT NULL or NOT VALID, references to objects that the others don't have). Cached.
 bool RelationNeedsReplay(Oid relation);
 
+// As the catalogs say: the relation cache would evaluate what is constant in them, and a session may not be allowed to.
+bool IsPartial(Relation index);
+bool HasExpressions(Relation index);
+
 // Triggers of this table run contracts (EXECUTE FUNCTION dadbs.contract): the apply worker does. As the relation cache has it.
 bool HasContractTriggers(Relation relation);
 // Only contracts write this table (a trigger EXECUTE FUNCTION dadbs.protected_table): the apply worker refuses others.

@@ -16,6 +16,7 @@
  */
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/sharing.h"
 #include "row_state.h"
 #include "row_values.h"
 
@@ -301,7 +302,7 @@ bool Matches(ChildMatch* match, const ParentPlan* plan, const Datum* values, Tup
 // Scan keys for the leading columns of an index on the child; 0: it is of no use.
 int KeysOfIndex(Relation index, const ChildMatch* match, const ParentPlan* plan, const Datum* values, ScanKey keys) {
   Form_pg_index const form = index->rd_index;
-  if (index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid || RelationGetIndexPredicate(index) != NIL) return 0;
+  if (index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid || IsPartial(index)) return 0;
   for (int k = 0; k < form->indnkeyatts; k++) {
     int i = 0;
     while (i < plan->count && match->attnos[i] != form->indkey.values[k]) i++;

@@ -166,8 +166,7 @@ void BuildColumns(RelationPlan* plan, Relation relation) {
 bool MakesKey(Relation index) {
   Form_pg_index const form = index->rd_index;
   return form->indisunique && form->indimmediate && form->indisvalid && form->indisready &&
-         index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexPredicate(index) == NIL &&
-         RelationGetIndexExpressions(index) == NIL;
+         index->rd_rel->relam == BTREE_AM_OID && !IsPartial(index) && !HasExpressions(index);
 }
 
 void BuildUnique(UniquePlan* unique, Relation index, Relation relation) {
@@ -199,7 +198,7 @@ void BuildUniques(RelationPlan* plan, Relation relation) {
   ListCell* cell;
   foreach (cell, indexes) {
     Relation const index = index_open(lfirst_oid(cell), AccessShareLock);
-    if (RelationGetIndexExpressions(index) != NIL || RelationGetIndexPredicate(index) != NIL)
+    if (HasExpressions(index) || IsPartial(index))
       plan->has_index_expressions = true;
     if (MakesKey(index)) {
       if (lfirst_oid(cell) == key_index) plan->key = plan->unique_count;

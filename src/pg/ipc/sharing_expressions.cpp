@@ -244,6 +244,9 @@ bool HoldsObjectReference(Oid type) {
   return AnyPart(type, [](Oid part) { return IsObjectReference(part) || IsOfOneMember(part); });
 }
 
+bool IsPartial(Relation index) { return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, nullptr); }
+bool HasExpressions(Relation index) { return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, nullptr); }
+
 bool HasUnsafeExpressions(Relation relation) {
   return HasUnsafeColumn(relation) || HasUnsafeIndex(relation) || HasUnsafeForeignKey(relation) ||
          (relation->rd_rel->relispartition &&

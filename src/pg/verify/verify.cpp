@@ -248,7 +248,7 @@ void Comparison::CheckIndexes() {
       // One that was built after our snapshot may lack what only older snapshots see (as the planner asks).
       bool const too_new = index->rd_index->indcheckxmin && !TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin);
       whole = index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid && index->rd_index->indisready &&
-              RelationGetIndexPredicate(index) == NIL && !too_new;
+              !IsPartial(index) && !too_new;
       if (whole) {
         TupleTableSlot* const slot = table_slot_create(relation_, nullptr);
         IndexScanDesc const scan = index_beginscan(relation_, index, GetActiveSnapshot(), 0, 0);
