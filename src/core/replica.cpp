@@ -101,6 +101,7 @@ void Replica::State::RecoverRound(const RecoveredState& recovered) {
     if (proposer == self) round.my_prepare = its_vote;
     if (round.my_prepare && round.my_prepare->hash == hash) {
       round.accepted = Candidate{message, hash, RefsOf(*message->block)};
+      round.accepted_at = round.prepared_at = clock;
       now.prepares[proposer.value] = {its_vote, true};
     }
   }
@@ -280,12 +281,12 @@ void Replica::State::SendStatus(NodeId to) {
   SendNow(to, StatusMessage{delivered, applied, view, incarnation, durable, 0});
 }
 
-// Twice what answers take, but never more than half of what a primary has for a block: where nothing comes any more, what was lost
+// At least twice what answers take, but that never more than half of what a primary has for a block: where nothing comes any more, what was lost
 // must be there before another primary is asked for. Members that are slow on purpose stretch it to that and no further.
 int64_t Replica::State::ResendInterval(int times, int64_t answered_us) const {
   const int64_t least = limits.resend_interval_us;
   const int64_t interval = std::clamp(2 * answered_us, least, std::max(least, view_change_timeout_us / 2));
-  return std::max(interval, std::min(interval * times, least * kBackOffMax));
+  return std::max(interval, least * times);
 }
 
 // One that came after another view only does not count for longer.

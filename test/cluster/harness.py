@@ -337,7 +337,10 @@ class Throttle:
 
     def run(self):
         while not self.ended.is_set():
-            stopped = list(self.pids())
+            try:
+                stopped = list(self.pids())
+            except OSError:  # the server starts or ends
+                stopped = []
             self.signal(stopped, signal.SIGSTOP)
             try:
                 self.ended.wait(self.stands)

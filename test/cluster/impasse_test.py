@@ -106,6 +106,21 @@ def definitions_with_an_internal_error(c):
 
 
 @suite.test
+def stack_and_then_an_internal_error(c):
+    """Who gets past the end of the usual stack meets the error that nobody gets past: that is a vote, too."""
+    depth = depth_for(c, "5MB") * 13 // 10
+    tables(c, "mixed", depth)
+    c.run(1, "DELETE FROM mixed WHERE id = 1")
+    statement = "ALTER TABLE mixed ADD CHECK (s::jsonb IS NOT NULL AND satisfies_hash_partition(0, 4, 0, id))"
+    began = time.monotonic()
+    code = sqlstate(lambda: c.run(2, BOUNDED, statement))
+    print(f"# {time.monotonic() - began:.2f} s: {code} at depth {depth}", flush=True)
+    check(code in ("54001", "XX000"), f"{code}")
+    goes_on(c, 30)
+    c.run(1, "DROP TABLE mixed")
+
+
+@suite.test
 def one_member_with_a_damaged_catalog(c):
     """The others have executed it: it is not made to fail there, and the member says what it waits for until it is mended."""
     c.run(1, "CREATE TYPE mood AS ENUM ('well')", "CREATE TABLE moods (id int PRIMARY KEY, m mood)")
@@ -116,13 +131,15 @@ def one_member_with_a_damaged_catalog(c):
         files.execute("DELETE FROM pg_type WHERE typname = '_mood'")
         votes = c.value(1, VOTES)
         internal = c.value(1, "SELECT count(*) FROM dadbs.transactions WHERE sqlstate = 'XX000'")
-        c.run(1, "ALTER TYPE mood RENAME TO spirits")
-        eventually(lambda: "cache lookup failed for type" in c.value(3, "SELECT coalesce(reason, '') FROM dadbs.status"), SOON, "it says what it retries")
-        eventually(lambda: c.value(1, VOTES) >= votes + 3, SOON, "its vote, and the answers of two who have executed it")
-        for i in (1, 2, LIAR):
-            c.run(i, BOUNDED, f"INSERT INTO live VALUES ({5100 + i})")
-        files.execute("INSERT INTO pg_type SELECT * FROM gone")
-        files.connection.close()
+        try:
+            c.run(1, "ALTER TYPE mood RENAME TO spirits")
+            eventually(lambda: "cache lookup failed for type" in c.value(3, "SELECT coalesce(reason, '') FROM dadbs.status"), SOON, "it says what it retries")
+            eventually(lambda: c.value(1, VOTES) >= votes + 3, SOON, "its vote, and the answers of two who have executed it")
+            for i in (1, 2, LIAR):
+                c.run(i, BOUNDED, f"INSERT INTO live VALUES ({5100 + i})")
+        finally:
+            files.execute("INSERT INTO pg_type SELECT * FROM gone")
+            files.connection.close()
     c.settle()
     everywhere(c, "SELECT count(*) FROM dadbs.transactions WHERE sqlstate = 'XX000'", [(internal,)], "errors of others")
     everywhere(c, "SELECT typname FROM pg_type WHERE typname IN ('mood', '_mood', 'spirits', '_spirits') ORDER BY 1", [("_spirits",), ("spirits",)], "the types")

@@ -277,17 +277,25 @@ def references_to_what_only_this_member_numbers(c):
 @suite.test
 def what_is_sent_and_not_received(c):
     """Values that their types make and do not read: the origin, which has them in its table already, refuses them as the others do."""
-    c.run(1, "CREATE TYPE of_interval AS (i interval)",
-          "CREATE TABLE odd (id int PRIMARY KEY, c circle, t timetz, ts timetz[], i of_interval, x xml, j json, b jsonb, js json[], l line)")
+    c.run(1, "CREATE TYPE of_interval AS (i interval)", "CREATE DOMAIN any_interval AS interval",
+          "CREATE TABLE odd (id int PRIMARY KEY, c circle, t timetz, ts timetz[], i of_interval, x xml, j json, b jsonb, js json[], l line, "
+          "stamp timestamp(0), stamps timestamp(0)[], day time, di any_interval[], box box, r tsrange)")
     c.settle()
     nested = "(WITH RECURSIVE e(n, x) AS (SELECT 1, xmlelement(name a) UNION ALL SELECT n + 1, xmlelement(name a, x) FROM e WHERE n < 400) SELECT x FROM e WHERE n = 400)"
-    for column, source in (("c", "circle(point '(0,0)', -5)"), ("t", "timetz '00:00+00' AT TIME ZONE interval '30 hours'"),
+    least = "(interval '-9223372036854775807 microseconds' - interval '1 microsecond')"
+    for column, source in (("stamp", "'294276-12-31 23:59:59.9'"), ("stamps", "ARRAY['294276-12-31 23:59:59.9']::timestamp(0)[]"), ("day", f"{least}::time"),
+                           ("di", f"ARRAY[{least}]::any_interval[]"), ("r", "tsrange('294276-12-31 23:59:59.9'::timestamp(0), NULL)"), ("c", "circle(point '(0,0)', -5)"), ("t", "timetz '00:00+00' AT TIME ZONE interval '30 hours'"),
                            ("ts", "ARRAY[timetz '00:00+00' AT TIME ZONE interval '30 hours']"),
-                           ("i", "ROW(interval '-9223372036854775807 microseconds' - interval '1 microsecond')::of_interval"), ("x", nested)):
+                           ("i", f"ROW({least})::of_interval"), ("x", nested)):
         codes = {sqlstate(lambda i=i: c.run(i, f"INSERT INTO odd (id, {column}) VALUES (1, {source})")) for i in c.members()}
         check(len(codes) == 1 and None not in codes, f"{column}: {codes}")
+        equal(sqlstate(lambda: c.run(1, f"CREATE TEMP TABLE tried AS SELECT {source} AS value")), None, f"{column}: the value itself")
         print(f"# {column}: {codes}", flush=True)
         c.settle()
+    c.run(3, "INSERT INTO odd (id, box) SELECT 3, box '((0,0),(-Infinity,-Infinity))' + point '(Infinity,Infinity)'")  # members would order its corners
+    c.settle()
+    equal(len({c.value(i, "SELECT box::text FROM odd WHERE id = 3") for i in c.members()}), 1, "a box")
+    c.run(3, "DELETE FROM odd WHERE id = 3")
     c.run(2, "INSERT INTO odd VALUES (2, '<(0,0),5>', '10:00+02', '{10:00-05}', '(1 day)', '<a/>', '[[1]]', '{\"a\": [1]}', ARRAY['[1]'::json], '{1,2,3}')",
           "UPDATE odd SET c = '<(1,1),0>', l = '{0,1,0}' WHERE id = 2")
     c.settle()

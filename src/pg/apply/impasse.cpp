@@ -11,7 +11,7 @@
  *                     stack was enough, "cannot" if not. Who has passed the position already answers the votes of others with "can"
  *   kDecided  7.2 MB  with more than f "can" it is executed with this limit, with a quorum (q) of "cannot" it is `rejected` with
  *                     54001. Otherwise, with the votes of q members, once f + 1 members have voted kPatience times: `rejected`.
- *                     The first vote of each member counts, in the chain's order
+ *                     The last vote of each member counts, in the chain's order
  *
  * What has been compiled and planned takes no stack any more, so before it is asked the execution is tried once with kDecided, for
  * that. Let the need of honest members differ by less than the distance of two limits then. So
@@ -28,10 +28,12 @@
  * whose stack does not hold kDecided does not start (RequireStack).
  *
  * An internal error (XX000) may be damage of one member, or follow from the chain: PostgreSQL raises some for statements that anybody
- * may write. A member that has got one from the same place kInternalAttempts times in kInternalStays_us votes "cannot" and waits.
- * Where it is damage, the others have passed and say so: more than f "can", it tries on. Where a quorum "cannot", more than f honest
- * ones get it again and again: so does every honest one, if it follows from the chain, and nobody has passed. The premise here: what
- * comes again and again on more than f members that are sound comes on all.
+ * may write. A member that has got nothing else kInternalAttempts times, for at least kInternalStays_us, votes "cannot", and commits
+ * the position only when it is decided: each time before it votes again it tries, rolls back, and votes "can" if that went well. Where it
+ * is damage, the others have passed and say so: more than f "can", it tries on. Where a quorum "cannot", more than f honest ones get it
+ * again and again: so does every honest one, if it follows from the chain, and nobody has passed. The premise here: what comes again
+ * and again on more than f members that are sound comes on all. So there is no patience, no vote on what a lack of memory or a busy row
+ * of a catalog may cause (IsInternalFailure), and none on rows that their origin may have committed without executing them.
  *
  * The premise is a premise: PL/pgSQL and patterns whose first execution alone takes megabytes can be written, and a member that was
  * restarted may need more for them than kDecided where others have passed. With all members there, they say "can" and it retries the
@@ -54,8 +56,8 @@ constexpr size_t kSettledMax = 4096;
 
 // ---- counting
 
-VoteCount::VoteCount(std::string journal_directory, core::Position position, size_t members, VoteAnswers* answers)
-    : position_(position), quorum_(core::QuorumSize(members)), faults_(core::FaultsTolerated(members)),
+VoteCount::VoteCount(std::string journal_directory, core::Position position, size_t members, bool is_patient, VoteAnswers* answers)
+    : position_(position), quorum_(core::QuorumSize(members)), faults_(core::FaultsTolerated(members)), is_patient_(is_patient),
       feed_(std::move(journal_directory), position.height), answers_(answers) {}
 
 Passage VoteCount::Look(storage::JournalPosition limit) {
@@ -80,7 +82,7 @@ Passage VoteCount::Count() const {
   }
   if (can > faults_) return Passage::kExecute;
   bool const all_say_so = votes_.size() - can >= quorum_;
-  bool const long_enough = votes_.size() >= quorum_ && patient > faults_;
+  bool const long_enough = is_patient_ && votes_.size() >= quorum_ && patient > faults_;
   return all_say_so || long_enough ? Passage::kRefuse : Passage::kUndecided;
 }
 
@@ -92,9 +94,9 @@ void VoteCount::Take(const DeliveredBlock& block) {
       if (!core::ParseVote(write_set, &vote)) continue;
       if (vote.position < position_) answers_->Take(batch->header.origin, vote, block.height(), GetCurrentTimestamp());
       if (vote.position != position_) continue;
-      auto const [its, first] = votes_.try_emplace(batch->header.origin);
-      if (first) its->second.can = vote.can;
-      its->second.times++;
+      Vote& its = votes_[batch->header.origin];
+      its.can = vote.can;
+      its.times++;
       if (Count() != Passage::kUndecided) return;
     }
   }
@@ -109,7 +111,7 @@ void VoteAnswers::Settled(core::Position position) {
 
 void VoteAnswers::Take(core::NodeId from, const core::ImpasseVote& vote, core::Height at, int64_t now_us) {
   if (vote.position.height >= at) return;
-  if (from == self_) return Settled(vote.position);  // only a member's first vote counts
+  if (from == self_ && vote.can) return Settled(vote.position);  // one of before a restart may have been another
   if (done_.contains(vote.position)) return;
   auto const [last, first] = last_us_.try_emplace(from, now_us);
   if (!first && std::abs(now_us - last->second) < kAnswerInterval_us) return;  // it votes again, if it waits

@@ -35,14 +35,15 @@ class VoteAnswers {
 // Counts the votes on one position in the journal behind it, as far as that is durable; those on earlier ones are answered meanwhile.
 class VoteCount {
  public:
-  VoteCount(std::string journal_directory, core::Position position, size_t members, VoteAnswers* answers);
+  // is_patient: those that vote again and again decide in the end without the others.
+  VoteCount(std::string journal_directory, core::Position position, size_t members, bool is_patient, VoteAnswers* answers);
   Passage Look(storage::JournalPosition limit);
   size_t voters() const { return votes_.size(); }
   size_t needed() const { return quorum_; }
 
  private:
   struct Vote {
-    bool can = false;   // the first one
+    bool can = false;  // the last one
     int times = 0;
   };
   Passage Count() const;
@@ -50,6 +51,7 @@ class VoteCount {
 
   core::Position const position_;
   size_t const quorum_, faults_;
+  bool const is_patient_;
   Feed feed_;
   VoteAnswers* const answers_;
   std::map<core::NodeId, Vote> votes_;

@@ -12,6 +12,7 @@
 
 #include "applier.h"
 #include "dadbs/pg/approval.h"
+#include "dadbs/pg/clock.h"
 #include "dadbs/pg/contract.h"
 #include "dadbs/pg/ddl.h"
 #include "dadbs/pg/definitions.h"
@@ -48,26 +49,25 @@ constexpr int64 kInternalStays_us = 1'000'000;
 constexpr char kBackOffHint[] = "Remove the cause on this member; it goes on by itself. If all members say the same, none can "
                                 "execute it: keep them running and report it.";
 
-// An internal error that comes from one place again and again.
+// Internal errors, and nothing else in between, again and again.
 class InternalFailure {
  public:
   bool Stays(const PgError& e) {
-    if (!IsInternalFailure(e)) return false;
-    TimestampTz const now = GetCurrentTimestamp();
-    if (times_ == 0 || e.file != file_ || e.function != function_ || now < since_us_) {
-      file_ = e.file;
-      function_ = e.function;
-      since_us_ = now;
-      times_ = 0;
-    }
+    if (!IsInternalFailure(e)) return times_ = 0, false;
+    int64 const now = MonotonicUs();
+    if (times_ == 0) since_us_ = now;
     return ++times_ >= kInternalAttempts && now - since_us_ >= kInternalStays_us;
   }
 
  private:
-  std::string file_, function_;
-  TimestampTz since_us_ = 0;
+  int64 since_us_ = 0;
   int times_ = 0;
 };
+
+// What its origin has committed by itself without executing it here is not to be refused because others cannot execute it.
+bool MayBeCommittedUnseen(const Work& work) {
+  return !work.parsed || (work.view.kind == core::WriteSetKind::kRows && work.view.header.flags == 0 && !work.nature.contracts);
+}
 
 volatile sig_atomic_t cancellable = 0;
 
@@ -369,7 +369,7 @@ void Applier::Alone(const Item& item) {
       bool const at_commit = !run_.empty();
       AbortRun();
       bool const own = work == nullptr || work->writing_row || work->recorded || at_commit;
-      if (!own && work->passage == Passage::kUndecided && (IsStackFailure(e) || internal.Stays(e)))
+      if (!own && work->passage == Passage::kUndecided && (IsStackFailure(e) || (internal.Stays(e) && !MayBeCommittedUnseen(*work))))
         AwaitPassage(work, e);
       else if (own || IsOwnFailure(e))
         BackOff(e, work, &attempt);
@@ -381,8 +381,9 @@ void Applier::Alone(const Item& item) {
   }
 }
 
-// Whether that is enough stack for the transaction; what it does is rolled back.
+// Whether the transaction can be executed with that much stack; what it does is rolled back.
 bool Applier::IsEnough(Stack use, Work* work) {
+  InternalFailure internal;
   for (int attempt = 0;;) {
     StackScope const stack(use);
     try {
@@ -397,23 +398,28 @@ bool Applier::IsEnough(Stack use, Work* work) {
       AbortRun();
       if (IsStackFailure(e)) return false;
       if (!IsOwnFailure(e)) return true;
+      if (internal.Stays(e)) return false;
       BackOff(e, work, &attempt);
     }
   }
 }
 
-// Until the members have said what becomes of the transaction (impasse.cpp). Who has said that it cannot execute it does not try again.
+// Until the members have said what becomes of the transaction (impasse.cpp). Meanwhile it is tried, and rolled back: an internal error may
+// go away, and then the vote changes.
 void Applier::AwaitPassage(Work* work, const PgError& why) {
   bool const of_stack = IsStackFailure(why);
   size_t const members = CurrentMember()->genesis.members.size();
   vote_answers_.Settled(work->position);
-  VoteCount count(JournalDirectory(), work->position, members, &vote_answers_);
+  VoteCount count(JournalDirectory(), work->position, members, of_stack, &vote_answers_);
   pg_atomic_write_u32(&shared->impasse, 1);
   std::optional<bool> can;
   int64_t cast_us = 0;
   while ((work->passage = count.Look(DurablePosition())) == Passage::kUndecided) {
-    if (!can) can = of_stack && IsEnough(Stack::kDecided, work) && IsEnough(Stack::kAsked, work);  // the first makes plans
-    if (TimestampTz const now = GetCurrentTimestamp(); cast_us == 0 || std::abs(now - cast_us) >= kVoteInterval_us) {
+    if (int64 const now = MonotonicUs(); cast_us == 0 || now - cast_us >= kVoteInterval_us) {
+      if (of_stack && !can)
+        can = IsEnough(Stack::kDecided, work) && IsEnough(Stack::kAsked, work);  // the first makes plans
+      else if (!of_stack && can != true)
+        can = cast_us != 0 && IsEnough(Stack::kUsual, work);
       CastVote({work->position, *can});
       cast_us = now;
     }
@@ -444,7 +450,7 @@ void Applier::BackOff(const PgError& e, const Work* work, int* attempt) const {
     if (speak)
       ereport(LOG,
               (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()),
-               errdetail("Attempt %d. It is never skipped: positions after it wait, and so does COMMIT here.", *attempt),
+               errdetail("Attempt %d. Positions after it wait, and so does COMMIT here.", *attempt),
                errhint("%s", kBackOffHint)));
   });
   Pause(wait_ms);

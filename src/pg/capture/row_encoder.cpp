@@ -91,7 +91,7 @@ bool IsBinarySafe(Oid type) {
 }
 
 bool MayNotComeBack(const ColumnCodec& column, const EncodedValue& value) {
-  return value.tag != 'n' && value.tag != 'u' && MayNotComeBack(column.comes_back, value.data, value.length);
+  return value.tag != 'n' && value.tag != 'u' && MayNotComeBack(column.comes_back, value.data != nullptr ? value.data : value.scalar, value.length);
 }
 
 Form FormOf(Oid type) {
