@@ -439,7 +439,7 @@ void Applier::AwaitPassage(Work* work, const PgError& why) {
     work->Refuse(core::Verdict::kRejected, ERRCODE_INTERNAL_ERROR, why.message(), "A quorum of the members could not execute it.");
 }
 
-// This member's own failure: say so, wait a little, and try again. Never a verdict, never skipped.
+// This member's own failure: say so, wait a little, and try again. Never a verdict by itself, never skipped.
 void Applier::BackOff(const PgError& e, const Work* work, int* attempt) const {
   std::string const what = work == nullptr ? "block " + std::to_string(height_.value) : Describe(*work);
   std::string const reason = what + " is retried: " + e.message() + " (SQLSTATE " + unpack_sql_state(e.sqlstate()) + ")";
@@ -450,7 +450,7 @@ void Applier::BackOff(const PgError& e, const Work* work, int* attempt) const {
     if (speak)
       ereport(LOG,
               (errcode(e.sqlstate()), errmsg("dadbs apply: %s", reason.c_str()),
-               errdetail("Attempt %d. Positions after it wait, and so does COMMIT here.", *attempt),
+               errdetail("Attempt %d. It is never skipped: positions after it wait, and so does COMMIT here.", *attempt),
                errhint("%s", kBackOffHint)));
   });
   Pause(wait_ms);
