@@ -235,7 +235,7 @@ LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_te
 COMMENT ON FUNCTION dadbs.is_shared(regclass) IS 'whether changes of this table are shared';
 
 CREATE FUNCTION dadbs.table_digest(relation regclass) RETURNS bytea
-LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET quote_all_identifiers = off AS 'MODULE_PATHNAME', 'dadbs_table_digest';
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dadbs_table_digest';
 COMMENT ON FUNCTION dadbs.table_digest(regclass) IS
     'digest of a table''s content: the same on equal members, independent of physical order';
 

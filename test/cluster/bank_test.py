@@ -22,7 +22,7 @@ import time
 import psycopg2
 import psycopg2.extensions
 
-from harness import LONG, UNKNOWN, Suite, Workers, check, equal, eventually, worker_pid
+from harness import LONG, UNKNOWN, Suite, Workers, check, equal, eventually, send, worker_pid
 
 suite = Suite("bank", port=7960)
 SEED = int(os.environ.get("DADBS_SEED", time.time_ns() % 1_000_000))
@@ -174,18 +174,12 @@ class Chaos:
         except psycopg2.Error:
             return []
 
-    def signal(self, pid, number):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
-
     def disturb_sessions(self, stop):
         """Cancels and terminations: they take nothing but a session away."""
         while not stop.wait(0.3):
             pids = self.sessions(self.rng.choice(list(self.c.members())))
             for pid in self.rng.sample(pids, min(2, len(pids))):
-                self.signal(pid, self.rng.choice((signal.SIGINT, signal.SIGTERM)))
+                send([pid], self.rng.choice((signal.SIGINT, signal.SIGTERM)))
 
     def server(self, member):
         self.c.kill(member)
@@ -200,13 +194,13 @@ class Chaos:
         """SIGKILL of one makes its server restart."""
         pids = self.sessions(member)
         if pids:
-            self.signal(self.rng.choice(pids), signal.SIGKILL)
+            send([self.rng.choice(pids)], signal.SIGKILL)
 
     def worker(self, member, number):
         kind = self.rng.choice(("capture", "consensus", "apply", "launcher"))
         pid = worker_pid(self.c, member, kind)
         if pid is not None:
-            self.signal(pid, number)
+            send([pid], number)
 
     def links(self, member):
         self.c.cut(member)

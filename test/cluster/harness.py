@@ -326,6 +326,15 @@ def worker_pid(c, member, kind):
     return next((int(found[1]) for found in map(title.match, rows) if found), None)
 
 
+def send(pids, number):
+    """A signal to processes, some of which may have ended."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
 class Throttle:
     """Lets processes run for a part of the time. `pids()` names them: workers come and go."""
 
@@ -341,20 +350,12 @@ class Throttle:
                 stopped = list(self.pids())
             except OSError:  # the server starts or ends
                 stopped = []
-            self.signal(stopped, signal.SIGSTOP)
+            send(stopped, signal.SIGSTOP)
             try:
                 self.ended.wait(self.stands)
             finally:
-                self.signal(stopped, signal.SIGCONT)
+                send(stopped, signal.SIGCONT)
             self.ended.wait(self.runs)
-
-    @staticmethod
-    def signal(pids, number):
-        for pid in pids:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
 
     def end(self):
         self.ended.set()

@@ -304,29 +304,30 @@ def what_is_sent_and_not_received(c):
               [(2, "<(1,1),0>", "10:00:00+02", "{10:00:00-05}", '("1 day")', "<a/>", "[[1]]", '{"a": [1]}', "{[1]}", "{0,1,0}")], f"on member {i}")
 
 
+def turns(c, statement):
+    """How many transactions the sessions of member 1 committed by themselves while it ran the statement."""
+    query = "SELECT coalesce(sum(count), 0)::int FROM dadbs.stat_stages WHERE stage = 'wait for turn'"
+    before = c.value(1, query)
+    c.run(1, statement)
+    return c.value(1, query) - before
+
+
 @suite.test
 def json_that_was_never_parsed(c):
     """It takes no stack to build what takes others more than they have to read: its origin executes it as they do. Flat json does not pay for that."""
     c.run(1, "CREATE TABLE built (id int PRIMARY KEY, j json, js json[], b jsonb)")
     c.settle()
 
-    def turns(statement):
-        """How many transactions the sessions of member 1 committed by themselves."""
-        query = "SELECT coalesce(sum(count), 0)::int FROM dadbs.stat_stages WHERE stage = 'wait for turn'"
-        before = c.value(1, query)
-        c.run(1, statement)
-        return c.value(1, query) - before
-
     def built(depth, column, value_):
         return (f"DO $$ DECLARE j json := '1'; BEGIN FOR i IN 1..{depth} LOOP j := json_build_array(j); END LOOP; "
                 f"INSERT INTO built (id, {column}) VALUES ((SELECT count(*) FROM built) + 1, {value_}); END $$")
     wide = "SELECT json_agg(jsonb_build_object('[[[[', '{\"')) FROM generate_series(1, 6000)"
-    equal(turns(f"INSERT INTO built (id, j) VALUES (0, ({wide}))"), 1, "wide json")
-    equal(turns(f"INSERT INTO built (id, b) VALUES (-1, ({wide})::jsonb)"), 1, "wide jsonb")
-    equal(turns(built(100, "js", "ARRAY[j]")), 1, "an array of short json")
-    equal(turns(built(5100, "j", "j")), 0, "json that is nested deep")
-    equal(turns(built(5100, "b", "j::jsonb")), 0, "jsonb that is nested deep")
-    equal(turns(built(5100, "js", "ARRAY[j]")), 0, "an array of long json")
+    equal(turns(c, f"INSERT INTO built (id, j) VALUES (0, ({wide}))"), 1, "wide json")
+    equal(turns(c, f"INSERT INTO built (id, b) VALUES (-1, ({wide})::jsonb)"), 1, "wide jsonb")
+    equal(turns(c, built(100, "js", "ARRAY[j]")), 1, "an array of short json")
+    equal(turns(c, built(5100, "j", "j")), 0, "json that is nested deep")
+    equal(turns(c, built(5100, "b", "j::jsonb")), 0, "jsonb that is nested deep")
+    equal(turns(c, built(5100, "js", "ARRAY[j]")), 0, "an array of long json")
     if LONG:  # a minute to build, and more stack than anybody has to read
         equal(sqlstate(lambda: c.run(1, "SET dadbs.commit_timeout = '5min'", built(130_000, "j", "j"))), "54001", "more than can be read")
     c.settle()
@@ -354,10 +355,7 @@ def values_that_come_compressed(c):
     c.run(2, "CREATE TEMP TABLE source AS SELECT repeat('x', 100000) b", "INSERT INTO later SELECT 1, b FROM source")
     equal({sqlstate(lambda i=i: c.run(i, "CREATE INDEX ON later (b)")) for i in c.members()}, {"54000"}, "a definition that meets it later")
     # What the row's own size makes of plain values is the same everywhere, and does not cost the origin anything.
-    query = "SELECT coalesce(sum(count), 0)::int FROM dadbs.stat_stages WHERE stage = 'wait for turn'"
-    before = c.value(1, query)
-    c.run(1, "INSERT INTO documents VALUES (1, 0, repeat('a document ', 500), 'x'), (2, 0, (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 1000) g), 'y')")
-    equal(c.value(1, query) - before, 1, "documents")
+    equal(turns(c, "INSERT INTO documents VALUES (1, 0, repeat('a document ', 500), 'x'), (2, 0, (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 1000) g), 'y')"), 1, "documents")
     c.run(1, "UPDATE documents SET n = 1")
     c.settle()
     sizes = {str(c.run(i, "SELECT id, n, md5(body), pg_column_size(body) FROM documents ORDER BY 1")) for i in c.members()}

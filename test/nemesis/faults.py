@@ -13,7 +13,7 @@ import time
 import psycopg2
 
 from clients import Background
-from harness import check, eventually, worker_pid
+from harness import check, eventually, send, worker_pid
 
 WORKERS = ("capture", "consensus", "apply", "launcher", "blocks")
 
@@ -42,14 +42,6 @@ def tree_of(c, member):
         return []
     out = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True).stdout
     return [postmaster, *map(int, out.split())]
-
-
-def send(pids, number):
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def patiently(action, what, seconds=60):

@@ -55,7 +55,7 @@ enum class WriteSetKind : uint8_t {
 enum WriteSetFlags : uint32_t {
   kHasDdl = 1,       // at least one 'Q', 'S', 'K' or 'P': never on the fast path
   kHasTruncate = 2,  // never on the fast path
-  kForceReplay = 4,  // the origin's session was not fit for the fast path (session_replication_role, ...)
+  kForceReplay = 4,  // the origin's session was not fit for the fast path (session_replication_role, ...), or others may not read or store a row alike
 };
 
 struct WriteSetHeader {

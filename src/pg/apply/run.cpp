@@ -66,7 +66,7 @@ class InternalFailure {
 
 // What its origin has committed by itself without executing it here is not to be refused because others cannot execute it.
 bool MayBeCommittedUnseen(const Work& work) {
-  return !work.parsed || (work.view.kind == core::WriteSetKind::kRows && work.view.header.flags == 0 && !work.nature.contracts);
+  return !work.parsed || work.of_plain_rows();
 }
 
 volatile sig_atomic_t cancellable = 0;

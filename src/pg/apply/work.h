@@ -54,12 +54,11 @@ struct Work {
   bool calls() const { return parsed && view.kind == core::WriteSetKind::kCalls; }
   bool is_vote() const { return parsed && view.kind == core::WriteSetKind::kVote; }
   bool evidence() const { return parsed && view.kind == core::WriteSetKind::kEvidence; }
+  bool of_plain_rows() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !nature.contracts; }
   bool takes_turn_first() const { return lone_ddl() || calls() || is_vote() || evidence(); }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
   // A misfit, which no honest capture makes, is executed at its origin too: the verdict is that of the others.
-  bool fits_fast_path() const {
-    return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !nature.contracts && !nature.misfit;
-  }
+  bool fits_fast_path() const { return of_plain_rows() && !nature.misfit; }
   AtPosition at() const { return {position, id, block_time_us, view.header.user}; }
   core::KeyList AllKeys() const;
   void Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail = "", std::string hint = "");

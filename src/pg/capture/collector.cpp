@@ -89,8 +89,7 @@ void Collector::OnRow(char op, Relation relation, HeapTuple old_key, HeapTuple r
   if (counts.expected.ignored) return;
   uint64_t& seen = op == 'I' ? counts.seen.inserted : op == 'U' ? counts.seen.updated : counts.seen.deleted;
   seen++;
-  Add(encoder_->EncodeRow(op, relation, old_key, row));
-  is_doubtful_ |= encoder_->is_doubtful();
+  Add(encoder_->EncodeRow(op, relation, old_key, row, &is_doubtful_));
 }
 
 // Partitioned tables have no rows and are not counted: they go with their partitions.

@@ -6,6 +6,7 @@
 #include "dadbs/core/write_set.h"
 #include "dadbs/pg/boundary.h"
 #include "dadbs/pg/errors.h"
+#include "dadbs/pg/sharing.h"
 
 #include "doubt.h"
 
@@ -69,17 +70,9 @@ bool definitions_changed = false;
 extern "C" void OnRelationChange(Datum, Oid) { definitions_changed = true; }
 extern "C" void OnCatalogChange(Datum, int, uint32) { definitions_changed = true; }
 
-bool IsRegType(Oid type) {
-  switch (type) {
-    case REGPROCOID: case REGPROCEDUREOID: case REGOPEROID: case REGOPERATOROID: case REGCLASSOID: case REGTYPEOID:
-    case REGROLEOID: case REGNAMESPACEOID: case REGCONFIGOID: case REGDICTIONARYOID: case REGCOLLATIONOID: return true;
-    default: return false;
-  }
-}
-
 // The wire form holds no OID but built-in ones, and the type has one.
 bool IsBinarySafe(Oid type) {
-  if (type >= FirstUnpinnedObjectId || IsRegType(type)) return false;
+  if (type >= FirstUnpinnedObjectId || IsObjectReference(type)) return false;
   if (type == INT2VECTOROID || type == OIDVECTOROID) return false;  // they refuse to receive the empty one that they send
   HeapTuple const tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
   if (!HeapTupleIsValid(tuple)) return false;
@@ -225,18 +218,18 @@ const RelationCodec& RowEncoder::CodecOf(Relation relation) {
   return *codec;
 }
 
-void RowEncoder::AddTuple(const RelationCodec& codec, Relation relation, HeapTuple tuple) {
+void RowEncoder::AddTuple(const RelationCodec& codec, Relation relation, HeapTuple tuple, bool* doubtful) {
   Call([&] {
     MemoryContext const before = MemoryContextSwitchTo(row_context_);
     EncodeTupleValues(codec, relation, tuple);
-    is_doubtful_ |= IsStoredOtherwise(relation, tuple, codec.datums, codec.nulls);
+    if (doubtful != nullptr) *doubtful |= IsStoredOtherwise(relation, tuple, codec.datums, codec.nulls);
     MemoryContextSwitchTo(before);
   });
   out_.U16(static_cast<uint16_t>(codec.column_count));
   for (int i = 0; i < codec.column_count; i++) {
     const EncodedValue& v = codec.values[i];
     out_.U8(static_cast<uint8_t>(v.tag));
-    is_doubtful_ |= MayNotComeBack(codec.columns[i], v);
+    if (doubtful != nullptr) *doubtful |= MayNotComeBack(codec.columns[i], v);
     if (v.tag != 'b' && v.tag != 't') continue;
     const char* const data = v.data != nullptr ? v.data : v.scalar;
     out_.Blob({reinterpret_cast<const uint8_t*>(data), v.length});
@@ -244,7 +237,7 @@ void RowEncoder::AddTuple(const RelationCodec& codec, Relation relation, HeapTup
   MemoryContextReset(row_context_);
 }
 
-core::ByteView RowEncoder::EncodeRow(char op, Relation relation, HeapTuple old_key, HeapTuple row) {
+core::ByteView RowEncoder::EncodeRow(char op, Relation relation, HeapTuple old_key, HeapTuple row, bool* doubtful) {
   const RelationCodec& codec = CodecOf(relation);
   if (op != 'I' && (!codec.has_key || codec.full_identity || (op == 'D' && old_key == nullptr)))
     throw PgError(kErrState, std::string("cannot update or delete rows of shared table \"") + codec.name + "\"",
@@ -252,13 +245,12 @@ core::ByteView RowEncoder::EncodeRow(char op, Relation relation, HeapTuple old_k
                                       : "It has no primary key and no unique index over NOT NULL columns.",
                   "Add a primary key.");
   out_.Clear();
-  is_doubtful_ = false;
   out_.U8(static_cast<uint8_t>(op));
   out_.Str(codec.schema);
   out_.Str(codec.name);
   if (op == 'U') out_.U8(old_key != nullptr ? 1 : 0);
-  if (op != 'I' && old_key != nullptr) AddTuple(codec, relation, old_key);
-  if (op != 'D') AddTuple(codec, relation, row);
+  if (op != 'I' && old_key != nullptr) AddTuple(codec, relation, old_key, doubtful);
+  if (op != 'D') AddTuple(codec, relation, row, doubtful);
   return out_.bytes();
 }
 

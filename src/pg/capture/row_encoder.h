@@ -34,18 +34,16 @@ class RowEncoder {
   RowEncoder& operator=(const RowEncoder&) = delete;
 
   // 'I': new row; 'U': new row, and the old key where it changed; 'D': the old key. Throws PgError (55000: no key).
-  // The result is valid until the next call.
-  core::ByteView EncodeRow(char op, Relation relation, HeapTuple old_key, HeapTuple row);
-  // Whether others may not be able to read that row, or may store it otherwise (doubt.h).
-  bool is_doubtful() const { return is_doubtful_; }
+  // The result is valid until the next call. `doubtful` (if not null) becomes true if others may not be able to read the row, or may
+  // store it otherwise (doubt.h).
+  core::ByteView EncodeRow(char op, Relation relation, HeapTuple old_key, HeapTuple row, bool* doubtful = nullptr);
 
  private:
   const RelationCodec& CodecOf(Relation relation);
-  void AddTuple(const RelationCodec& codec, Relation relation, HeapTuple tuple);
+  void AddTuple(const RelationCodec& codec, Relation relation, HeapTuple tuple, bool* doubtful);
 
   std::unordered_map<uint32_t, RelationCodec*> codecs_;
   core::Writer out_;
-  bool is_doubtful_ = false;
   MemoryContext codec_context_;
   MemoryContext row_context_;
 };

@@ -126,7 +126,9 @@ bool IsUnsafeDomain(Oid type) {
 
 bool HasUnsafeDomain(Oid type) { return AnyPart(type, IsUnsafeDomain); }
 
-bool IsUnsafeType(Oid type) { return IsObjectReference(type) || IsOfOneMember(type) || IsUnsafeDomain(type); }
+bool IsReference(Oid type) { return IsObjectReference(type) || IsOfOneMember(type); }
+
+bool IsUnsafeType(Oid type) { return IsReference(type) || IsUnsafeDomain(type); }
 
 bool HasUnsafeColumn(Relation relation) {
   TupleDesc const columns = RelationGetDescr(relation);
@@ -240,9 +242,7 @@ bool ShowsCatalogNumbers(Oid function) {
   return false;
 }
 
-bool HoldsObjectReference(Oid type) {
-  return AnyPart(type, [](Oid part) { return IsObjectReference(part) || IsOfOneMember(part); });
-}
+bool HoldsObjectReference(Oid type) { return AnyPart(type, IsReference); }
 
 bool IsPartial(Relation index) { return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, nullptr); }
 bool HasExpressions(Relation index) { return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, nullptr); }

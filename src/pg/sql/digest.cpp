@@ -68,7 +68,7 @@ struct Column {
 void FixEnvironment() {
   const char* const settings[][2] = {{"DateStyle", "ISO, YMD"},   {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"},
                                      {"bytea_output", "hex"},     {"extra_float_digits", "1"},   {"lc_monetary", "C"},
-                                     {"xmlbinary", "base64"},     {"search_path", ""}};
+                                     {"xmlbinary", "base64"},     {"search_path", ""},          {"quote_all_identifiers", "off"}};
   for (const auto& s : settings)
     set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
