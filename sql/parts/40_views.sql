@@ -240,7 +240,7 @@ COMMENT ON FUNCTION dadbs.table_digest(regclass) IS
     'digest of a table''s content: the same on equal members, independent of physical order';
 
 CREATE FUNCTION dadbs.database_digest() RETURNS bytea
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
   SELECT sha256(coalesce(string_agg(
            convert_to(format('%I.%I', n.nspname, c.relname), 'UTF8') || E'\\x00'::bytea || dadbs.table_digest(c.oid), ''::bytea

@@ -43,6 +43,52 @@ def rows_are_made_anew(c):
 
 
 @suite.test
+def keys_and_values_of_all_lengths(c):
+    """Short keys stand for themselves where rows are compared, long ones by a digest; batches of rows end by their number, their bytes and their last row."""
+    tables = {"brief": "id int PRIMARY KEY, v text", "texts": "id text PRIMARY KEY, v text", "pairs": "a text, b text, v text, PRIMARY KEY (a, b)",
+              "numbers": "id numeric PRIMARY KEY, v text", "keyless": "v text, w int"}
+    c.run(1, *(f"CREATE TABLE {table} ({columns})" for table, columns in tables.items()), "ALTER TABLE texts ALTER v SET STORAGE EXTERNAL",
+          "CREATE DOMAIN short AS text CHECK (length(VALUE) < 9)", "CREATE TABLE owned (id int PRIMARY KEY, s short, v text)",
+          "INSERT INTO brief SELECT g, repeat('v', g % 50) FROM generate_series(-2500, 2500) g",
+          "INSERT INTO texts SELECT repeat(chr(65 + g % 26), g), repeat(md5(g::text), g * 3) FROM generate_series(0, 400) g",
+          "INSERT INTO pairs SELECT repeat('a', g), repeat('a', h), g || ' ' || h FROM generate_series(0, 30) g, generate_series(0, 30) h",
+          "INSERT INTO numbers SELECT g / 8.0, 'x' FROM generate_series(-900, 900) g", "INSERT INTO numbers VALUES (1e40, 'y'), (-1e-40, 'z'), ('NaN', 'n')",
+          "INSERT INTO keyless SELECT nullif(repeat('k', g % 40), ''), nullif(g % 40, 7) FROM generate_series(1, 3000) g",
+          "INSERT INTO owned SELECT g, 's' || g, repeat('v', 20000) FROM generate_series(1, 30) g")
+    c.settle()
+    equal(c.run(2, FOUND), [], "what is found")
+    before = {table: c.run(2, f"SELECT count(*), md5(string_agg(r::text, ' ' ORDER BY r::text)) FROM {table} r") for table in (*tables, "owned")}
+    behind(c, 2, "DELETE FROM brief WHERE id IN (-2500, 0)", "UPDATE texts SET v = 'w' WHERE length(id) IN (0, 22, 23, 24, 400)",
+           "UPDATE pairs SET v = '' WHERE a = 'a' AND b IN ('', 'a', 'aa')", "DELETE FROM numbers WHERE id IN (1, 'NaN', 1e40)", "DELETE FROM keyless WHERE w IS NULL",
+           "UPDATE owned SET v = 'short' WHERE id = 30")
+    found = [(name.removeprefix("public."), problem) for name, problem, _ in c.run(2, FOUND)]
+    equal({f: found.count(f) for f in found}, {("brief", "missing"): 2, ("texts", "different"): 5, ("pairs", "different"): 3, ("numbers", "missing"): 3,
+                                               ("keyless", "missing"): 75, ("owned", "different"): 1}, "what is found then")
+    after = {table: c.run(2, f"SELECT count(*), md5(string_agg(r::text, ' ' ORDER BY r::text)) FROM {table} r") for table in before}
+    for table in before:
+        c.run(2, f"SELECT dadbs.rebuild_table('{table}')")
+        kept = c.value(2, f"SELECT kept_as FROM dadbs.rebuilt_tables WHERE table_name = 'public.{table}'")
+        equal(c.run(2, f"SELECT count(*), md5(string_agg(r::text, ' ' ORDER BY r::text)) FROM {kept} r"), after[table], f"old rows of {table}")
+        equal(c.run(2, f"SELECT count(*), md5(string_agg(r::text, ' ' ORDER BY r::text)) FROM {table} r"), before[table], f"rows of {table}")
+        equal({digest(c, i, table) for i in c.members()}, {digest(c, 1, table)}, f"{table} on all members")
+        c.run(2, f"DROP TABLE {kept}")
+    equal(c.run(2, FOUND), [], "in the end")
+
+
+@suite.test
+def digests_do_not_follow_settings(c):
+    """What a session or a server has set is no difference between members."""
+    session = c.connect(2).cursor()
+    session.execute("SELECT dadbs.database_digest()")
+    usual = bytes(session.fetchone()[0])
+    for setting in ("quote_all_identifiers = on", "standard_conforming_strings = off", "bytea_output = escape", "extra_float_digits = -5", "DateStyle = 'SQL, DMY'",
+                    "IntervalStyle = sql_standard", "TimeZone = 'Asia/Kolkata'", "search_path = ''", "array_nulls = off", "backslash_quote = off", "xmlbinary = hex"):
+        session.execute(f"SET {setting}; SELECT dadbs.database_digest()")
+        equal(bytes(session.fetchone()[0]), usual, setting)
+    session.connection.close()
+
+
+@suite.test
 def pages_and_indexes(c):
     """A heap page of zeroes, and a unique index that misses an entry."""
     c.settle()

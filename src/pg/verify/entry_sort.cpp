@@ -15,7 +15,10 @@ namespace dadbs::pg::verify {
 namespace {
 
 constexpr Oid kByteaLess = 1957;
-constexpr size_t kHeadBytes = 16 + 8 + 4 + 1;
+constexpr size_t kPositionAt = sizeof(KeyBytes);
+constexpr size_t kOrderAt = kPositionAt + 8;
+constexpr size_t kKindAt = kOrderAt + 4;
+constexpr size_t kHeadBytes = kKindAt + 1;
 
 void PutBig(uint8_t* at, uint64_t value, int width) {
   for (int i = 0; i < width; i++) at[i] = static_cast<uint8_t>(value >> (8 * (width - 1 - i)));
@@ -47,9 +50,9 @@ void EntrySort::Put(const Entry& entry) {
   if (buffer_.size() < size) buffer_.resize(std::max(size, buffer_.size() * 2));
   uint8_t* const at = buffer_.data() + VARHDRSZ;
   std::copy(entry.key.begin(), entry.key.end(), at);
-  PutBig(at + 16, entry.at, 8);
-  PutBig(at + 24, entry.order, 4);
-  at[28] = static_cast<uint8_t>(entry.kind);
+  PutBig(at + kPositionAt, entry.at, 8);
+  PutBig(at + kOrderAt, entry.order, 4);
+  at[kKindAt] = static_cast<uint8_t>(entry.kind);
   std::copy(entry.tuple.begin(), entry.tuple.end(), at + kHeadBytes);
   SET_VARSIZE(buffer_.data(), size);
   Call([&] { tuplesort_putdatum(state_, PointerGetDatum(buffer_.data()), false); });
@@ -75,9 +78,9 @@ bool EntrySort::Next(Entry* entry) {
   taken_ = reinterpret_cast<struct varlena*>(DatumGetPointer(value));
   auto* const at = reinterpret_cast<const uint8_t*>(VARDATA_ANY(taken_));
   std::copy_n(at, entry->key.size(), entry->key.begin());
-  entry->at = GetBig(at + 16, 8);
-  entry->order = static_cast<uint32_t>(GetBig(at + 24, 4));
-  entry->kind = static_cast<EntryKind>(at[28]);
+  entry->at = GetBig(at + kPositionAt, 8);
+  entry->order = static_cast<uint32_t>(GetBig(at + kOrderAt, 4));
+  entry->kind = static_cast<EntryKind>(at[kKindAt]);
   entry->tuple = {at + kHeadBytes, VARSIZE_ANY_EXHDR(taken_) - kHeadBytes};
   return true;
 }

@@ -1,7 +1,7 @@
 /*
  * entry_sort.h: what the chain and the table say of rows, sorted by key and then by when: in memory, or on disk beyond work_mem.
  *
- * An entry is one bytea that sorts as it must: key (16), position (8), order within the position (4), kind (1), then the tuple.
+ * An entry is one bytea that sorts as it must: key (24), position (8), order within the position (4), kind (1), then the tuple.
  */
 #pragma once
 

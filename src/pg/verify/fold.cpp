@@ -37,9 +37,8 @@ core::Bytes Patched(core::ByteView older, core::ByteView newer) {
 }
 
 void Apply(const Entry& e, bool has_key, Verdict* v) {
-  core::Bytes const tuple(e.tuple.begin(), e.tuple.end());
   if (e.kind == EntryKind::kFound) {
-    v->found.push_back(tuple);
+    v->found.emplace_back(e.tuple.begin(), e.tuple.end());
     return;
   }
   v->at = e.at;
@@ -50,12 +49,12 @@ void Apply(const Entry& e, bool has_key, Verdict* v) {
       [[fallthrough]];
     case EntryKind::kUpdate:
       v->said = Verdict::Said::kPresent;
-      v->tuple = tuple;
+      v->tuple.assign(e.tuple.begin(), e.tuple.end());
       if (v->copies == 0) v->copies = 1;
       break;
     case EntryKind::kPatch:
       v->said = Verdict::Said::kPresent;
-      v->tuple = Patched(v->tuple, tuple);
+      v->tuple = Patched(v->tuple, e.tuple);
       if (v->copies == 0) v->copies = 1;
       break;
     case EntryKind::kMoved:  // the tuple stays: it may move to an equal key, and say "unchanged" of it
@@ -157,9 +156,9 @@ void Fold::Put(EntryKind kind, Place place, int sub, const core::Tuple& tuple) {
   entry.at = core::PrefixAfter(place.position).value;
   entry.order = place.ordinal * 2 + static_cast<uint32_t>(sub);
   entry.kind = kind;
-  core::Writer w;
-  if (kind != EntryKind::kDelete && kind != EntryKind::kMoved) core::EncodeTuple(w, tuple);
-  entry.tuple = w.bytes();
+  encoded_.Clear();
+  if (kind != EntryKind::kDelete && kind != EntryKind::kMoved) core::EncodeTuple(encoded_, tuple);
+  entry.tuple = encoded_.bytes();
   sort_->Put(entry);
 }
 
@@ -399,11 +398,10 @@ bool Fold::Reshaped(const Definition& d, AlterTableStmt* part) {
 // ---- the end ---------------------------------------------------------------------------------------------------------
 
 void Fold::AddFound(core::ByteView bytes) {
-  core::Tuple tuple;
-  DADBS_CHECK(DecodeTuple(bytes, &tuple));
+  DADBS_CHECK(DecodeTuple(bytes, &found_));
   MemoryContext const before = MemoryContextSwitchTo(row_context_);
   Entry entry;
-  entry.key = layout_->KeyOf(tuple);
+  entry.key = layout_->KeyOf(found_);
   MemoryContextSwitchTo(before);
   MemoryContextReset(row_context_);
   entry.at = UINT64_MAX;
@@ -416,16 +414,18 @@ void Fold::ForEach(const std::function<void(const Verdict&)>& take) {
   sort_->Perform();
   Entry entry;
   KeyBytes key;
-  std::unique_ptr<Verdict> verdict;
+  Verdict verdict;
+  bool any = false;
   while (sort_->Next(&entry)) {
-    if (verdict == nullptr || entry.key != key) {
-      if (verdict) take(*verdict);
-      verdict = std::make_unique<Verdict>();
+    if (!any || entry.key != key) {
+      if (any) take(verdict);
+      verdict.Clear();
       key = entry.key;
+      any = true;
     }
-    Apply(entry, layout_->has_key(), verdict.get());
+    Apply(entry, layout_->has_key(), &verdict);
   }
-  if (verdict) take(*verdict);
+  if (any) take(verdict);
 }
 
 }  // namespace dadbs::pg::verify

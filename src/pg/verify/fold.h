@@ -27,6 +27,14 @@ struct Verdict {
   uint64_t at = 0;       // Prefix of the position that says so; 0: none
   uint32_t copies = 0;   // of tables without a key
   std::vector<core::Bytes> found;
+
+  void Clear() {  // keeps its memory
+    said = Said::kNothing;
+    tuple.clear();
+    at = 0;
+    copies = 0;
+    found.clear();
+  }
 };
 
 class Fold {
@@ -78,6 +86,8 @@ class Fold {
   bool active_ = false, base_unknown_ = false;
   std::unique_ptr<Layout> layout_;
   std::unique_ptr<EntrySort> sort_;
+  core::Tuple found_;     // of the row at hand
+  core::Writer encoded_;
   std::vector<const Definition*> of_others_;  // ALTER TABLE of this transaction that may go on to this table
   bool types_renamed_ = false;
   std::string forgotten_;

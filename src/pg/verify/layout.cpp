@@ -21,6 +21,7 @@ bool DecodeTuple(core::ByteView bytes, core::Tuple* out) {
   core::Reader r(bytes);
   uint16_t const columns = r.U16();
   out->clear();
+  out->reserve(std::min<size_t>(columns, bytes.size()));
   for (uint16_t i = 0; i < columns && r.ok(); i++) {
     core::ColumnValue value;
     value.tag = static_cast<char>(r.U8());
@@ -59,6 +60,11 @@ Layout::Layout(MemoryContext context, const Version& version) : version_(version
 }
 
 void Layout::PrepareKey(MemoryContext context) {
+  Call([&] {
+    MemoryContext const before = MemoryContextSwitchTo(context);
+    initStringInfo(&value_);
+    MemoryContextSwitchTo(before);
+  });
   for (const std::string& name : version_.keys) {
     auto const column = std::find(version_.columns.begin(), version_.columns.end(), name);
     if (column == version_.columns.end()) {
@@ -82,32 +88,41 @@ void Layout::PrepareKey(MemoryContext context) {
   }
 }
 
-KeyBytes Layout::KeyOf(const core::Tuple& row) const {
-  core::Writer w;
-  if (key_.empty()) {
-    core::EncodeTuple(w, row);
-  } else {
-    for (const KeyColumn& key : key_) {
-      const core::ColumnValue& value = row[key.at];
-      if (key.raw || value.tag == 'n') {
-        w.U8(static_cast<uint8_t>(value.tag == 'n' ? 'n' : 'r'));
-        w.Blob(value.bytes);
-        continue;
-      }
-      StringInfoData out;
-      Call([&] {
-        bool null = false;
-        initStringInfo(&out);
-        Datum const datum = ReadValue(&plans_[key.at], value, &null);
-        EncodeValue(key.encoder, datum, &out);
-      });
-      w.Blob({reinterpret_cast<const uint8_t*>(out.data), static_cast<size_t>(out.len)});
-      pfree(out.data);
+void Layout::AddKeyValue(const KeyColumn& key, const core::ColumnValue& value) {
+  Call([&] {
+    bool null = false;
+    resetStringInfo(&value_);
+    Datum const datum = ReadValue(&plans_[key.at], value, &null);
+    EncodeValue(key.encoder, datum, &value_);
+  });
+  core::ByteView const bytes{reinterpret_cast<const uint8_t*>(value_.data), static_cast<size_t>(value_.len)};
+  key_.size() == 1 ? key_bytes_.Raw(bytes) : key_bytes_.Blob(bytes);
+}
+
+KeyBytes Layout::KeyOf(const core::Tuple& row) {
+  constexpr uint8_t kDigest = 0xff;
+  bool has_null = false;
+  key_bytes_.Clear();
+  if (key_.empty()) core::EncodeTuple(key_bytes_, row);
+  for (const KeyColumn& key : key_) {
+    const core::ColumnValue& value = row[key.at];
+    has_null |= value.tag == 'n';
+    if (key.raw || value.tag == 'n') {
+      key_bytes_.U8(static_cast<uint8_t>(value.tag == 'n' ? 'n' : 'r'));
+      key_bytes_.Blob(value.bytes);
+    } else {
+      AddKeyValue(key, value);
     }
   }
-  core::Digest const digest = core::Hash(core::Domain::kTableDigest, w.bytes());
-  KeyBytes bytes;
-  std::copy_n(digest.bytes.begin(), bytes.size(), bytes.begin());
+  KeyBytes bytes = {};
+  if (key_bytes_.size() < bytes.size() && !has_null) {
+    std::copy(key_bytes_.bytes().begin(), key_bytes_.bytes().end(), bytes.begin());
+    bytes.back() = static_cast<uint8_t>(key_bytes_.size());
+    return bytes;
+  }
+  core::Digest const digest = core::Hash(core::Domain::kTableDigest, key_bytes_.bytes());
+  std::copy_n(digest.bytes.begin(), bytes.size() - 1, bytes.begin());
+  bytes.back() = kDigest;
   return bytes;
 }
 

@@ -20,7 +20,9 @@ extern "C" {
 
 namespace dadbs::pg::verify {
 
-using KeyBytes = std::array<uint8_t, 16>;
+// Tells rows of one table apart: the key's own canonical bytes where they are short, else a digest. The last byte says which: keys of
+// neighbours are neighbours mostly, and what comes in their order is sorted already.
+using KeyBytes = std::array<uint8_t, 24>;
 
 // As in a change: u16 columns, then tag and value of each. Views into `bytes`; false: not a tuple.
 bool DecodeTuple(core::ByteView bytes, core::Tuple* out);
@@ -40,7 +42,7 @@ class Layout {
   ColumnPlan* plan(size_t column) const { return &plans_[column]; }
 
   // Of the row: by its key, or by all of it where there is none. Postgres code inside: the current memory context is used.
-  KeyBytes KeyOf(const core::Tuple& row) const;
+  KeyBytes KeyOf(const core::Tuple& row);
   // The same tuple with nothing but the key.
   core::Tuple OnlyKey(const core::Tuple& row) const;
 
@@ -51,10 +53,13 @@ class Layout {
     ValueEncoder encoder;
   };
   void PrepareKey(MemoryContext context);
+  void AddKeyValue(const KeyColumn& key, const core::ColumnValue& value);
 
   Version version_;
   ColumnPlan* plans_ = nullptr;
   std::vector<KeyColumn> key_;
+  core::Writer key_bytes_;       // of the row at hand
+  StringInfoData value_ = {};
   std::string unfit_;
 };
 

@@ -25,6 +25,7 @@
 #include "dadbs/pg/sharing.h"
 #include "dadbs/pg/spi.h"
 #include "agreed.h"
+#include "bulk_rows.h"
 #include "progress.h"
 #include "tables.h"
 #include "utility.h"
@@ -91,11 +92,8 @@ void Execute(const std::string& text) {
   Call([&] { RunUtility(linitial_node(RawStmt, raw_parser(text.c_str(), RAW_PARSE_DEFAULT))->stmt, text.c_str()); });
 }
 
-// Not by a query: planning one evaluates what is constant in the table's indexes, by functions that superusers do not run.
-void CopyRows(Relation from, Oid into_id) {
-  Relation const into = table_open(into_id, AccessExclusiveLock);
-  TupleDesc const columns = RelationGetDescr(from);
-  MemoryContext const of_row = AllocSetContextCreate(CurrentMemoryContext, "dadbs kept row", ALLOCSET_DEFAULT_SIZES);
+// Output functions of the columns that are kept as text; none for the others.
+FmgrInfo* OutputsOf(TupleDesc columns) {
   auto* const outputs = static_cast<FmgrInfo*>(palloc0(sizeof(FmgrInfo) * Max(columns->natts, 1)));
   for (int i = 0; i < columns->natts; i++) {
     Form_pg_attribute const column = TupleDescAttr(columns, i);
@@ -105,29 +103,38 @@ void CopyRows(Relation from, Oid into_id) {
     getTypeOutputInfo(column->atttypid, &output, &varlena);
     fmgr_info(output, &outputs[i]);
   }
-  BulkInsertState const bulk = GetBulkInsertState();
+  return outputs;
+}
+
+// Not by a query: planning one evaluates what is constant in the table's indexes, by functions that superusers do not run.
+void CopyRows(Relation from, Oid into_id) {
+  Relation const into = table_open(into_id, AccessExclusiveLock);
+  TupleDesc const columns = RelationGetDescr(from);
+  MemoryContext const of_row = AllocSetContextCreate(CurrentMemoryContext, "dadbs kept row", ALLOCSET_DEFAULT_SIZES);
+  FmgrInfo* const outputs = OutputsOf(columns);
+  auto* const values = static_cast<Datum*>(palloc(sizeof(Datum) * Max(columns->natts, 1)));
+  auto* const nulls = static_cast<bool*>(palloc(sizeof(bool) * Max(columns->natts, 1)));
+  BulkRows rows;
+  rows.Begin(into, HEAP_INSERT_SKIP_FSM);
   TupleTableSlot* const slot = table_slot_create(from, nullptr);
   TableScanDesc const scan = table_beginscan(from, GetActiveSnapshot(), 0, nullptr);
   while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
     CHECK_FOR_INTERRUPTS();
     MemoryContext const before = MemoryContextSwitchTo(of_row);
     slot_getallattrs(slot);
-    auto* const values = static_cast<Datum*>(palloc0(sizeof(Datum) * Max(columns->natts, 1)));
-    auto* const nulls = static_cast<bool*>(palloc0(sizeof(bool) * Max(columns->natts, 1)));
     for (int i = 0, at = 0; i < columns->natts; i++) {
       if (TupleDescAttr(columns, i)->attisdropped) continue;
       nulls[at] = slot->tts_isnull[i];
-      if (!nulls[at])
-        values[at] = OidIsValid(outputs[i].fn_oid) ? CStringGetTextDatum(OutputFunctionCall(&outputs[i], slot->tts_values[i])) : slot->tts_values[i];
+      values[at] = !nulls[at] && OidIsValid(outputs[i].fn_oid) ? CStringGetTextDatum(OutputFunctionCall(&outputs[i], slot->tts_values[i])) : slot->tts_values[i];
       at++;
     }
-    heap_insert(into, heap_form_tuple(RelationGetDescr(into), values, nulls), GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, bulk);
+    rows.Add(values, nulls);
     MemoryContextSwitchTo(before);
     MemoryContextReset(of_row);
   }
   table_endscan(scan);
   ExecDropSingleTupleTableSlot(slot);
-  FreeBulkInsertState(bulk);
+  rows.Finish();
   MemoryContextDelete(of_row);
   table_close(into, NoLock);
 }
@@ -164,44 +171,46 @@ class Filling {
  public:
   explicit Filling(Oid table) : into_(Call([&] { return table_open(table, AccessExclusiveLock); })) {
     Call([&] {
-      bulk_ = GetBulkInsertState();
+      int const columns = Max(RelationGetDescr(into_)->natts, 1);
+      values_ = static_cast<Datum*>(palloc0(sizeof(Datum) * columns));
+      nulls_ = static_cast<bool*>(palloc(sizeof(bool) * columns));
+      memset(nulls_, true, sizeof(bool) * columns);
       row_ = AllocSetContextCreate(CurrentMemoryContext, "dadbs rebuilt row", ALLOCSET_DEFAULT_SIZES);
+      rows_.Begin(into_, HEAP_INSERT_FROZEN | HEAP_INSERT_SKIP_FSM | HEAP_INSERT_NO_LOGICAL);
     });
   }
   void Add(const Layout& layout, const core::Tuple& tuple) {
     Call([&] {
       MemoryContext const before = MemoryContextSwitchTo(row_);
       TupleDesc const columns = RelationGetDescr(into_);
-      auto* const values = static_cast<Datum*>(palloc0(sizeof(Datum) * columns->natts));
-      auto* const nulls = static_cast<bool*>(palloc(sizeof(bool) * columns->natts));
-      memset(nulls, true, sizeof(bool) * columns->natts);
       size_t at = 0;
       for (int i = 0; i < columns->natts; i++)
         if (!TupleDescAttr(columns, i)->attisdropped) {
-          values[i] = ReadValue(layout.plan(at), tuple[at], &nulls[i]);
+          values_[i] = ReadValue(layout.plan(at), tuple[at], &nulls_[i]);
           at++;
         }
-      heap_insert(into_, heap_form_tuple(columns, values, nulls), GetCurrentCommandId(true),
-                  HEAP_INSERT_FROZEN | HEAP_INSERT_SKIP_FSM | HEAP_INSERT_NO_LOGICAL, bulk_);
+      rows_.Add(values_, nulls_);
       MemoryContextSwitchTo(before);
       MemoryContextReset(row_);
       CHECK_FOR_INTERRUPTS();
     });
-    rows_++;
+    count_++;
   }
   uint64 Finish() {
     Call([&] {
-      FreeBulkInsertState(bulk_);
+      rows_.Finish();
       table_close(into_, NoLock);
     });
-    return rows_;
+    return count_;
   }
 
  private:
   Relation into_;
-  BulkInsertState bulk_ = nullptr;
+  BulkRows rows_;
+  Datum* values_ = nullptr;
+  bool* nulls_ = nullptr;
   MemoryContext row_ = nullptr;
-  uint64 rows_ = 0;
+  uint64 count_ = 0;
 };
 
 [[noreturn]] void CannotTell(const std::string& shown, const std::string& why) {
@@ -228,9 +237,9 @@ uint64 Replace(Fold* fold, Oid relation_id, const std::string& shown, Working* w
   Filling filling(made);
   working->Phase("writing rows", shown.c_str(), fold->entries());
   uint64 keys = 0;
+  core::Tuple tuple;
   fold->ForEach([&](const Verdict& v) {
     if (++keys % kRowsPerReport == 0) working->Done(keys);
-    core::Tuple tuple;
     if (v.said != Verdict::Said::kPresent) return;
     DADBS_CHECK(DecodeTuple(v.tuple, &tuple));
     if (!IsWhole(tuple)) CannotTell(shown, "A large value went with a row to another key, and is known only as unchanged.");

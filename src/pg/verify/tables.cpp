@@ -22,10 +22,15 @@ namespace {
 constexpr uint32_t kEffectsFrom = 1u << 30;  // they come after the changes of their transaction
 constexpr int kWorkKbMin = 256;
 
+void Join(std::string_view schema, std::string_view name, std::string* key) {
+  key->assign(schema);
+  *key += '\0';
+  *key += name;
+}
+
 std::string Joined(std::string_view schema, std::string_view name) {
-  std::string key(schema);
-  key += '\0';
-  key += name;
+  std::string key;
+  Join(schema, name, &key);
   return key;
 }
 
@@ -139,10 +144,10 @@ void Tables::Rows(Place place, core::ByteView bytes) {
   core::Reader r(bytes);
   r.U8();
   std::string_view const schema = r.Str(), name = r.Str();
-  auto const found = by_name_.find(Joined(schema, name));
+  Join(schema, name, &written_);
+  auto const found = by_name_.find(written_);
   if (found == by_name_.end()) return;
-  core::Change change;
-  if (core::DecodeChange(bytes, &change)) found->second->Row(place, std::get<core::RowChange>(change));
+  if (core::DecodeChange(bytes, &change_)) found->second->Row(place, std::get<core::RowChange>(change_));
 }
 
 void Tables::Effect(core::Position position, uint32_t ordinal, core::ByteView change) {

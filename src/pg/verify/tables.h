@@ -36,6 +36,8 @@ class Tables : private Visitor {
   std::vector<std::unique_ptr<Fold>> folds_;
   std::unordered_map<std::string, Fold*> by_name_;  // schema, NUL, name
   core::Position newest_definition_;
+  std::string written_;   // of the change at hand
+  core::Change change_;
 };
 
 // In the current GUC nest level.
