@@ -239,6 +239,37 @@ def indexes_have_one_number(c):
 
 
 @suite.test
+def tablespaces_are_each_members_own(c):
+    """A definition makes nothing where one member has put what it starts from: he alone might not allow that to its author."""
+    with c.connect(1).cursor() as here:
+        for statement in ("SET allow_in_place_tablespaces = on", "SET allow_system_table_mods = on", "CREATE TABLESPACE elsewhere LOCATION ''"):
+            here.execute(statement)
+        c.run(2, "CREATE ROLE maker LOGIN", "GRANT CREATE ON SCHEMA public TO maker")
+        c.run(2, "CREATE TABLE p (id int PRIMARY KEY, v int) PARTITION BY RANGE (id)", "CREATE INDEX p_v ON p (v)", "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
+              "CREATE TABLE t (id int PRIMARY KEY, v int UNIQUE)", "CREATE INDEX t_v ON t (v)", "INSERT INTO t SELECT g, g FROM generate_series(1, 9) g", user="maker")
+        c.settle()
+        equal(sqlstate(lambda: here.execute("ALTER TABLE p SET TABLESPACE elsewhere")), "0A000", "a partitioned table")
+        for what in ("TABLE t", "TABLE p1", "INDEX t_v", "INDEX t_pkey", "INDEX p_v"):
+            here.execute(f"ALTER {what} SET TABLESPACE elsewhere")
+        here.execute("UPDATE pg_class SET reltablespace = (SELECT oid FROM pg_tablespace WHERE spcname = 'elsewhere') WHERE relname = 'p'")  # as one that was there before the group
+        c.run(3, "CREATE TABLE p3 PARTITION OF p FOR VALUES FROM (20) TO (30) PARTITION BY RANGE (id)", "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20)",
+              "CREATE TABLE p31 PARTITION OF p3 FOR VALUES FROM (20) TO (30)", "CREATE TABLE u (LIKE t INCLUDING ALL)", "CREATE TABLE q (LIKE p INCLUDING ALL)",
+              "CREATE TABLE a (LIKE p INCLUDING ALL)", "ALTER TABLE p ATTACH PARTITION a FOR VALUES FROM (40) TO (50)", "ALTER TABLE t ALTER v TYPE bigint", "CREATE INDEX ON t (v, id)",
+              "ALTER TABLE t ADD UNIQUE (v, id)", user="maker")
+        c.run(1, "BEGIN", "CREATE TABLE w (LIKE t INCLUDING ALL)", "CREATE TABLE p4 PARTITION OF p FOR VALUES FROM (30) TO (40)", "COMMIT", user="maker")
+        c.run(3, "INSERT INTO p SELECT g, g % 10 FROM generate_series(0, 49) g", "TRUNCATE t", "INSERT INTO t VALUES (1, 1)", user="maker")
+        c.settle()
+        c.check_equal(whole=True)
+        here.execute("SELECT relname FROM pg_class WHERE reltablespace = (SELECT oid FROM pg_tablespace WHERE spcname = 'elsewhere') ORDER BY 1")
+        equal([name for name, in here.fetchall()], ["p1", "p2_v_idx", "p31_v_idx", "p3_v_idx", "p4_v_idx", "p_v", "t", "t_pkey", "t_v"], "what lies there")
+        c.run(2, "DROP TABLE p, q, t, u, w", user="maker")
+        c.settle()
+        here.execute("DROP TABLESPACE elsewhere")
+        here.connection.close()
+    c.run(1, "REVOKE CREATE ON SCHEMA public FROM maker")
+
+
+@suite.test
 def a_long_build_keeps_nobody_from_temporary_tables(c):
     c.run(1, "CREATE TABLE large (id int PRIMARY KEY, v int)", "INSERT INTO large SELECT g, g FROM generate_series(1, 20) g",
           "CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(0.2); RETURN $1; END'")

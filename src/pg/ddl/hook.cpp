@@ -205,6 +205,7 @@ void RunShared(const UtilityCall& c) {
 void RunNested(const UtilityCall& c) {
   Node* node = c.statement->utilityStmt;
   if (c.context == PROCESS_UTILITY_SUBCOMMAND) {
+    PlaceByDefault(node);
     if (!ExecuteSequenceStatement(node)) Pass(c);
     return;
   }

@@ -15,6 +15,7 @@
  *   code_guard.cpp superusers don't run code that came over the chain
  *   local.cpp      dadbs.set_local and what local objects may not do
  *   names.cpp      names that PostgreSQL chooses
+ *   placement.cpp  tablespaces
  */
 #pragma once
 
@@ -210,6 +211,12 @@ void SetPasswordHere(Node* password_statement);
 void InitSequences();
 // Around CREATE SEQUENCE and ALTER SEQUENCE while executing; true: done.
 bool ExecuteSequenceStatement(Node* statement);
+
+// -- placement.cpp
+// Before a (sub-)statement of a definition is executed.
+void PlaceByDefault(Node* statement);
+// Before a local ALTER TABLE ... SET TABLESPACE.
+void CheckMove(const AlterTableStmt* alter);
 
 // -- code_guard.cpp
 void InitCodeGuard();

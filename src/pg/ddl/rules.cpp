@@ -528,6 +528,7 @@ void CheckReindex(const ReindexStmt* reindex) {
 void CheckLocal(Node* node) {
   if (IsA(node, TruncateStmt)) GuardTruncateEarly(node);
   if (IsA(node, ReindexStmt)) CheckReindex(reinterpret_cast<ReindexStmt*>(node));
+  if (IsA(node, AlterTableStmt)) CheckMove(reinterpret_cast<AlterTableStmt*>(node));
   if (!IsA(node, ExplainStmt)) return;
   Node* query = reinterpret_cast<ExplainStmt*>(node)->query;
   if (query == nullptr || !IsA(query, Query)) return;
