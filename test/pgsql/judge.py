@@ -1,4 +1,4 @@
-"""What must hold after each file: members ready, equal in rows and definitions, nothing alleged, and logs without what must not be there.
+"""What must hold after each file: members ready, equal in rows, verdicts and definitions, nothing alleged, logs without what must not be there.
 
 Definitions are compared by pg_dump, object by object, without what is each member's own (docs/limitations.md): what cannot be shared, privileges of
 built-in roles, where sequences start.
@@ -20,6 +20,7 @@ LINE = re.compile(r"^\S+ \S+ \S+ \[\d+\] (\w{5}) <([^>]*)> (?!STATEMENT|CONTEXT|
 AT_A_WORKER = re.compile(r"cache lookup failed|could not open relation|could not find tuple")
 ANYWHERE = re.compile(FORBIDDEN.pattern + r"|this member is diverged|has halted")
 STATE = "SELECT state, height, applied_height, reason, waiting_for FROM dadbs.status"
+OUTCOMES = "SELECT height, index, origin, incarnation, number, verdict, md5(keys) FROM dadbs_internal.transaction WHERE height > %s"
 DEFINITIONS = "SELECT object, kind, problem, expected, found FROM dadbs.verify_definitions()"
 GAPS = "SELECT reason FROM dadbs_internal.why_not_compared()"
 TABLES = "SELECT table_name, problem, key, expected, found, height FROM dadbs.verify_tables()"
@@ -36,14 +37,15 @@ class Judge:
     def __init__(self, cluster):
         self.c = cluster
         self.read = {i: 0 for i in cluster.members()}  # of each log
+        self.compared = 0  # height up to which verdicts and keys were
         self.notes = []
 
-    def ask(self, i, query):
+    def ask(self, i, query, *arguments):
         limit = f"-c statement_timeout={SQL_SECONDS}s -c lock_timeout={READY_SECONDS}s -c client_min_messages=warning"
         connection = self.c.connect(i, options=limit)
         try:
             with connection.cursor() as cursor:
-                cursor.execute(query)
+                cursor.execute(query, arguments or None)
                 return cursor.fetchall()
         finally:
             connection.close()
@@ -64,7 +66,7 @@ class Judge:
                     return heights.pop()
             except psycopg2.OperationalError as e:  # a server that starts
                 states = str(e).strip()
-            check(time.monotonic() < deadline, f"not ready within {READY_SECONDS} s: {states}")
+            check(time.monotonic() < deadline and "'diverged'" not in str(states), f"not ready, or not within {READY_SECONDS} s: {states}")
             time.sleep(0.1)
 
     def digests_at_rest(self):
@@ -74,6 +76,12 @@ class Judge:
             digests = self.of_all(lambda i: bytes(self.ask(i, "SELECT dadbs.database_digest()")[0][0]).hex())
             if self.wait() == height:
                 return digests
+
+    def compare_outcomes(self):
+        """A verdict of one member alone shows in no table where what it was about is gone again."""
+        outcomes = self.of_all(lambda i: set(self.ask(i, OUTCOMES, self.compared)))
+        self.compared = max([self.compared, *(row[0] for row in outcomes[1])])
+        return [f"verdicts or keys differ on m1 and m{i}: {sorted(outcomes[i] ^ outcomes[1])[:6]}" for i in outcomes if outcomes[i] != outcomes[1]]
 
     def logs(self):
         """Lines since the last look that must not be there. What clients caused there may be PostgreSQL's own: noted."""
@@ -131,7 +139,7 @@ class Judge:
         self.notes = []
         try:
             digests = self.digests_at_rest()
-            found = self.logs()
+            found = self.logs() + self.compare_outcomes()
             if len(set(digests.values())) != 1:
                 found.append("digests differ: " + self.c.describe_difference(digests))
             for what, query in [("not compared", GAPS), ("verify_definitions()", DEFINITIONS)] + [("verify_tables()", TABLES)] * tables:
