@@ -1,4 +1,5 @@
 """Conflicts between members: one wins, the other is told 40001, nobody hangs, all stay equal."""
+import contextlib
 import random
 import threading
 import time
@@ -187,6 +188,40 @@ def disjoint_rows_all_commit(c):
     equal(failures, [], "failures of writers of different rows")
     c.settle()
     equal(c.value(1, "SELECT sum(v) FROM t WHERE id >= 1000"), 100, "sum")
+
+
+@suite.test
+def parents_that_were_updated_before_they_went(c):
+    """An update that lets the key be does not keep children of other members away; what the same transaction does to the new version does."""
+    c.run(1, "CREATE TABLE kept_key (id int PRIMARY KEY, v text)", "CREATE TABLE of_kept_key (id int PRIMARY KEY, p int REFERENCES kept_key)")
+    update, remove, move = "UPDATE kept_key SET v = v || 'b' WHERE id = {0}", "DELETE FROM kept_key WHERE id = {0}", "UPDATE kept_key SET id = -{0} WHERE id = {0}"
+    undone = ("SAVEPOINT s", remove, "ROLLBACK TO s")
+    shapes = [((update,), True), ((update, update), True), ((update, *undone), True), ((*undone, update), True), (("SELECT FROM kept_key WHERE id = {0} FOR NO KEY UPDATE",), True),
+              ((update, remove), False), ((update, move), False), ((update, update, remove), False), (("SAVEPOINT a", update, "SAVEPOINT b", update, "RELEASE b", remove), False),
+              ((update, *undone, move), False), ((update, "SELECT FROM kept_key WHERE id = {0} FOR UPDATE"), None), ((remove,), False), ((move,), False)]
+    for k, (statements, lives) in enumerate(shapes, 1):
+        c.run(1, f"INSERT INTO kept_key VALUES ({k}, 'a')")
+        c.settle()
+        with contextlib.closing(c.connect(2, autocommit=False)) as holder:
+            for statement in statements:
+                holder.cursor().execute(statement.format(k))
+            c.run(1, f"INSERT INTO of_kept_key VALUES ({k}, {k})")
+            c.settle()
+            outcome = c.outcome(holder, holder.commit)
+            check(lives is None or outcome == (None if lives else CONFLICT), f"{statements}: {outcome}")
+        # A child that comes between the two.
+        c.run(1, f"INSERT INTO kept_key VALUES ({k + 100}, 'a')")
+        c.settle()
+        with contextlib.closing(c.connect(2, autocommit=False)) as holder:
+            holder.cursor().execute(update.format(k + 100))
+            c.run(1, f"INSERT INTO of_kept_key VALUES ({k + 100}, {k + 100})")
+            c.settle()
+            states = {sqlstate(lambda: [holder.cursor().execute(statement.format(k + 100)) for statement in statements]), c.outcome(holder, holder.commit)}
+            check(states <= {None, "23503", "25P02", CONFLICT} and (lives is not True or remove in statements or states == {None}), f"{statements}, later: {states}")
+        c.settle()
+        for i in c.members():
+            equal(c.value(i, "SELECT count(*) FROM of_kept_key WHERE NOT EXISTS (SELECT FROM kept_key WHERE kept_key.id = p)"), 0, f"orphans on member {i} after {statements}")
+    c.run(2, "DROP TABLE of_kept_key, kept_key")
 
 
 @suite.test

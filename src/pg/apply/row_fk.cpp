@@ -112,14 +112,15 @@ bool ProbeIndex(Relation table, Relation index, ScanKey keys, int count, TupleTa
 
 enum class Locked { kYes, kNotFound, kChanged };
 
-// Looks into one leaf and locks what is there.
+// Looks into one leaf and locks what is there, with what a transaction in progress has made of it: one that has updated the row, which
+// lets its key be, and then deleted that version is in the way.
 Locked ProbeAndLock(OpenParent* open, int leaf, ScanKey keys, int count) {
   TupleTableSlot* const slot = open->slots[leaf];
   if (!ProbeIndex(open->tables[leaf], open->indexes[leaf], keys, count, slot)) return Locked::kNotFound;
   ItemPointerData tid = slot->tts_tid;
   TM_FailureData failure;
-  TM_Result const result = table_tuple_lock(open->tables[leaf], &tid, GetActiveSnapshot(), slot,
-                                            GetCurrentCommandId(false), LockTupleKeyShare, LockWaitBlock, 0, &failure);
+  TM_Result const result = table_tuple_lock(open->tables[leaf], &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false), LockTupleKeyShare,
+                                            LockWaitBlock, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
   ExecClearTuple(slot);
   switch (result) {
     case TM_Ok: return Locked::kYes;
