@@ -341,8 +341,15 @@ class Throttle:
     def __init__(self, pids, runs_seconds=0.02, stands_seconds=0.18):
         self.pids, self.runs, self.stands = pids, runs_seconds, stands_seconds
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.error = None
+        self.thread = threading.Thread(target=self.try_run, daemon=True)
         self.thread.start()
+
+    def try_run(self):
+        try:
+            self.run()
+        except Exception as e:  # noqa: BLE001 - raised by end()
+            self.error = e
 
     def run(self):
         while not self.ended.is_set():
@@ -360,6 +367,7 @@ class Throttle:
     def end(self):
         self.ended.set()
         self.thread.join(10)
+        check(self.error is None, f"processes were not slowed down: {self.error!r}")
 
 
 class Workers:
