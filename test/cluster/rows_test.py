@@ -174,6 +174,64 @@ def random_statement(cursor, rng):
 
 
 @suite.test
+def children_that_triggers_keep(c):
+    """PostgreSQL believes that the action of a foreign key was done, also where a trigger of the child has kept it from that. No member takes such an orphan."""
+    c.run(1, "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+          "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.p := OLD.p; RETURN NEW; END'",
+          "CREATE FUNCTION harmless() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.v := NEW.v + 1; RETURN NEW; END'",
+          "CREATE FUNCTION odd_stay() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF OLD.id % 2 = 1 THEN RETURN NULL; END IF; RETURN OLD; END'")
+    cases = [("CASCADE", "BEFORE DELETE", "nothing", "DELETE FROM p", "23503"), ("SET NULL", "BEFORE UPDATE", "stays", "DELETE FROM p", "23503"),
+             ("SET DEFAULT", "BEFORE UPDATE", "nothing", "DELETE FROM p", "23503"), ("CASCADE", "BEFORE UPDATE", "nothing", "UPDATE p SET id = id + 100", "23503"),
+             ("CASCADE", "BEFORE UPDATE", "nothing", "UPDATE p SET u = u + 100", "23503"), ("CASCADE", "BEFORE DELETE", "odd_stay", "DELETE FROM p", "23503"),
+             ("SET NULL", "BEFORE UPDATE", "harmless", "DELETE FROM p", None), ("CASCADE", "BEFORE UPDATE", "harmless", "UPDATE p SET id = id + 100", None),
+             ("CASCADE", "BEFORE DELETE", "nothing", "UPDATE p SET w = w + 1", None), ("CASCADE", "AFTER DELETE", "nothing", "DELETE FROM p", None)]
+    for partitioned in (False, True):
+        for action, when, function, statement, expected in cases:
+            key = "u" if "SET u" in statement else "id"
+            c.run(1, "CREATE TABLE p (id int PRIMARY KEY, u int UNIQUE, w int DEFAULT 0)",
+                  f"CREATE TABLE k (id int PRIMARY KEY, p int DEFAULT 1 REFERENCES p ({key}) ON DELETE {action} ON UPDATE {action}, v int DEFAULT 0)" + (" PARTITION BY RANGE (id)" if partitioned else ""))
+            if partitioned:
+                c.run(2, "CREATE TABLE k1 PARTITION OF k FOR VALUES FROM (0) TO (10)", "CREATE TABLE k2 PARTITION OF k FOR VALUES FROM (10) TO (20)")
+            c.settle()
+            c.run(2, "INSERT INTO p SELECT g, g FROM generate_series(1, 3) g", "INSERT INTO k SELECT g, 2 FROM generate_series(1, 12) g")  # its plan is made before there is a trigger
+            c.settle()
+            c.run(3, f"CREATE TRIGGER keeps {when} ON {'k2' if partitioned else 'k'} FOR EACH ROW EXECUTE FUNCTION {function}()")
+            c.settle()
+            equal(sqlstate(lambda: c.run(1, "SET ROLE dadbs_owner", statement + " WHERE id = 2")), expected, f"{action}, {when} {function}, partitioned: {partitioned}, {statement}")
+            c.settle()
+            for i in c.members():
+                equal(c.value(i, f"SELECT count(*) FROM k WHERE NOT EXISTS (SELECT FROM p WHERE p.{key} = k.p)") if "NULL" not in action else 0, 0, f"orphans on member {i}")
+            c.check_equal()
+            c.run(2, "DROP TABLE k, p")
+    c.run(1, "DROP FUNCTION nothing(), stays(), harmless(), odd_stay()")
+
+
+@suite.test
+def immutable_functions_that_ask_settings(c):
+    """What PostgreSQL declares immutable and is not in truth: the session's own check is not everybody's."""
+    c.run(1, "CREATE TABLE quoted (id int PRIMARY KEY, x text CHECK (quote_ident(x) <> x))", "CREATE TABLE zoned (id int PRIMARY KEY, ts timestamp CHECK (ts AT TIME ZONE 'EST' < '2020-01-01 00:00+00'))",
+          "CREATE TABLE zoned_too (id int PRIMARY KEY, ts timestamptz CHECK (ts AT TIME ZONE 'EST' > '2020-01-01 00:00'))", "CREATE TABLE once (id int PRIMARY KEY, x text)",
+          "CREATE UNIQUE INDEX ON once ((quote_ident(x) = x))", "INSERT INTO once VALUES (1, 'abc')")
+    c.settle()
+    for setting, insert, expected in (("quote_all_identifiers = on", "quoted VALUES (1, 'abc')", "23514"), ("timezone_abbreviations = 'Australia'", "zoned VALUES (1, '2020-01-01 05:00')", "23514"),
+                                      ("timezone_abbreviations = 'Australia'", "zoned_too VALUES (1, '2020-01-01 04:00+00')", "23514"),
+                                      ("quote_all_identifiers = on", "once VALUES (2, 'def')", "23505")):
+        for i in c.members():
+            equal(sqlstate(lambda: c.run(i, f"SET {setting}", f"INSERT INTO {insert}")), expected, f"{setting}, {insert}, member {i}")
+    c.run(2, "ALTER SYSTEM SET timezone_abbreviations = 'Australia'", "ALTER SYSTEM SET quote_all_identifiers = on", "SELECT pg_reload_conf()")
+    try:
+        eventually(lambda: c.value(2, "SHOW timezone_abbreviations") == "Australia", 20, "the setting")
+        equal(sqlstate(lambda: c.run(1, "INSERT INTO zoned VALUES (2, '2020-01-01 05:00')")), "23514", "with another setting of another member")
+        c.run(1, "INSERT INTO zoned VALUES (3, '2019-12-31 18:00')", "CREATE TABLE dated (id int PRIMARY KEY, at timestamptz DEFAULT '2020-01-01 00:00 EST')", "INSERT INTO dated VALUES (1)")
+        c.run(2, "INSERT INTO zoned VALUES (4, '2019-12-31 18:00')", "INSERT INTO dated VALUES (2)")
+        c.settle()
+        equal({str(c.run(i, "SET TimeZone = 'UTC'", "SELECT * FROM dated ORDER BY id")) for i in c.members()}, {str(c.run(1, "SET TimeZone = 'UTC'", "SELECT * FROM dated ORDER BY id"))}, "the default")
+    finally:
+        c.run(2, "ALTER SYSTEM RESET timezone_abbreviations", "ALTER SYSTEM RESET quote_all_identifiers", "SELECT pg_reload_conf()")
+    c.run(1, "DROP TABLE quoted, zoned, zoned_too, once, dated")
+
+
+@suite.test
 def everything_at_once(c):
     """Random transactions of related tables on all members; losers and violations are told, all stay equal."""
     for statement in MIX.strip().split(";\n"):

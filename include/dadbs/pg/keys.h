@@ -24,6 +24,7 @@ core::KeyHash RelationContentKey(std::string_view schema, std::string_view name)
 struct WriteSetNature {
   bool contracts = false;  // one of its tables has contracts
   bool misfit = false;     // a row of an unknown relation, or not of its columns, or of a table without a key: no rows to commit unseen
+  bool may_leave_children = false;  // a key has gone, and a trigger may have kept what refers to it from going, too
 };
 
 // In a transaction, before anything of the write set is applied. Appends to both lists, normalized. 'Q' and 'S'

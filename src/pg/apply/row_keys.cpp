@@ -35,6 +35,7 @@
  */
 #include "dadbs/pg/keys.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "dadbs/core/siphash.h"
@@ -350,12 +351,21 @@ bool Fits(const RelationPlan& plan, const core::RowChange& change) {
   return change.op == 'I' || plan.key >= 0;
 }
 
+// The origin's session has believed that its referential actions were done; whoever applies rows looks for children.
+bool MayLeaveChildren(const RelationPlan& plan, const core::RowChange& change) {
+  if (change.op == 'I') return false;
+  return std::any_of(plan.parents, plan.parents + plan.parent_count, [&](const ParentPlan& p) {
+    return change.op == 'D' ? p.may_leave_on_delete : p.may_leave_on_update && (change.has_old_key || !p.of_key);
+  });
+}
+
 void Deriver::Derive(const core::RowChange& change) {
   RelationPlan* const plan = PlanOf(change.relation);
   if (plan == nullptr || !Fits(*plan, change)) {
     nature_.misfit = true;
     return;
   }
+  nature_.may_leave_children |= MayLeaveChildren(*plan, change);
   AsOwner const as_owner(plan->owner);
   StackFromHere const stack;
   doing = Doing::kOwn;

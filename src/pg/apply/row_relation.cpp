@@ -7,6 +7,8 @@
  */
 #include "row_relation.h"
 
+#include <algorithm>
+
 #include "dadbs/pg/keys.h"
 #include "dadbs/pg/sharing.h"
 
@@ -20,6 +22,7 @@ extern "C" {
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_sequence.h"
 #include "catalog/pg_trigger.h"
@@ -309,6 +312,29 @@ void BuildForeignKey(ForeignKeyPlan* key, const Trigger& trigger, Relation relat
   relation_close(parent, AccessShareLock);
 }
 
+bool HasAction(char action) { return action != FKCONSTR_ACTION_NOACTION && action != FKCONSTR_ACTION_RESTRICT; }
+
+// One that runs before a row of the table, or of a partition of it, is changed may change something else, or nothing.
+bool HasTriggersBefore(Oid table) {
+  ListCell* cell;
+  foreach (cell, find_all_inheritors(table, NoLock, nullptr)) {
+    Relation const part = try_relation_open(lfirst_oid(cell), AccessShareLock);
+    if (part == nullptr) continue;
+    const TriggerDesc* const triggers = part->trigdesc;
+    bool const found = triggers != nullptr && (triggers->trig_update_before_row || triggers->trig_delete_before_row);
+    relation_close(part, AccessShareLock);
+    if (found) return true;
+  }
+  return false;
+}
+
+bool IsOfKey(const ParentPlan& parent, const RelationPlan& plan) {
+  if (plan.key < 0) return false;
+  const UniquePlan& key = plan.uniques[plan.key];
+  return std::all_of(parent.attnos, parent.attnos + parent.count,
+                     [&](AttrNumber attno) { return std::find(key.attnos, key.attnos + key.count, attno) != key.attnos + key.count; });
+}
+
 void BuildParent(ParentPlan* plan, const Trigger& trigger) {
   ConstraintRow row;
   ReadConstraint(trigger.tgconstraint, &row);
@@ -322,6 +348,10 @@ void BuildParent(ParentPlan* plan, const Trigger& trigger) {
   plan->name = row.form.conname;
   plan->parent = row.form.confrelid;
   plan->child = row.form.conrelid;
+  bool const on_delete = HasAction(row.form.confdeltype), on_update = HasAction(row.form.confupdtype);
+  bool const may_leave = (on_delete || on_update) && HasTriggersBefore(plan->child);
+  plan->may_leave_on_delete = on_delete && may_leave;
+  plan->may_leave_on_update = on_update && may_leave;
   Relation const index = index_open(row.form.conindid, AccessShareLock);
   for (int i = 0; i < row.count; i++) {
     plan->parent_attnos[i] = row.parent[i];
@@ -358,7 +388,9 @@ void BuildForeignKeys(RelationPlan* plan, Relation relation) {
       while (at < plan->parent_count && parent_constraints[at] != trigger.tgconstraint) at++;
       if (at == plan->parent_count) {
         parent_constraints[at] = trigger.tgconstraint;
-        BuildParent(&plan->parents[plan->parent_count++], trigger);
+        BuildParent(&plan->parents[at], trigger);
+        plan->parents[at].of_key = IsOfKey(plan->parents[at], *plan);
+        plan->parent_count++;
       }
       if (TRIGGER_FOR_DELETE(trigger.tgtype)) plan->parents[at].on_delete = IsOn(trigger);
       if (TRIGGER_FOR_UPDATE(trigger.tgtype)) plan->parents[at].on_update = IsOn(trigger);
@@ -426,7 +458,7 @@ void BuildDependencies(RelationPlan* plan) {
   plan->schema_keys = static_cast<core::KeyHash*>(palloc0(sizeof(core::KeyHash) * list_length(all)));
   foreach (cell, all) plan->schema_keys[foreach_current_index(cell)] = RelationKey('d', lfirst_oid(cell));
   for (int i = 0; i < plan->foreign_key_count; i++) all = lappend_oid(all, plan->foreign_keys[i].parent_index);
-  for (int i = 0; i < plan->parent_count; i++) all = lappend_oid(all, plan->parents[i].child);
+  for (int i = 0; i < plan->parent_count; i++) all = list_concat_unique_oid(all, find_all_inheritors(plan->parents[i].child, NoLock, nullptr));
   for (int i = 0; i < plan->unique_count; i++) {
     Oid index = plan->uniques[i].index;
     all = lappend_oid(all, index);

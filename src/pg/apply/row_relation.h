@@ -83,6 +83,8 @@ struct ParentPlan {
   Oid constraint;  // the topmost one
   NameData name;
   bool on_delete, on_update;
+  bool may_leave_on_delete, may_leave_on_update;  // a trigger of the child may keep the action of the foreign key from being done
+  bool of_key;                                    // its columns are the replica identity's
   Oid parent, child;  // the topmost constraint's: may be partitioned
   int count;
   AttrNumber attnos[INDEX_MAX_KEYS];         // here

@@ -57,8 +57,8 @@ struct Work {
   bool of_plain_rows() const { return parsed && view.kind == core::WriteSetKind::kRows && view.header.flags == 0 && !nature.contracts; }
   bool takes_turn_first() const { return lone_ddl() || calls() || is_vote() || evidence(); }
   bool has_ddl() const { return lone_ddl() || (parsed && (view.header.flags & core::kHasDdl) != 0); }
-  // A misfit, which no honest capture makes, is executed at its origin too: the verdict is that of the others.
-  bool fits_fast_path() const { return of_plain_rows() && !nature.misfit; }
+  // What the origin's session may have judged otherwise than those who apply the rows is executed there, too: the verdict is that of the others.
+  bool fits_fast_path() const { return of_plain_rows() && !nature.misfit && !nature.may_leave_children; }
   AtPosition at() const { return {position, id, block_time_us, view.header.user}; }
   core::KeyList AllKeys() const;
   void Refuse(core::Verdict v, int sqlstate, std::string message, std::string detail = "", std::string hint = "");

@@ -56,6 +56,7 @@ struct Setting {
 };
 const Setting kEnvironment[] = {
     {"TimeZone", "UTC"},
+    {"timezone_abbreviations", "Default"},
     {"DateStyle", "ISO, YMD"},
     {"IntervalStyle", "postgres"},
     {"extra_float_digits", "1"},

@@ -52,6 +52,7 @@ constexpr Setting kSettings[] = {
     {"standard_conforming_strings", "on", true},
     {"check_function_bodies", "on", true},
     {"TimeZone", "UTC", true},
+    {"timezone_abbreviations", "Default", false},
     {"DateStyle", "ISO, MDY", true},
     {"IntervalStyle", "postgres", true},
     {"xmloption", "content", true},

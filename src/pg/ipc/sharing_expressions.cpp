@@ -45,7 +45,7 @@ bool HasUnsafeDomain(Oid type);
 
 // Is some part of the type `wanted`? Parts are elements, columns, subtypes and base types.
 
-// Declared immutable, but their text depends on extra_float_digits or bytea_output.
+// Declared immutable, but what they give depends on extra_float_digits, bytea_output, quote_all_identifiers or timezone_abbreviations.
 bool DependsOnSettings(Oid function) {
   switch (function) {
     case F_FLOAT4OUT:
@@ -57,7 +57,10 @@ bool DependsOnSettings(Oid function) {
     case F_BOX_OUT:
     case F_POLY_OUT:
     case F_LINE_OUT:
-    case F_CIRCLE_OUT: return true;
+    case F_CIRCLE_OUT:
+    case F_QUOTE_IDENT:
+    case F_TIMEZONE_TEXT_TIMESTAMP:
+    case F_TIMEZONE_TEXT_TIMESTAMPTZ: return true;
     default: return false;
   }
 }

@@ -47,7 +47,7 @@ void FixEnvironment() {
   const char* const settings[][2] = {{"TimeZone", "UTC"},         {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"},
                                      {"extra_float_digits", "1"}, {"bytea_output", "hex"},   {"search_path", "pg_catalog, pg_temp"},
                                      {"lc_monetary", "C"},        {"quote_all_identifiers", "off"}, {"xmloption", "content"},
-                                     {"array_nulls", "on"}};
+                                     {"array_nulls", "on"},        {"timezone_abbreviations", "Default"}};
   // The chain holds values as the database encodes them; receive and send functions convert from and to the client's.
   if (pg_get_client_encoding() != GetDatabaseEncoding())
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("tables are compared with the chain in the encoding of the database only"),
