@@ -134,7 +134,7 @@ class Judge:
                     different.append(f"{name}\n  m1: {dumps[1].get(name)}\n  m{i}: {dumps[i].get(name)}")
         return different
 
-    def problems(self, tables=True):
+    def problems(self, tables):
         """All that is wrong, as text; a check that cannot be made is one."""
         self.notes = []
         try:
