@@ -83,6 +83,14 @@ class Judge:
         self.compared = max([self.compared, *(row[0] for row in outcomes[1])])
         return [f"verdicts or keys differ on m1 and m{i}: {sorted(outcomes[i] ^ outcomes[1])[:6]}" for i in outcomes if outcomes[i] != outcomes[1]]
 
+    def outcomes_now(self):
+        """A quick look, between files."""
+        try:
+            self.wait()
+            return self.compare_outcomes()
+        except Exception as e:  # noqa: BLE001 - whatever fails here is reported
+            return [f"{type(e).__name__}: {e}"]
+
     def logs(self):
         """Lines since the last look that must not be there. What clients caused there may be PostgreSQL's own: noted."""
         found = []

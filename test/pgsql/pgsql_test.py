@@ -6,9 +6,10 @@ Each file of src/test/regress/sql is fed to psql as it is. What psql answers is 
 judged (judge.py); after one that failed the cluster is thrown away, and the next one begins with test_setup on a new one.
 
 Passes: `turns`, each file on one member, which changes with the file; `keys`, the same with primary keys for all tables (source.py); `both`, each file on two
-members at once, with keys, `schemas` the same in a schema for each, with odd settings on one of them; `killed`, a server is killed while the file runs.
+members at once, with keys, `schemas` the same in a schema for each, with odd settings on one of them; `killed`, a server is killed while the file runs;
+`isolation`, src/test/isolation's specs in place of files, each session on another member (isolation.py).
 
-DADBS_SEED: who is killed and when. DADBS_OUTPUT=DIRECTORY keeps what psql said, and the logs of clusters with failures.
+DADBS_SEED: who is killed and when, which permutations of a spec are taken. DADBS_OUTPUT=DIRECTORY keeps what psql said, and the logs of clusters with failures.
 """
 import os
 import random
@@ -21,6 +22,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(ROOT, "test", "cluster")]
 
+import isolation  # noqa: E402
 import source  # noqa: E402
 from harness import Cluster, Failure, Suite  # noqa: E402
 from judge import PREFIX, Judge  # noqa: E402
@@ -28,6 +30,7 @@ from judge import PREFIX, Judge  # noqa: E402
 SEED = int(os.environ.get("DADBS_SEED", time.time_ns() % 1_000_000))
 OUTPUT = os.environ.get("DADBS_OUTPUT")
 CLIENT_SECONDS = 180
+PERMUTATIONS = 12     # of a spec
 TABLES_EVERY = 10  # files: verify_tables() reads the whole chain, and takes longer with each of them
 CONFS = (f"log_line_prefix = '{PREFIX}'", "fsync = off", "max_prepared_transactions = 10", "max_wal_size = '4GB'", "shared_buffers = '256MB'")
 ODD = ("quote_all_identifiers = on", "extra_float_digits = -5", "datestyle = 'SQL, DMY'", "intervalstyle = sql_standard", "timezone = 'Asia/Kolkata'",
@@ -38,7 +41,7 @@ ODD = ("quote_all_identifiers = on", "extra_float_digits = -5", "datestyle = 'SQ
        "gin_fuzzy_search_limit = 10", "work_mem = '64kB'", "backslash_quote = off", "plan_cache_mode = force_generic_plan")
 # name: tables get keys, members that run a file at once, in schemas of their own, a server is killed, members
 PASSES = {"turns": (False, 1, False, False, 3), "keys": (True, 1, False, False, 3), "both": (True, 2, False, False, 3),
-          "schemas": (True, 2, True, False, 3), "killed": (True, 1, False, True, 4)}
+          "schemas": (True, 2, True, False, 3), "killed": (True, 1, False, True, 4), "isolation": (True, 3, False, False, 3)}
 
 
 def stop(client):
@@ -62,6 +65,10 @@ class Pass(Suite):
         self.end()
         c = self.cluster = Cluster(self.members, self.port, self.confs)
         c.start()
+        self.judge = Judge(c)
+        self.prepare(c)
+
+    def prepare(self, c):
         source.prepare(os.environ["PGSQL_SOURCE"], os.path.join(c.base, "regress"), self.keys)
         if self.schemas:
             for k in range(self.at_once):
@@ -69,10 +76,12 @@ class Pass(Suite):
             for setting in ODD:
                 c.run(2, f"ALTER SYSTEM SET {setting}")
             c.run(2, "SELECT pg_reload_conf()")
-        self.judge = Judge(c)
-        setup = self.run("test_setup", [1, 2] if self.schemas else [1], kills=False, tables=True)
-        if setup:
-            raise Failure("test_setup: " + "\n".join(setup))
+        problems = self.run("test_setup", [1, 2] if self.schemas else [1], kills=False) + self.judge.problems(tables=True)
+        if problems:
+            raise Failure("test_setup: " + "\n".join(problems))
+
+    def names(self):
+        return source.schedule(os.environ["PGSQL_SOURCE"])
 
     def end(self):
         if self.cluster:
@@ -104,7 +113,7 @@ class Pass(Suite):
             c.start_member(victim)
             return f", m{victim} killed after {wait:.2f} s"
 
-    def run(self, name, members, kills, tables):
+    def run(self, name, members, kills):
         """Runs a file on these members at once: what was wrong."""
         clients, problems, self.what = [], [], ", ".join(f"m{i}" for i in members)
         deadline = time.monotonic() + CLIENT_SECONDS
@@ -123,7 +132,7 @@ class Pass(Suite):
         finally:
             for client in clients:
                 stop(client)
-        return problems + self.judge.problems(tables)
+        return problems
 
     def report(self, name, problems, took):
         title = f"{self.name}: {name} ({self.what}, {took:.1f} s)"
@@ -139,7 +148,7 @@ class Pass(Suite):
                     shutil.copy(os.path.join(self.cluster.dir, f"m{i}.log"), os.path.join(OUTPUT, f"{name}.m{i}.log"))
 
     def main(self, only=()):
-        names = [name for name in source.schedule(os.environ["PGSQL_SOURCE"]) if not only or name in only]
+        names = [name for name in self.names() if not only or name in only]
         passed = failed = 0
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         print(f"# DADBS_SEED={SEED}", flush=True)
@@ -152,7 +161,7 @@ class Pass(Suite):
                 started = time.monotonic()
                 first = k % self.members
                 members = [1, 2] if self.schemas else [(first + other) % self.members + 1 for other in range(self.at_once)]
-                problems = self.run(name, members, self.kills, tables=k % TABLES_EVERY == TABLES_EVERY - 1 or name == names[-1])
+                problems = self.run(name, members, self.kills) + self.judge.problems(tables=k % TABLES_EVERY == TABLES_EVERY - 1 or name == names[-1])
                 self.report(name, problems, time.monotonic() - started)
                 passed, failed = passed + (not problems), failed + bool(problems)
                 if problems:
@@ -166,7 +175,30 @@ class Pass(Suite):
         sys.exit(1 if failed or not passed else 0)
 
 
+class Isolation(Pass):
+    """Specs in place of files."""
+
+    def prepare(self, c):
+        pass
+
+    def names(self):
+        return isolation.specs(os.environ["PGSQL_SOURCE"])
+
+    def run(self, name, members, kills):
+        self.what, problems = ", ".join(f"m{i}" for i in members), []
+        spec = isolation.Spec(os.path.join(os.environ["PGSQL_SOURCE"], "src/test/isolation/specs", name + ".spec"))
+        try:
+            for order in spec.orders(self.dice, PERMUTATIONS):
+                said, waiting = isolation.run(self.cluster, spec, order, members[0])
+                wrong = self.judge.outcomes_now() + [f"{session} did not end by itself" for session in waiting]
+                if wrong:
+                    return wrong + [f"permutation {' '.join(order)}", *(f"{session}: {answers}" for session, answers in said.items())]
+        except Exception as e:  # noqa: BLE001 - whatever fails here is reported
+            problems.append(f"{type(e).__name__}: {e}")
+        return problems
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PASSES or "PGSQL_SOURCE" not in os.environ:
         sys.exit(__doc__)
-    Pass(sys.argv[1]).main(sys.argv[2:])
+    (Isolation if sys.argv[1] == "isolation" else Pass)(sys.argv[1]).main(sys.argv[2:])
