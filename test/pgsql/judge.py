@@ -30,7 +30,7 @@ LOCAL_TYPES = re.compile(r"PUBLICATION|SUBSCRIPTION|FOREIGN|SERVER|USER MAPPING|
                          r"SECURITY LABEL|TEXT SEARCH|CONVERSION|COLLATION|OPERATOR (CLASS|FAMILY)")
 BUILT_IN = re.compile(r"\bpg_(catalog|monitor|read_|write_|database_owner|execute_|signal_|checkpoint|stat_)|information_schema|\bpostgres\b")
 # What pg_dump writes is formed by the server's settings, too, where it does not set them itself.
-PLAIN_SETTINGS = "-c bytea_output=hex -c xmlbinary=base64 -c client_min_messages=warning -c transform_null_equals=off -c array_nulls=on"
+PLAIN_SETTINGS = "-c bytea_output=hex -c xmlbinary=base64 -c client_min_messages=warning -c standard_conforming_strings=on -c array_nulls=on"
 
 
 class Judge:
