@@ -143,6 +143,7 @@ def reads_come_back_with_the_journal(c):
             c.run(1, f"INSERT INTO big SELECT {k} * 20000 + g FROM generate_series(1, 20000) g")
     c.run(1, "CREATE TABLE big (id int PRIMARY KEY)")
     c.settle()
+    c.run(4, "CHECKPOINT")  # what is read is there when the server comes back: its name is looked up before the wait
     os.kill(worker_pid(c, 4, "apply"), signal.SIGSTOP)
     write(0, 2)
     height = c.value(1, "SELECT dadbs.applied_height()")

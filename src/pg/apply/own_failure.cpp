@@ -43,7 +43,7 @@ bool IsRaised(const PgError& e) { return e.function == "exec_stmt_raise"; }
 
 bool IsStorage(std::string_view file) {
   for (std::string_view const of : {"fd.c", "freelist.c", "md.c", "smgr.c", "slru.c", "buffile.c", "copydir.c", "relmapper.c", "storage.c",
-                                    "xlog.c", "bufmgr.c", "localbuf.c", "sharedfileset.c", "dsm_impl.c"})
+                                    "xlog.c", "bufmgr.c", "localbuf.c", "sharedfileset.c", "dsm_impl.c", "tablespace.c"})
     if (file == of) return true;
   return false;
 }

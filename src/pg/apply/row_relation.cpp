@@ -17,6 +17,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
@@ -314,18 +315,28 @@ void BuildForeignKey(ForeignKeyPlan* key, const Trigger& trigger, Relation relat
 
 bool HasAction(char action) { return action != FKCONSTR_ACTION_NOACTION && action != FKCONSTR_ACTION_RESTRICT; }
 
-// One that runs before a row of the table, or of a partition of it, is changed may change something else, or nothing.
-bool HasTriggersBefore(Oid table) {
-  ListCell* cell;
-  foreach (cell, find_all_inheritors(table, NoLock, nullptr)) {
-    Relation const part = try_relation_open(lfirst_oid(cell), AccessShareLock);
-    if (part == nullptr) continue;
-    const TriggerDesc* const triggers = part->trigdesc;
-    bool const found = triggers != nullptr && (triggers->trig_update_before_row || triggers->trig_delete_before_row);
-    relation_close(part, AccessShareLock);
-    if (found) return true;
+bool HasTriggerBeforeRows(Relation catalog, Oid table) {
+  ScanKeyData key;
+  ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+  SysScanDesc const scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, nullptr, 1, &key);
+  bool found = false;
+  for (HeapTuple tuple; !found && HeapTupleIsValid(tuple = systable_getnext(scan));) {
+    int16 const type = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple))->tgtype;
+    found = TRIGGER_FOR_ROW(type) && TRIGGER_FOR_BEFORE(type) && (TRIGGER_FOR_UPDATE(type) || TRIGGER_FOR_DELETE(type));
   }
-  return false;
+  systable_endscan(scan);
+  return found;
+}
+
+// One that runs before a row of the table, or of a partition of it, is changed may change something else, or nothing. The tables are not
+// locked: who writes the parent need not wait for who rebuilds a partition of a child.
+bool HasTriggersBefore(Oid table) {
+  Relation const catalog = table_open(TriggerRelationId, AccessShareLock);
+  bool found = false;
+  ListCell* cell;
+  foreach (cell, find_all_inheritors(table, NoLock, nullptr)) found = found || HasTriggerBeforeRows(catalog, lfirst_oid(cell));
+  table_close(catalog, AccessShareLock);
+  return found;
 }
 
 bool IsOfKey(const ParentPlan& parent, const RelationPlan& plan) {
@@ -349,7 +360,8 @@ void BuildParent(ParentPlan* plan, const Trigger& trigger) {
   plan->parent = row.form.confrelid;
   plan->child = row.form.conrelid;
   bool const on_delete = HasAction(row.form.confdeltype), on_update = HasAction(row.form.confupdtype);
-  bool const may_leave = (on_delete || on_update) && HasTriggersBefore(plan->child);
+  plan->has_action = on_delete || on_update;
+  bool const may_leave = plan->has_action && HasTriggersBefore(plan->child);
   plan->may_leave_on_delete = on_delete && may_leave;
   plan->may_leave_on_update = on_update && may_leave;
   Relation const index = index_open(row.form.conindid, AccessShareLock);
@@ -390,6 +402,8 @@ void BuildForeignKeys(RelationPlan* plan, Relation relation) {
         parent_constraints[at] = trigger.tgconstraint;
         BuildParent(&plan->parents[at], trigger);
         plan->parents[at].of_key = IsOfKey(plan->parents[at], *plan);
+        // A row that moves to another partition is deleted here, and its children are treated as those of an update.
+        if (relation->rd_rel->relispartition) plan->parents[at].may_leave_on_delete |= plan->parents[at].may_leave_on_update;
         plan->parent_count++;
       }
       if (TRIGGER_FOR_DELETE(trigger.tgtype)) plan->parents[at].on_delete = IsOn(trigger);
@@ -458,7 +472,10 @@ void BuildDependencies(RelationPlan* plan) {
   plan->schema_keys = static_cast<core::KeyHash*>(palloc0(sizeof(core::KeyHash) * list_length(all)));
   foreach (cell, all) plan->schema_keys[foreach_current_index(cell)] = RelationKey('d', lfirst_oid(cell));
   for (int i = 0; i < plan->foreign_key_count; i++) all = lappend_oid(all, plan->foreign_keys[i].parent_index);
-  for (int i = 0; i < plan->parent_count; i++) all = list_concat_unique_oid(all, find_all_inheritors(plan->parents[i].child, NoLock, nullptr));
+  for (int i = 0; i < plan->parent_count; i++) {
+    Oid const child = plan->parents[i].child;
+    all = list_concat_unique_oid(all, plan->parents[i].has_action ? find_all_inheritors(child, NoLock, nullptr) : list_make1_oid(child));
+  }
   for (int i = 0; i < plan->unique_count; i++) {
     Oid index = plan->uniques[i].index;
     all = lappend_oid(all, index);

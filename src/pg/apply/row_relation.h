@@ -83,6 +83,7 @@ struct ParentPlan {
   Oid constraint;  // the topmost one
   NameData name;
   bool on_delete, on_update;
+  bool has_action;  // CASCADE, SET NULL or SET DEFAULT
   bool may_leave_on_delete, may_leave_on_update;  // a trigger of the child may keep the action of the foreign key from being done
   bool of_key;                                    // its columns are the replica identity's
   Oid parent, child;  // the topmost constraint's: may be partitioned

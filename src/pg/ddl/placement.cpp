@@ -3,8 +3,8 @@
  *
  * PostgreSQL makes a partition where its parent is, and what LIKE copies an index of where that is, if the author of the statement may create
  * there: a tablespace that one member has chosen, with privileges of that member. A definition makes tables, and copies of indexes, in the
- * database's default tablespace; each member moves them afterwards if he likes. (The indexes of a new partition go where those of its parent
- * are: there PostgreSQL asks for no privilege.)
+ * database's default tablespace; each member moves them afterwards if he likes. What has no files, partitioned tables and their indexes, is not
+ * moved.
  */
 #include "internal.h"
 
@@ -39,10 +39,10 @@ void PlaceByDefault(Node* node) {
 }
 
 void CheckMove(const AlterTableStmt* alter) {
-  ObjectAddress table;
-  ObjectAddressSet(table, RelationRelationId, RangeVarGetRelid(alter->relation, NoLock, true));
-  if (!OidIsValid(table.objectId) || get_rel_relkind(table.objectId) != RELKIND_PARTITIONED_TABLE || !IsSharedObject(table)) return;
-  RaiseNotTaken("SET TABLESPACE of a partitioned table", "Move its partitions: new ones are made in the default tablespace of the database.");
+  ObjectAddress object;
+  ObjectAddressSet(object, RelationRelationId, RangeVarGetRelid(alter->relation, NoLock, true));
+  if (!OidIsValid(object.objectId) || !RELKIND_HAS_PARTITIONS(get_rel_relkind(object.objectId)) || !IsSharedObject(object)) return;
+  RaiseNotTaken("SET TABLESPACE of a partitioned table or index", "Move its partitions: new ones are made in the default tablespace of the database.");
 }
 
 }  // namespace dadbs::pg::ddl

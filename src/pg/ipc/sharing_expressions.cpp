@@ -45,7 +45,8 @@ bool HasUnsafeDomain(Oid type);
 
 // Is some part of the type `wanted`? Parts are elements, columns, subtypes and base types.
 
-// Declared immutable, but what they give depends on extra_float_digits, bytea_output, quote_all_identifiers or timezone_abbreviations.
+// Declared immutable, but what they give depends on extra_float_digits, bytea_output, quote_all_identifiers, TimeZone or
+// timezone_abbreviations.
 bool DependsOnSettings(Oid function) {
   switch (function) {
     case F_FLOAT4OUT:
@@ -59,6 +60,7 @@ bool DependsOnSettings(Oid function) {
     case F_LINE_OUT:
     case F_CIRCLE_OUT:
     case F_QUOTE_IDENT:
+    case F_AGE_TIMESTAMPTZ_TIMESTAMPTZ:
     case F_TIMEZONE_TEXT_TIMESTAMP:
     case F_TIMEZONE_TEXT_TIMESTAMPTZ: return true;
     default: return false;

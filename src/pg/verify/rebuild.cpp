@@ -176,7 +176,7 @@ class Filling {
       nulls_ = static_cast<bool*>(palloc(sizeof(bool) * columns));
       memset(nulls_, true, sizeof(bool) * columns);
       row_ = AllocSetContextCreate(CurrentMemoryContext, "dadbs rebuilt row", ALLOCSET_DEFAULT_SIZES);
-      rows_.Begin(into_, HEAP_INSERT_FROZEN | HEAP_INSERT_SKIP_FSM | HEAP_INSERT_NO_LOGICAL);
+      bulk_ = GetBulkInsertState();
     });
   }
   void Add(const Layout& layout, const core::Tuple& tuple) {
@@ -189,7 +189,9 @@ class Filling {
           values_[i] = ReadValue(layout.plan(at), tuple[at], &nulls_[i]);
           at++;
         }
-      rows_.Add(values_, nulls_);
+      // One by one: inserting many at once cannot keep them from logical decoding, which would hold them all until the end.
+      heap_insert(into_, heap_form_tuple(columns, values_, nulls_), GetCurrentCommandId(true),
+                  HEAP_INSERT_FROZEN | HEAP_INSERT_SKIP_FSM | HEAP_INSERT_NO_LOGICAL, bulk_);
       MemoryContextSwitchTo(before);
       MemoryContextReset(row_);
       CHECK_FOR_INTERRUPTS();
@@ -198,7 +200,7 @@ class Filling {
   }
   uint64 Finish() {
     Call([&] {
-      rows_.Finish();
+      FreeBulkInsertState(bulk_);
       table_close(into_, NoLock);
     });
     return count_;
@@ -206,7 +208,7 @@ class Filling {
 
  private:
   Relation into_;
-  BulkRows rows_;
+  BulkInsertState bulk_ = nullptr;
   Datum* values_ = nullptr;
   bool* nulls_ = nullptr;
   MemoryContext row_ = nullptr;
