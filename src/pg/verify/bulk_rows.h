@@ -17,7 +17,7 @@ namespace dadbs::pg::verify {
 
 class BulkRows {
  public:
-  // In the current memory context. `into` stays open until Finish(); `options` as of heap_multi_insert.
+  // In the current memory context. `into` stays open until Finish(); `options` as of heap_multi_insert, which knows no HEAP_INSERT_NO_LOGICAL.
   void Begin(Relation into, int options);
   // By attribute number - 1; what they refer to is copied.
   void Add(const Datum* values, const bool* nulls);
