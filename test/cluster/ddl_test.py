@@ -258,6 +258,7 @@ def tablespaces_are_each_members_own(c):
               "CREATE TABLE a (LIKE p INCLUDING ALL)", "ALTER TABLE p ATTACH PARTITION a FOR VALUES FROM (40) TO (50)", "ALTER TABLE t ALTER v TYPE bigint", "CREATE INDEX ON t (v, id)",
               "ALTER TABLE t ADD UNIQUE (v, id)", user="maker")
         c.run(1, "BEGIN", "CREATE TABLE w (LIKE t INCLUDING ALL)", "CREATE TABLE p4 PARTITION OF p FOR VALUES FROM (30) TO (40)", "COMMIT", user="maker")
+        c.settle()
         c.run(3, "INSERT INTO p SELECT g, g % 10 FROM generate_series(0, 49) g", "TRUNCATE t", "INSERT INTO t VALUES (1, 1)", user="maker")
         c.settle()
         c.check_equal(whole=True)
