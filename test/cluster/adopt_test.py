@@ -1,5 +1,6 @@
 """A cluster of one takes a database as it is: owners, keys, tables that stay this member's own."""
-from harness import Suite, check, equal, sqlstate
+from harness import Cluster, Suite, check, equal, sqlstate
+from hazards import waits_for_lock
 
 suite = Suite("adopt", members=1, port=7890, start=False)
 
@@ -8,7 +9,7 @@ suite = Suite("adopt", members=1, port=7890, start=False)
 def existing_database(c):
     c.start(options=["--bare"])
     c.run(1, "CREATE ROLE clerk LOGIN", "CREATE TABLE ours (a int PRIMARY KEY)", "INSERT INTO ours VALUES (1)",
-          "CREATE TABLE mine (a int PRIMARY KEY)", "CREATE TABLE keyed (a int NOT NULL UNIQUE, b int)",
+          "CREATE TABLE mine (a int PRIMARY KEY, s serial, x text CHECK (x <> ''))", "CREATE STATISTICS mine_stat ON a, s FROM mine", "CREATE TABLE keyed (a int NOT NULL UNIQUE, b int)",
           "CREATE TABLE clerks (a serial PRIMARY KEY)", "ALTER TABLE clerks OWNER TO clerk", "ALTER SEQUENCE clerks_a_seq INCREMENT 5",
           "CREATE VIEW seen AS SELECT * FROM ours", "SELECT dadbs.set_local('mine')", "SELECT dadbs.create_cluster()",
           "SELECT dadbs.wait_for_ready('20 s')")
@@ -27,7 +28,7 @@ def existing_database(c):
 def a_table_of_this_member(c):
     equal(c.value(1, "SELECT dadbs.is_shared('mine')"), False, "shared")
     before = c.value(1, "SELECT dadbs.block_count()")
-    c.run(1, "ALTER TABLE mine ADD COLUMN b int", "INSERT INTO mine VALUES (1, 2)")
+    c.run(1, "ALTER TABLE mine ADD COLUMN b int", "INSERT INTO mine (a, b) VALUES (1, 2)")
     equal(c.value(1, "SELECT dadbs.block_count()"), before, "nothing was ordered")
     equal(sqlstate(lambda: c.run(1, "SELECT dadbs.set_local('ours')")), "55000", "set_local of a shared table")
     equal(sqlstate(lambda: c.run(1, "ALTER TABLE mine RENAME TO other")), "0A000", "its name keeps it apart")
@@ -36,6 +37,43 @@ def a_table_of_this_member(c):
     check(sqlstate(lambda: c.run(1, "CREATE TABLE child (a int REFERENCES mine)")) in ("0A000", "42501"), "a shared foreign key")
     c.run(1, "DROP TABLE mine", "CREATE TABLE mine (a int PRIMARY KEY)")
     equal(c.value(1, "SELECT dadbs.is_shared('mine')"), True, "the name is free again")
+
+
+def a_local_table_goes(c, statement):
+    """While the statement waits for it; then the name is that of the shared table behind it."""
+    c.run(1, "CREATE TABLE mine.seen (id int PRIMARY KEY, v int)", "CREATE INDEX seen_v ON mine.seen (v)", "CREATE ROLE reader")
+    holder = c.connect(1, autocommit=False)
+    holder.cursor().execute("DROP TABLE mine.seen")
+    work = waits_for_lock(c, 1, "SET search_path = mine, public", statement)
+    holder.commit()
+    holder.close()
+    check(work.outcome() in ("40001", "0A000"), f"{statement}: {work.error} {work.text}")
+    c.run(1, "DROP ROLE reader")
+
+
+@suite.test
+def names_that_change_their_meaning(c):
+    """What a session looks up before it waits for a lock may be another object afterwards. Nothing shared is changed on one member alone."""
+    own = Cluster(1, c.port + 20)
+    try:
+        own.start(options=["--bare"])
+        own.run(1, "CREATE SCHEMA mine", "CREATE TABLE seen (id int PRIMARY KEY, v int) PARTITION BY RANGE (id)", "CREATE TABLE part PARTITION OF seen DEFAULT", "CREATE INDEX seen_v ON seen (v)",
+                "SELECT dadbs.create_cluster(schemas => ARRAY['public'])", "SELECT dadbs.wait_for_ready('20 s')")
+        before = own.run(1, "SELECT oid, relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1")
+        for statement in ("DROP TABLE seen", "DROP TABLE IF EXISTS none_such, seen", "DROP INDEX seen_v", "DROP INDEX CONCURRENTLY seen_v", "ALTER TABLE seen ADD w int",
+                          "ALTER TABLE seen RENAME TO unseen", "ALTER TABLE seen SET SCHEMA mine", "ALTER TABLE seen DETACH PARTITION part CONCURRENTLY", "CREATE INDEX here ON seen (v)",
+                          "CREATE INDEX CONCURRENTLY here ON seen (v)", "COMMENT ON TABLE seen IS 'mine'",
+                          "CREATE TRIGGER t BEFORE UPDATE ON seen FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"):
+            a_local_table_goes(own, statement)
+            equal(own.run(1, "SELECT * FROM dadbs.verify_definitions()"), [], statement)
+            equal(own.run(1, "SELECT oid, relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"), before, statement)
+        own.run(1, "CREATE TABLE mine.seen (id int)", "SET search_path = mine, public", "CREATE INDEX CONCURRENTLY here ON seen (id)", "CREATE INDEX CONCURRENTLY IF NOT EXISTS here ON seen (id)",
+                "DROP INDEX CONCURRENTLY here", "DROP INDEX CONCURRENTLY IF EXISTS here", "DROP TABLE seen")
+        for statement in ("CREATE INDEX CONCURRENTLY IF NOT EXISTS seen_v ON seen (v)", "DROP INDEX CONCURRENTLY IF EXISTS none_such"):
+            equal(sqlstate(lambda: own.run(1, "BEGIN", statement)), "25001", statement)
+        equal(own.run(1, "SELECT * FROM dadbs.verify_chain()"), [], "verify_chain")
+    finally:
+        own.remove()
 
 
 suite.main()

@@ -5,7 +5,7 @@ import subprocess
 import psycopg2
 
 from harness import Suite, check, equal, eventually, sqlstate
-from hazards import InBackground
+from hazards import InBackground, waits_for_lock
 
 suite = Suite("ddl", port=7880)
 
@@ -282,6 +282,23 @@ def a_long_build_keeps_nobody_from_temporary_tables(c):
     equal(c.value(2, "SELECT count(*) FROM pg_stat_progress_create_index"), 1, "still being built")
     equal(build.outcome(), None, "the index")
     c.run(1, "DROP TABLE large", "DROP FUNCTION slow(int)")
+
+
+@suite.test
+def what_was_there_when_it_began(c):
+    """CREATE INDEX IF NOT EXISTS finds the index and has nothing to do; when it has the table's lock, the group has dropped it. Nobody makes one of his own."""
+    c.run(1, "CREATE TABLE built (id int PRIMARY KEY, v int)", "INSERT INTO built SELECT g, g FROM generate_series(1, 30) g",
+          "CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(0.1); RETURN $1; END'")
+    for k, create in enumerate(("CREATE INDEX IF NOT EXISTS there ON built (v)", "CREATE INDEX CONCURRENTLY IF NOT EXISTS there ON built (v)")):
+        c.run(1, "CREATE INDEX there ON built (v)")
+        c.settle()
+        replaced = InBackground(lambda: c.run(1, "BEGIN", "DROP INDEX there", f"CREATE INDEX slow_{k} ON built (slow(v))", "COMMIT"))
+        eventually(lambda: c.value(2, "SELECT count(*) FROM pg_stat_progress_create_index") == 1, 20, "it is being built")
+        equal(waits_for_lock(c, 2, create).outcome(), "40001", create)
+        equal(replaced.outcome(), None, "the other index")
+        everywhere(c, "SELECT count(*) FROM pg_class WHERE relname = 'there'", [(0,)], create)
+        c.run(2, create, create, "DROP INDEX there")
+    c.run(1, "DROP TABLE built", "DROP FUNCTION slow(int)")
 
 
 suite.main()

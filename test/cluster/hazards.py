@@ -87,6 +87,14 @@ def await_hold(c, member, pid, state="ordering"):
                f"a session is held in COMMIT ({state})")
 
 
+def waits_for_lock(c, member, *statements):
+    """InBackground of the statements, of which the last one waits for a lock now."""
+    work = InBackground(lambda: c.run(member, *statements))
+    eventually(lambda: c.value(member, f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = $${statements[-1]}$$") == 1, PATIENCE,
+               f"waits for a lock: {statements[-1]}")
+    return work
+
+
 def forced_out(c, session, member, *rivals):
     """COMMIT of the open transaction of `session` on `member`, which is handed over; then the rivals (member, statement) are
     committed before it, and need a lock that it holds, but wrote nothing that it wrote. Returns the COMMIT's InBackground."""

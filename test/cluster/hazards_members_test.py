@@ -89,6 +89,30 @@ def h05_names_that_leave_no_dependency(c):
 
 
 @suite.test
+def h05_schemas_of_one_member(c):
+    """IF EXISTS finds nothing in a schema that is not there, and may not look into one that is."""
+    c.run(1, "CREATE SCHEMA lone", "CREATE TABLE lone.t (id int)", "CREATE TYPE lone.pair AS (a int)", "CREATE FUNCTION lone.f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    for make, drop in (("TABLE made (id int PRIMARY KEY)", "TABLE IF EXISTS lone.{}, made"), ("TYPE made AS (a int)", "TYPE IF EXISTS lone.{}, made"), ("VIEW made AS SELECT 1 AS x", "VIEW IF EXISTS made, lone.{}"),
+                       ("FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'", "FUNCTION IF EXISTS lone.{}(), made()"), ("SEQUENCE made", "SEQUENCE IF EXISTS lone.{}, made"),
+                       ("FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'", "FUNCTION IF EXISTS made(lone.{}), made()"),
+                       ("FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'", "FUNCTION IF EXISTS made(lone.{}.a%TYPE), made()"),
+                       ("OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)", "OPERATOR IF EXISTS ===(lone.{}, int), ===(int, int)")):
+        c.run(3, f"CREATE {make}")
+        c.settle()
+        height = c.value(2, "SELECT max(height) FROM dadbs_internal.transaction")
+        for member in (1, 2):
+            for name in ("t", "pair", "f", "none"):
+                state = sqlstate(lambda: c.run(member, f"DROP {drop.format(name)}"))
+                check(state in ("0A000", "42809"), f"{drop.format(name)} on member {member}: {state}")
+                equal(sqlstate(lambda: c.run(member, "BEGIN", f"DROP {drop.format(name)}", "COMMIT")), state, f"{drop.format(name)} in a transaction")
+        equal(c.value(2, "SELECT max(height) FROM dadbs_internal.transaction"), height, "nothing was ordered")
+        kind = make.split()[0]
+        c.run(3, f"DROP {kind} {'=== (int, int)' if kind == 'OPERATOR' else 'made'}")
+    c.run(2, "DROP TABLE IF EXISTS lone.t", "DROP TABLE IF EXISTS lone.t, own.none", "DROP TYPE IF EXISTS own.none, none_such.none", "DROP SCHEMA IF EXISTS none_such, none_too")
+    c.run(1, "DROP SCHEMA lone CASCADE")
+
+
+@suite.test
 def h04_functions_that_say_they_are_immutable(c):
     """What a definition fills or judges rows by, or computes a bound with, is computed by each member."""
     c.run(1, "CREATE TABLE filled (id int PRIMARY KEY, v int)", "INSERT INTO filled VALUES (1, 1), (2, 2)", "CREATE TABLE listed (a int) PARTITION BY LIST (a)",

@@ -5,6 +5,9 @@
  * name and the statement is local (H34). What exists nowhere is executed locally: plain Postgres then says so, with its
  * own words, or its NOTICE of IF EXISTS. Names are looked up without locks: a name that has changed its meaning by the
  * time of the position is resolved again there, by the same rules, in shared schemas only.
+ *
+ * A name that says a schema which is not shared is local, whether anything has it or not: another member may have such a schema, or may
+ * not, and IF EXISTS would be an error there and a NOTICE here. Which schemas are shared is the same for all.
  */
 #include "internal.h"
 
@@ -49,40 +52,67 @@ void CountObject(Targets* t, const ObjectAddress& object, const char* name) {
     CountScope(t, IsSharedObject(object), name);
 }
 
+// Of a qualified name: the schema that it says; null: none.
+const char* SchemaIn(List* name) {
+  int const length = list_length(name);
+  return length < 2 ? nullptr : strVal(list_nth(name, length == 2 ? 0 : 1));
+}
+
+bool SaysLocalSchema(const char* schema) { return schema != nullptr && !IsSharedSchemaName(schema); }
+
+bool SaysLocalSchema(TypeName* type) {
+  // schema.table.column%TYPE
+  const char* const schema = SchemaIn(type->pct_type ? list_truncate(list_copy(type->names), list_length(type->names) - 1) : type->names);
+  return SaysLocalSchema(schema) && strcmp(schema, "pg_catalog") != 0 && strcmp(schema, "information_schema") != 0;
+}
+
+// A name as get_object_address takes it, of an object of that type.
+bool SaysLocalSchema(ObjectType type, Node* object) {
+  if (IsA(object, ObjectWithArgs)) {
+    auto* const routine = reinterpret_cast<ObjectWithArgs*>(object);
+    ListCell* cell;
+    foreach (cell, routine->objargs)
+      if (lfirst(cell) != nullptr && SaysLocalSchema(lfirst_node(TypeName, cell))) return true;  // null: NONE of an operator
+    return SaysLocalSchema(SchemaIn(routine->objname));
+  }
+  if (!IsA(object, List)) return false;
+  List* names = reinterpret_cast<List*>(object);
+  if (type == OBJECT_OPCLASS || type == OBJECT_OPFAMILY) names = list_copy_tail(names, 1);
+  return names != NIL && IsA(linitial(names), String) && SaysLocalSchema(SchemaIn(names));
+}
+
 Oid LookUp(const RangeVar* name) { return RangeVarGetRelid(name, NoLock, true); }
 
 void CountRelation(Targets* t, const RangeVar* name) {
   if (name == nullptr) return;
+  if (SaysLocalSchema(name->schemaname)) return CountScope(t, false, name->relname);
   ObjectAddress address;
   ObjectAddressSet(address, RelationRelationId, LookUp(name));
   CountObject(t, address, name->relname);
 }
 
 void CountSchema(Targets* t, const char* name, bool exists) {
-  if (exists && !OidIsValid(get_namespace_oid(name, true)))
+  if (exists && IsSharedSchemaName(name) && !OidIsValid(get_namespace_oid(name, true)))
     t->missing++;
   else
     CountScope(t, IsSharedSchemaName(name), name);
 }
 
 void CountNewRelation(Targets* t, const RangeVar* name) {
-  bool const temporary = name->relpersistence == RELPERSISTENCE_TEMP ||
-                         (name->schemaname != nullptr && strcmp(name->schemaname, "pg_temp") == 0);
-  CountScope(t, !temporary && IsSharedSchema(RangeVarGetCreationNamespace(name)), name->relname);
+  bool const local = name->relpersistence == RELPERSISTENCE_TEMP || SaysLocalSchema(name->schemaname);
+  CountScope(t, !local && IsSharedSchema(RangeVarGetCreationNamespace(name)), name->relname);
 }
 
 void CountNewName(Targets* t, List* qualified) {
   char* name = nullptr;
-  if (list_length(qualified) > 1 && strcmp(strVal(linitial(qualified)), "pg_temp") == 0) {
-    CountScope(t, false, strVal(llast(qualified)));
-    return;
-  }
+  if (SaysLocalSchema(SchemaIn(qualified))) return CountScope(t, false, strVal(llast(qualified)));
   Oid const schema = QualifiedNameGetCreationNamespace(qualified, &name);
   CountScope(t, IsSharedSchema(schema), name);
 }
 
 void CountType(Targets* t, TypeName* name) {
   if (name == nullptr) return;
+  if (SaysLocalSchema(name)) return CountScope(t, false, TypeNameToString(name));
   ObjectAddress address;
   ObjectAddressSet(address, TypeRelationId, LookupTypeNameOid(nullptr, name, true));
   CountObject(t, address, TypeNameToString(name));
@@ -170,6 +200,7 @@ void CountNamed(Targets* t, ObjectType type, Node* object) {
       CountScope(t, both.shared > 0, NameOf(linitial_node(Node, castNode(List, object))));
     return;
   }
+  if (SaysLocalSchema(type, object)) return CountScope(t, false, NameOf(object));
   Relation relation = nullptr;
   ObjectAddress const address = get_object_address(type, object, &relation, AccessShareLock, true);
   if (relation != nullptr) relation_close(relation, AccessShareLock);
@@ -253,7 +284,7 @@ void CountExtension(Targets* t, CreateExtensionStmt* create) {
   CountScope(t, is_shared, create->extname);
 }
 
-// IF NOT EXISTS of something that exists: it is plain Postgres's NOTICE.
+// IF NOT EXISTS of something shared that exists: it is plain Postgres's NOTICE.
 bool ExistsAlready(Node* node) {
   RangeVar* name = nullptr;
   if (IsA(node, CreateStmt) && reinterpret_cast<CreateStmt*>(node)->if_not_exists)
@@ -584,13 +615,11 @@ void AddRelationOr(List** names, RangeVar* relation, ObjectType type, Node* obje
 Targets Classify(Node* node) {
   Targets t;
   if (IsRoleStatement(node)) return ClassifyRoles(node);
-  if (ExistsAlready(node)) {
-    t.missing++;
-    return t;
-  }
-  if (CountCreate(&t, node) || CountOfRelation(&t, node) || CountAlter(&t, node) || CountGlobal(&t, node)) return t;
-  CountScope(&t, false, "object");
-  return t;
+  if (!CountCreate(&t, node) && !CountOfRelation(&t, node) && !CountAlter(&t, node) && !CountGlobal(&t, node)) CountScope(&t, false, "object");
+  if (t.shared == 0 || t.local > 0 || !ExistsAlready(node)) return t;
+  Targets nothing;
+  nothing.missing = t.shared;
+  return nothing;
 }
 
 List* NamedRelations(Node* node) {

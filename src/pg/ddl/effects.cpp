@@ -295,6 +295,7 @@ void CheckKeepsContracts(const ObjectAddress& object) {
 
 void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
   if (current->as == RecordedAs::kLocal) CheckKeepsContracts(object);
+  if (current->as == RecordedAs::kLocal && access != OAT_POST_CREATE) CheckStaysLocal(object);
   MemoryContext const old = MemoryContextSwitchTo(current->context);
   current->any = true;
   if (access == OAT_DROP) {

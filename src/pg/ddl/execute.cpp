@@ -126,12 +126,6 @@ void CheckTargets(Node* node) {
     ereport(ERROR, (errcode(kErrInvalidWriteSet), errmsg("a shared statement without a shared object")));
 }
 
-// The slow kinds of building and dropping an index cannot run at a position; nothing else waits for it there anyway.
-void DropConcurrently(Node* node) {
-  if (IsA(node, IndexStmt)) reinterpret_cast<IndexStmt*>(node)->concurrent = false;
-  if (IsA(node, DropStmt)) reinterpret_cast<DropStmt*>(node)->concurrent = false;
-}
-
 void RunUtility(Node* node, const char* text) {
   PlannedStmt* planned = makeNode(PlannedStmt);
   planned->commandType = CMD_UTILITY;
@@ -207,6 +201,11 @@ void TravellingSettings(List** names, List** values) {
     *names = lappend(*names, makeString(pstrdup(setting.name)));
     *values = lappend(*values, makeString(pstrdup(value)));
   }
+}
+
+void DropConcurrently(Node* node) {
+  if (IsA(node, IndexStmt)) reinterpret_cast<IndexStmt*>(node)->concurrent = false;
+  if (IsA(node, DropStmt)) reinterpret_cast<DropStmt*>(node)->concurrent = false;
 }
 
 int EnterEnvironment(const Statement& statement) {

@@ -2,8 +2,9 @@
  * hook.cpp: the ProcessUtility hook. Every utility statement of a session in the shared database comes by here.
  *
  *   session   SET, COPY, VACUUM, LISTEN, BEGIN, ... and TRUNCATE, which capture sees as rows: untouched
- *   local     about temporary objects, objects outside shared schemas, or what exists nowhere: plain Postgres, with
- *             a look afterwards that nothing permanent now stands on shared objects
+ *   local     about temporary objects or objects outside shared schemas: plain Postgres, with a look afterwards that
+ *             nothing permanent now stands on shared objects
+ *   nothing   about what exists nowhere, or is there already: plain Postgres says so, and must have done nothing
  *   shared    alone in its transaction: ordered, and executed by the apply worker of every member (hold.h)
  *             inside one: executed at once, as every member will, and travels in the write set
  *
@@ -88,13 +89,29 @@ void PassLocal(const UtilityCall& c) {
   if (IsTransactionState() && CountCatalogRows() != before) Enter([] { NoteLocalDefinition(); });
 }
 
-void RunLocal(const UtilityCall& c, const Targets& targets) {
+Targets Judge(Node* node) {
+  Targets targets = Classify(node);
+  if (IsA(node, GrantStmt)) LocalGrantees(reinterpret_cast<GrantStmt*>(node), &targets);
+  return targets;
+}
+
+// Plain Postgres's error or NOTICE.
+void RunForNothing(UtilityCall c) {
+  c.statement = WithoutConcurrency(c.statement, c.context == PROCESS_UTILITY_TOPLEVEL);
+  uint64 const before = CountCatalogRows();
+  Recorder* const recorder = StartRecording(RecordedAs::kLocal);
+  PG_TRY();
+  { Pass(c); }
+  PG_FINALLY();
+  { StopRecording(recorder); }
+  PG_END_TRY();
+  RequireNothingDone(recorder, CountCatalogRows() - before);
+}
+
+void RunLocal(const UtilityCall& c) {
   Node* node = c.statement->utilityStmt;
-  if (targets.local == 0) {
-    PassLocal(c);
-    return;
-  }
   CheckLocalNames(node);
+  FixNames(node);
   bool const extension = IsA(node, DropStmt) && reinterpret_cast<DropStmt*>(node)->removeType == OBJECT_EXTENSION;
   Recorder* const recorder = StartRecording(extension ? RecordedAs::kDropExtension : RecordedAs::kLocal);
   PG_TRY();
@@ -102,6 +119,7 @@ void RunLocal(const UtilityCall& c, const Targets& targets) {
   PG_FINALLY();
   { StopRecording(recorder); }
   PG_END_TRY();
+  JudgeAgain(node, Judge);
   if (!AnythingRecorded(recorder) || IsRoleStatement(node)) return;
   CommandCounterIncrement();
   if (IsA(node, DropStmt))
@@ -232,13 +250,16 @@ void Dispatch(const UtilityCall& c) {
     PassLocal(c);
     return;
   }
-  Targets targets = Classify(node);
-  if (IsA(node, GrantStmt)) LocalGrantees(reinterpret_cast<GrantStmt*>(node), &targets);
+  Targets const targets = Judge(node);
   if (targets.mixed()) RaiseMixed(targets);
   if (targets.shared > 0)
     RunShared(c);
+  else if (targets.local > 0)
+    RunLocal(c);
+  else if (targets.missing > 0)
+    RunForNothing(c);
   else
-    RunLocal(c, targets);
+    PassLocal(c);
 }
 
 void OnUtility(PlannedStmt* statement, const char* text, bool read_only_tree, ProcessUtilityContext context,

@@ -14,6 +14,7 @@
  *   sequences.cpp  residue classes; setval
  *   code_guard.cpp superusers don't run code that came over the chain
  *   local.cpp      dadbs.set_local and what local objects may not do
+ *   meaning.cpp    names that mean something else when the statement has its locks
  *   names.cpp      names that PostgreSQL chooses
  *   placement.cpp  tablespaces
  */
@@ -128,6 +129,8 @@ Node* ParseOne(const char* text);
 // search_path of the session as it travels, the settings that do.
 char* TravellingSearchPath();
 void TravellingSettings(List** names, List** values);
+// The slow kinds of building and dropping an index cannot run at a position; nothing else waits for it there anyway.
+void DropConcurrently(Node* statement);
 // In force until LeaveEnvironment.
 int EnterEnvironment(const Statement& statement);
 void LeaveEnvironment(int level);
@@ -160,6 +163,18 @@ List* AddRelName(List* names, RelName* name);  // once
 // Relations whose CHECKs, domains, generated columns, indexes or columns use the object.
 List* DependentRelations(List* names, const ObjectAddress& object);
 void DropLocalDependents(Node* statement);
+
+// -- meaning.cpp: of statements that were judged to be about nothing shared; 40001 if they are by now
+// When the hook tells that the object is changed or dropped.
+void CheckStaysLocal(const ObjectAddress& object);
+// After a statement that had nothing to do: all it names is missing, or there already.
+void RequireNothingDone(const Recorder* recorder, uint64_t catalog_rows);
+// Before a local statement: what would commit by itself keeps its names from here on.
+void FixNames(Node* statement);
+// The statement as it is where it has nothing to do, `top_level`: by its context: nothing that would commit by itself.
+PlannedStmt* WithoutConcurrency(PlannedStmt* statement, bool top_level);
+// After a local statement.
+void JudgeAgain(Node* statement, Targets (*judge)(Node*));
 
 // -- expressions.cpp
 // A CHECK or foreign key must give the same in any session, at any time.

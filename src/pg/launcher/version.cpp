@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(dadbs_library_version);
 }
 
 #ifndef DADBS_RULES
-#define DADBS_RULES 8
+#define DADBS_RULES 9
 #endif
 
 namespace dadbs::pg {
