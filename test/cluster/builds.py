@@ -1,4 +1,5 @@
 """Members that run another build of the extension: PostgreSQL in a folder of its own, with a library that is linked from the objects of `make install`."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ class Installation:
         def there(path):
             return os.path.join(base, os.path.relpath(path, prefix))
         os.makedirs(there(bindir))
-        for program in ("postgres", "pg_ctl", "pg_config", "psql"):
+        for program in ("postgres", "pg_ctl", "pg_config", "psql", "initdb", "createdb"):
             shutil.copy2(os.path.join(bindir, program), there(bindir))
         self.config, self.libdir, self.extensions = os.path.join(there(bindir), "pg_config"), there(libdir), os.path.join(there(sharedir), "extension")
         link_all(libdir, self.libdir, lambda name: name != "dadbs.so")
@@ -42,10 +43,16 @@ def link_all(folder, there, wanted):
         os.symlink(os.path.join(folder, name), os.path.join(there, name))
 
 
-def start_with(c, member, config):
-    """Starts the member's server out of the installation that this pg_config belongs to."""
+@contextlib.contextmanager
+def out_of(config):
+    """What is started meanwhile comes out of the installation that this pg_config belongs to."""
     os.environ["PG_CONFIG"] = config
     try:
-        c.start_member(member)
+        yield
     finally:
         os.environ["PG_CONFIG"] = CONFIG
+
+
+def start_with(c, member, config):
+    with out_of(config):
+        c.start_member(member)

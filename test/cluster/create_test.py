@@ -96,7 +96,7 @@ def joiners_come_first(c):
     latin.cursor().execute("CREATE EXTENSION dadbs")
     latin.cursor().execute(f"SELECT dadbs.join_cluster('{lines[4]}', '{lines[1]}')")
     text = error_of(lambda: latin.cursor().execute("SELECT dadbs.wait_for_ready('30 s')"))
-    check("encoding is LATIN1 here and UTF8 there" in text, text)
+    check("encoding is LATIN1 here and UTF8 there" in text and "database is latin here and shared there" in text, text)
     latin.close()
     c.run(3, f"SELECT dadbs.join_cluster('{lines[3]}', '{lines[1]}')")  # expects a quorum
     refused(c, 3, "SELECT dadbs.wait_for_ready('30 s')", "2 members must approve", "not 3", "approvals => 2")

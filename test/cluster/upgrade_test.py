@@ -11,7 +11,7 @@ import time
 
 import psycopg2
 
-from builds import CONFIG, Installation, start_with
+from builds import CONFIG, Installation, out_of, start_with
 from clients import Background
 from harness import CONFLICT, ROOT, UNKNOWN, Suite, Workers, check, equal, error_of, eventually, sqlstate
 
@@ -218,6 +218,10 @@ def other_rules(c):
     load = Load(c)
     load.goes_on("with other rules on all members")
     load.finish()
+    with out_of(c.other_rules.config):
+        c.replace_member(4)  # by an empty server that never knew the rules with which the chain began
+    c.wait_ready()
+    c.check_equal(whole=True)
     equal({i: health(c, i) for i in c.members()}, {i: {} for i in c.members()}, "health")
 
 

@@ -36,7 +36,7 @@ struct DatabaseFacts {
 
 struct MemberConfig {
   Oid database = InvalidOid;
-  std::string database_name;  // for messages
+  std::string database_name;
   std::string name, address;  // own; empty address: a cluster of one that does not listen
   DatabaseFacts facts;
   std::optional<core::Member> founder;        // while joining
@@ -81,7 +81,7 @@ const Member* CurrentMember();
 std::string NodeName(core::NodeId id);
 
 // Server major version, encoding, collations and their versions, block size, ... : equal on all members.
-Environment ComputeEnvironment(const DatabaseFacts& facts);
+Environment ComputeEnvironment(const DatabaseFacts& facts, const std::string& database_name);
 // Empty where equal, else "collation is C.UTF-8 here and en_US.UTF-8 there; ...".
 std::string DescribeDifference(const Environment& here, const Environment& there);
 

@@ -24,6 +24,17 @@ namespace {
 constexpr int kPollMax_ms = 500;
 constexpr int64_t kAskAgainInterval_us = 10'000'000;
 
+// What the founder of such a genesis would have in it with this server. The rules, and what is compared, change with upgrades of all members
+// together, and are compared with those of today at each connection.
+Environment EnvironmentOfFounder(const MemberConfig& config, const Environment& of_genesis) {
+  Environment here;
+  for (const auto& [name, value] : ComputeEnvironment(config.facts, config.database_name)) {
+    auto const there = std::ranges::find(of_genesis, name, [](const auto& setting) { return setting.first; });
+    if (there != of_genesis.end()) here.emplace_back(name, name == "rules" ? there->second : value);
+  }
+  return here;
+}
+
 // Empty: this node may become a member by it.
 std::string WhyNot(const MemberConfig& config, const core::PublicKey& key, const core::Genesis& genesis) {
   if (genesis.members.size() > kNodesShownMax)
@@ -42,7 +53,7 @@ std::string WhyNot(const MemberConfig& config, const core::PublicKey& key, const
            config.address;
   const core::Member* const founder = genesis.FindByKey(config.founder->key);
   if (founder == nullptr) return "the cluster's genesis does not name the founder";
-  if (std::string const d = DescribeDifference(ComputeEnvironment(config.facts), genesis.environment); !d.empty())
+  if (std::string const d = DescribeDifference(EnvironmentOfFounder(config, genesis.environment), genesis.environment); !d.empty())
     return "this server differs from the founder's: " + d;
   size_t const expected = config.approvals != 0 ? config.approvals : genesis.quorum();
   if (size_t const needed = genesis.approvals_needed(); needed != expected)

@@ -112,7 +112,7 @@ void SplitAddress(const std::string& address, std::string* host, uint16_t* port)
                   "It reads host:port, with a port between 1 and 65535.");
 }
 
-Environment ComputeEnvironment(const DatabaseFacts& facts) {
+Environment ComputeEnvironment(const DatabaseFacts& facts, const std::string& database_name) {
   Environment env;
   env.emplace_back("server_version", std::to_string(PG_VERSION_NUM / 10000));
   env.emplace_back("rules", std::to_string(kRulesVersion));
@@ -128,6 +128,8 @@ Environment ComputeEnvironment(const DatabaseFacts& facts) {
   env.emplace_back("collation_version", version == nullptr ? "none" : version);
   env.emplace_back("block_size", std::to_string(BLCKSZ));
   env.emplace_back("name_length", std::to_string(NAMEDATALEN));
+  // Names may begin with it, and others than the own one are errors: in definitions, in functions and contracts, when they are executed.
+  env.emplace_back("database", database_name);
   return env;
 }
 

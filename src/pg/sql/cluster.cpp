@@ -277,7 +277,7 @@ uint16_t ApprovalsArgument(FunctionCallInfo fcinfo, int i, size_t members) {
 }
 
 core::Genesis MakeGenesis(std::vector<core::Member> members, std::vector<std::string> schemas, std::string cluster_name,
-                          const DatabaseFacts& facts) {
+                          const MemberConfig& config) {
   core::Genesis genesis;
   if (!core::RandomBytes(genesis.nonce.bytes)) throw PgError(ERRCODE_INTERNAL_ERROR, "could not generate random bytes");
   genesis.created_at_us = GetCurrentTimestamp() + kPostgresEpochUs;
@@ -285,7 +285,7 @@ core::Genesis MakeGenesis(std::vector<core::Member> members, std::vector<std::st
   genesis.sequence_stride = static_cast<uint32_t>(members.size());
   genesis.members = std::move(members);
   genesis.schemas = std::move(schemas);
-  genesis.environment = ComputeEnvironment(facts);
+  genesis.environment = ComputeEnvironment(config.facts, config.database_name);
   return genesis;
 }
 
@@ -321,7 +321,7 @@ Datum CreateCluster(FunctionCallInfo fcinfo) {
   Member member;
   std::string cluster_name = TextArgument(fcinfo, 3);
   if (cluster_name.empty()) cluster_name = config.database_name;
-  member.genesis = MakeGenesis(std::move(members), schemas, std::move(cluster_name), config.facts);
+  member.genesis = MakeGenesis(std::move(members), schemas, std::move(cluster_name), config);
   member.genesis.approvals = approvals;
   member.genesis_bytes = member.genesis.Encode();
   member.self = core::NodeId{1};
