@@ -26,6 +26,7 @@ extern "C" {
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/inet.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/multirangetypes.h"
 #include "utils/numeric.h"
@@ -97,6 +98,7 @@ EncodeKind KindOfBuiltIn(Oid type, Oid collation) {
     case CIDROID: return EncodeKind::kInet;
     case BITOID:
     case VARBITOID: return EncodeKind::kBit;
+    case JSONBOID: return EncodeKind::kJsonb;  // its hash function gives the same for arrays that differ in their order
     default: return EncodeKind::kHash;
   }
 }
@@ -293,6 +295,34 @@ void EncodeInterval(const Interval* interval, StringInfo out) {
   PutWide(out, static_cast<__int128>(days) * USECS_PER_DAY + interval->time);
 }
 
+void EncodeNumeric(Numeric value, StringInfo out) {
+  char* const text = numeric_normalize(value);
+  PutBytes(out, text, static_cast<int>(strlen(text)));
+  pfree(text);
+}
+
+void EncodeScalar(const JsonbValue& value, StringInfo out) {
+  appendStringInfoChar(out, static_cast<char>(value.type));
+  switch (value.type) {
+    case jbvString: return PutBytes(out, value.val.string.val, value.val.string.len);
+    case jbvNumeric: return EncodeNumeric(value.val.numeric, out);
+    case jbvBool: return appendStringInfoChar(out, static_cast<char>(value.val.boolean));
+    default: return;
+  }
+}
+
+// As compareJsonbContainers: the keys of an object are sorted and differ.
+void EncodeJsonb(Datum value, StringInfo out) {
+  Jsonb* const whole = DatumGetJsonbP(value);
+  JsonbIterator* iterator = JsonbIteratorInit(&whole->root);
+  JsonbValue part;
+  for (JsonbIteratorToken token; (token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE;) {
+    appendStringInfoChar(out, static_cast<char>(token));
+    if (token == WJB_BEGIN_ARRAY) appendStringInfoChar(out, static_cast<char>(part.val.array.rawScalar));
+    if (token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM) EncodeScalar(part, out);
+  }
+}
+
 void EncodeByHash(const ValueEncoder& encoder, Datum value, StringInfo out) {
   for (uint64 seed : kSeeds)
     PutInteger(out, DatumGetInt64(FunctionCall2Coll(const_cast<FmgrInfo*>(&encoder.hash), encoder.collation, value,
@@ -319,10 +349,7 @@ void EncodeValue(const ValueEncoder& encoder, Datum value, StringInfo out) {
     case EncodeKind::kNone: break;
     case EncodeKind::kInteger: return EncodeInteger(encoder.type, value, out);
     case EncodeKind::kFloat: return EncodeFloat(encoder.type, value, out);
-    case EncodeKind::kNumeric: {
-      const char* const text = numeric_normalize(DatumGetNumeric(value));
-      return PutBytes(out, text, static_cast<int>(strlen(text)));
-    }
+    case EncodeKind::kNumeric: return EncodeNumeric(DatumGetNumeric(value), out);
     case EncodeKind::kText:
     case EncodeKind::kBpchar:
     case EncodeKind::kBytes: return EncodeText(encoder, value, out);
@@ -341,6 +368,7 @@ void EncodeValue(const ValueEncoder& encoder, Datum value, StringInfo out) {
       PutInteger(out, VARBITLEN(bits));
       return appendBinaryStringInfo(out, reinterpret_cast<const char*>(VARBITS(bits)), VARBITBYTES(bits));
     }
+    case EncodeKind::kJsonb: return EncodeJsonb(value, out);
     case EncodeKind::kEnum: return EncodeEnum(value, out);
     case EncodeKind::kArray: return EncodeArray(encoder, value, out);
     case EncodeKind::kRecord: return EncodeRecord(encoder, value, out);

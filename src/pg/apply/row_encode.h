@@ -28,6 +28,7 @@ enum class EncodeKind : uint8 {
   kInterval,
   kInet,
   kBit,
+  kJsonb,
   kEnum,
   kArray,
   kRecord,
