@@ -231,6 +231,12 @@ def indexes_have_one_number(c):
     equal(sqlstate(lambda: c.run(3, "REINDEX (VERBOSE, CONCURRENTLY) TABLE built")), "0A000", "as an option")
     c.run(3, "CREATE TEMP TABLE mine (id int PRIMARY KEY)", "REINDEX TABLE CONCURRENTLY mine", "REINDEX (CONCURRENTLY false) TABLE built", "REINDEX INDEX built_pkey", "REINDEX SCHEMA public",
           "VACUUM FULL built", "CLUSTER built USING built_pkey")
+    # CLUSTER marks the index on this member, where the group's definition finds that it is marked.
+    c.run(1, "ALTER TABLE built CLUSTER ON built_pkey")
+    c.settle()
+    c.run(2, "CLUSTER built USING built_a_key")
+    c.run(1, "ALTER TABLE built SET WITHOUT CLUSTER", "ALTER TABLE built CLUSTER ON built_a_key", "ALTER TABLE built CLUSTER ON built_a_key")
+    everywhere(c, "SELECT indexrelid::regclass::text FROM pg_index WHERE indisclustered", [("built_a_key",)], "marked")
     c.run(3, "SELECT dadbs.rebuild_table('built')")
     equal(c.run(3, indexes), before, "indexes and their numbers")
     c.run(1, "UPDATE built SET a = a + 1")

@@ -57,6 +57,21 @@ def h05_local_objects_on_shared_ones(c):
         check(sqlstate(lambda s=statement: c.run(1, s)) is not None, f"not refused: {statement}")
     equal(c.run(1, "SELECT relname FROM pg_class WHERE relnamespace = 'own'::regnamespace ORDER BY 1"), [("notes",), ("notes_pkey",), ("numbers",)],
           "what was made in spite of a refusal")
+    # What is changed besides what the statement is called after.
+    c.run(2, "CREATE TABLE whole (id int, v int) PARTITION BY RANGE (id)", "CREATE TABLE part (id int, v int)", "CREATE INDEX part_v ON part (v)", "CREATE INDEX whole_v ON ONLY whole (v)")
+    c.settle()
+    c.run(1, "CREATE TABLE own.whole (id int, v int) PARTITION BY RANGE (id)", "CREATE INDEX whole_v ON ONLY own.whole (v)", "CREATE TABLE own.part (id int, v int)", "CREATE INDEX part_v ON own.part (v)",
+          "CREATE EXTENSION citext SCHEMA own", "ALTER EXTENSION citext ADD TABLE own.part", "ALTER EXTENSION citext DROP TABLE own.part")
+    for statement in ("ALTER TABLE own.whole ATTACH PARTITION public.part FOR VALUES FROM (0) TO (10)", "ALTER TABLE public.whole ATTACH PARTITION own.part FOR VALUES FROM (0) TO (10)",
+                      "ALTER TABLE own.part INHERIT public.part", "ALTER TABLE own.part NO INHERIT public.part", "ALTER INDEX own.whole_v ATTACH PARTITION public.part_v",
+                      "ALTER INDEX public.whole_v ATTACH PARTITION own.part_v", "ALTER EXTENSION citext ADD TABLE public.part", "ALTER EXTENSION citext ADD FUNCTION public.twice(int)",
+                      "ALTER EXTENSION citext ADD TYPE public.mood", "ALTER EXTENSION citext ADD SCHEMA public", "CREATE TABLE own.p PARTITION OF public.whole DEFAULT", "CREATE TABLE public.p PARTITION OF own.whole DEFAULT"):
+        check(sqlstate(lambda: c.run(1, statement)) in NOT_HERE, f"not refused: {statement}")
+    c.run(1, "ALTER TABLE own.whole ATTACH PARTITION own.part DEFAULT", "ALTER TABLE own.whole DETACH PARTITION own.part",
+          "DROP EXTENSION citext", "DROP TABLE own.whole, own.part")
+    for i in c.members():
+        equal(c.run(i, "SELECT * FROM dadbs.verify_definitions()"), [], f"definitions of member {i}")
+    c.run(3, "ALTER TABLE whole ATTACH PARTITION part FOR VALUES FROM (0) TO (10)", "DROP TABLE whole")
 
 
 @suite.test

@@ -112,7 +112,7 @@ class Judge:
 
     @staticmethod
     def is_local(name, kind, schema, owner):
-        return LOCAL_TYPES.search(kind) or ("ACL" in kind and BUILT_IN.search(owner if kind == "DEFAULT ACL" else schema))
+        return LOCAL_TYPES.search(name if kind == "COMMENT" else kind) or ("ACL" in kind and BUILT_IN.search(owner if kind == "DEFAULT ACL" else schema))
 
     def definitions(self, i):
         """Texts of pg_dump by object."""

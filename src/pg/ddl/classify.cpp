@@ -363,11 +363,22 @@ bool CountCreate(Targets* t, Node* node) {
   }
 }
 
+// Partitions and parents are changed as well, and no hook tells of that.
+void CountAlterTable(Targets* t, AlterTableStmt* alter) {
+  CountRelation(t, alter->relation);
+  ListCell* cell;
+  foreach (cell, alter->cmds) {
+    Node* const definition = lfirst_node(AlterTableCmd, cell)->def;
+    if (definition != nullptr && IsA(definition, PartitionCmd)) CountRelation(t, reinterpret_cast<PartitionCmd*>(definition)->name);
+    if (definition != nullptr && IsA(definition, RangeVar)) CountRelation(t, reinterpret_cast<RangeVar*>(definition));  // INHERIT
+  }
+}
+
 // Statements about one relation.
 bool CountOfRelation(Targets* t, Node* node) {
   switch (nodeTag(node)) {
     case T_AlterTableStmt:
-      CountRelation(t, reinterpret_cast<AlterTableStmt*>(node)->relation);
+      CountAlterTable(t, reinterpret_cast<AlterTableStmt*>(node));
       return true;
     case T_IndexStmt:
       CountRelation(t, reinterpret_cast<IndexStmt*>(node)->relation);
@@ -501,6 +512,12 @@ bool CountGlobal(Targets* t, Node* node) {
         CountScope(t, false, alter->pubname);
       else
         CountPublication(t, alter->pubobjects, alter->for_all_tables);
+      return true;
+    }
+    case T_AlterExtensionContentsStmt: {
+      auto* alter = reinterpret_cast<AlterExtensionContentsStmt*>(node);
+      CountScope(t, false, alter->extname);  // what belongs to it goes with it
+      CountNamed(t, alter->objtype, alter->object);
       return true;
     }
     case T_CreateEventTrigStmt:

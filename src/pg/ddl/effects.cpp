@@ -514,6 +514,15 @@ Recorder* StartRecording(RecordedAs as) {
 
 void StopRecording(Recorder* recorder) { current = recorder->previous; }
 
+void RecordMarks(Recorder* recorder, Node* statement) {
+  if (!IsA(statement, AlterTableStmt)) return;
+  ListCell* cell;
+  foreach (cell, reinterpret_cast<AlterTableStmt*>(statement)->cmds) {
+    AlterTableType const kind = lfirst_node(AlterTableCmd, cell)->subtype;
+    recorder->any |= kind == AT_ClusterOn || kind == AT_DropCluster;
+  }
+}
+
 bool AnythingRecorded(const Recorder* recorder) { return recorder->any; }
 
 void ForgetRecorded(const Recorder* recorder) {

@@ -249,6 +249,7 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   if (position != nullptr) ForgetCompiled();
   bool const chooses = position != nullptr && TakeNames(node, named);
   Recorder* const recorder = RunAsAuthor(node, statement);
+  RecordMarks(recorder, node);
   if (chooses) GiveNamesBack();
   if (position != nullptr) ForgetRecorded(recorder);
   CheckEffects(recorder);

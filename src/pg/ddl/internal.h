@@ -148,6 +148,8 @@ enum class RecordedAs { kShared, kLocal, kDropExtension };
 Recorder* StartRecording(RecordedAs as = RecordedAs::kShared);
 void StopRecording(Recorder* recorder);   // also on errors
 bool AnythingRecorded(const Recorder* recorder);
+// What is recorded or not by what this member's own CLUSTER has left.
+void RecordMarks(Recorder* recorder, Node* statement);
 // At a position: what PL/pgSQL has compiled before, or to check the function that was created, is compiled again.
 void ForgetRecorded(const Recorder* recorder);
 // Relations whose definition was written: recorded ones and those named (looked up before), if anything was.

@@ -8,7 +8,7 @@
  * Invariant: a statement that was judged to be local, or to have nothing to do, changes nothing shared. It fails with 40001 instead:
  *   - the drop and the change of a shared object are refused when object_access_hook tells of them
  *   - what a statement made is looked at after it (CheckLocalEffects, RequireNothingDone)
- *   - what no hook tells of (GRANT, COMMENT, and what roles are) is judged once more after it
+ *   - what no hook tells of (GRANT, COMMENT, partitions that come to a table, what roles are) is judged once more after it
  * and what commits by itself before one could look (CONCURRENTLY) has its names fixed by a lock first, or does it without.
  */
 #include "internal.h"
@@ -89,6 +89,8 @@ PlannedStmt* WithoutConcurrency(PlannedStmt* statement, bool top_level) {
 
 void JudgeAgain(Node* node, Targets (*judge)(Node*)) {
   switch (nodeTag(node)) {
+    case T_AlterTableStmt:
+    case T_AlterExtensionContentsStmt:
     case T_CommentStmt:
     case T_GrantStmt:
     case T_GrantRoleStmt:

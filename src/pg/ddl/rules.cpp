@@ -384,6 +384,7 @@ Kind KindOf(Node* node) {
     case T_CreateSchemaStmt:
     case T_ImportForeignSchemaStmt:
     case T_CreateExtensionStmt:
+    case T_AlterExtensionContentsStmt:
     case T_CreateTrigStmt:
     case T_CreatePolicyStmt:
     case T_AlterPolicyStmt:
