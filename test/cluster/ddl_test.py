@@ -298,9 +298,12 @@ def what_was_there_when_it_began(c):
     for k, create in enumerate(("CREATE INDEX IF NOT EXISTS there ON built (v)", "CREATE INDEX CONCURRENTLY IF NOT EXISTS there ON built (v)")):
         c.run(1, "CREATE INDEX there ON built (v)")
         c.settle()
+        session = c.connect(2)
+        session.cursor().execute("SELECT 'there'::regclass")
         replaced = InBackground(lambda: c.run(1, "BEGIN", "DROP INDEX there", f"CREATE INDEX slow_{k} ON built (slow(v))", "COMMIT"))
         eventually(lambda: c.value(2, "SELECT count(*) FROM pg_stat_progress_create_index") == 1, 20, "it is being built")
-        equal(waits_for_lock(c, 2, create).outcome(), "40001", create)
+        equal(waits_for_lock(c, session, create).outcome(), "40001", create)
+        session.close()
         equal(replaced.outcome(), None, "the other index")
         everywhere(c, "SELECT count(*) FROM pg_class WHERE relname = 'there'", [(0,)], create)
         c.run(2, create, create, "DROP INDEX there")

@@ -87,11 +87,11 @@ def await_hold(c, member, pid, state="ordering"):
                f"a session is held in COMMIT ({state})")
 
 
-def waits_for_lock(c, member, *statements):
-    """InBackground of the statements, of which the last one waits for a lock now."""
-    work = InBackground(lambda: c.run(member, *statements))
-    eventually(lambda: c.value(member, f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = $${statements[-1]}$$") == 1, PATIENCE,
-               f"waits for a lock: {statements[-1]}")
+def waits_for_lock(c, session, statement):
+    """InBackground of the statement, which waits for a lock now."""
+    work = InBackground(lambda: execute(session, statement))
+    waits = f"SELECT wait_event_type = 'Lock' AND state = 'active' FROM pg_stat_activity WHERE pid = {pid_of(session)}"
+    eventually(lambda: c.value(session.member, waits), PATIENCE, f"waits for a lock: {statement}")
     return work
 
 

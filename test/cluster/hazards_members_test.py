@@ -114,12 +114,13 @@ def h05_schemas_of_one_member(c):
                        ("OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)", "OPERATOR IF EXISTS ===(lone.{}, int), ===(int, int)")):
         c.run(3, f"CREATE {make}")
         c.settle()
-        height = c.value(2, "SELECT max(height) FROM dadbs_internal.transaction")
+        height = c.value(2, "SELECT max(height) FROM dadbs_internal.transaction")  # after all of them
         for member in (1, 2):
             for name in ("t", "pair", "f", "none"):
                 state = sqlstate(lambda: c.run(member, f"DROP {drop.format(name)}"))
                 check(state in ("0A000", "42809"), f"{drop.format(name)} on member {member}: {state}")
                 equal(sqlstate(lambda: c.run(member, "BEGIN", f"DROP {drop.format(name)}", "COMMIT")), state, f"{drop.format(name)} in a transaction")
+        c.settle()
         equal(c.value(2, "SELECT max(height) FROM dadbs_internal.transaction"), height, "nothing was ordered")
         kind = make.split()[0]
         c.run(3, f"DROP {kind} {'=== (int, int)' if kind == 'OPERATOR' else 'made'}")
@@ -166,6 +167,38 @@ def h05_temporary_objects_give_way(c):
         c.settle(15)
     idle.close()
     everywhere(c, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", [(0,)], "shared relations")
+
+
+@suite.test
+def h05_what_this_member_has_computed(c):
+    """Indexes and generated columns of local tables stop nobody from replacing a function, tables OF a type nobody from renaming what is in it; nothing local changes what is shared."""
+    c.run(1, "CREATE FUNCTION doubled(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 2'", "CREATE TYPE pair AS (a int, b int)", "CREATE TYPE shade AS ENUM ('dark')",
+          "CREATE OPERATOR #### (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)")
+    c.settle()
+    idle = c.connect(2)
+    cursor = idle.cursor()
+    for statement in (OWNER, "CREATE TEMP TABLE k (id int, g int GENERATED ALWAYS AS (public.doubled(id)) STORED, h int DEFAULT public.doubled(1))", "INSERT INTO k VALUES (1)",
+                      "CREATE TEMP TABLE l (id int)", "CREATE INDEX ON l (public.doubled(id))", "CREATE TEMP TABLE typed OF public.pair", "CREATE TEMP TABLE uses (p public.pair)"):
+        cursor.execute(statement)
+    for statement in ("CREATE OR REPLACE FUNCTION doubled(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 3'", "ALTER TYPE pair RENAME ATTRIBUTE a TO c",
+                      "ALTER TYPE pair RENAME ATTRIBUTE b TO d CASCADE", "ALTER FUNCTION doubled(int) COST 5", "ALTER FUNCTION doubled(int) RENAME TO tripled"):
+        equal(sqlstate(lambda: c.run(3, statement)), None, statement)
+        c.settle(15)
+    cursor.execute("SELECT (SELECT count(*) FROM pg_attribute WHERE attrelid = 'k'::regclass AND attname IN ('id', 'g', 'h')), (SELECT count(*) FROM uses), to_regclass('typed') IS NULL")
+    equal(cursor.fetchall(), [(2, 0, True)], "what the session has left")
+    idle.close()
+    c.run(1, "CREATE FUNCTION own.f(int, int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'")
+    for statement in ("CREATE INDEX CONCURRENTLY lone ON own.notes (public.tripled(id))", "CREATE INDEX CONCURRENTLY lone ON own.notes (id) WHERE public.tripled(id) > 0",
+                      "CREATE SCHEMA lone GRANT CREATE ON SCHEMA public TO alice", "CREATE SCHEMA lone GRANT EXECUTE ON FUNCTION public.tripled(int) TO alice",
+                      "CREATE OPERATOR own.!## (LEFTARG = int, RIGHTARG = int, FUNCTION = own.f, NEGATOR = OPERATOR(public.####))",
+                      "CREATE OPERATOR own.!## (LEFTARG = int, RIGHTARG = int, FUNCTION = own.f, COMMUTATOR = ####)", "CREATE OPERATOR #!# (LEFTARG = int, RIGHTARG = int, FUNCTION = int4ne, NEGATOR = OPERATOR(own.!##))",
+                      "EXPLAIN ANALYZE CREATE TABLE own.lone AS SELECT 'dark'::public.shade AS s"):
+        check(sqlstate(lambda: c.run(1, statement)) in NOT_HERE, f"not refused: {statement}")
+    equal(c.run(1, "SELECT (SELECT count(*) FROM pg_class WHERE relname = 'lone'), (SELECT count(*) FROM pg_namespace WHERE nspname = 'lone'), (SELECT count(*) FROM pg_operator WHERE oprname IN ('!##', '#!#'))"),
+          [(0, 0, 0)], "nothing was made")
+    c.run(1, "CREATE INDEX CONCURRENTLY lone ON own.notes (upper(v)) WHERE id > 0", "EXPLAIN ANALYZE CREATE TABLE own.plain AS SELECT 1 AS x", "CREATE SCHEMA lone CREATE TABLE x (id int) GRANT SELECT ON x TO alice",
+          "DROP INDEX own.lone", "DROP TABLE own.plain", "DROP SCHEMA lone CASCADE", "DROP FUNCTION own.f(int, int)", "CREATE EXTENSION citext SCHEMA own", "DROP EXTENSION citext")
+    c.run(3, "DROP FUNCTION tripled(int)", "DROP TYPE pair, shade", "DROP OPERATOR #### (int, int)")
 
 
 @suite.test

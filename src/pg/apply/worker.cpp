@@ -178,7 +178,8 @@ class Worker {
   void NoteReplayed();
 };
 
-// Rows are compared and ordered by the database's collation: with another one keys and indexes mean something else here than elsewhere.
+// Rows are compared and ordered by the database's collation: with another one keys and indexes mean something else here than elsewhere. So do
+// names that begin with the database's.
 void CheckCollation() {
   Call([] { StartTransactionCommand(); });
   std::string database;
@@ -188,6 +189,7 @@ void CheckCollation() {
   auto const compare = [](const char* what, const std::string& is, const std::string& was) {
     if (is != was) throw PgError(kErrHalted, std::string("the ") + what + " of the shared database is \"" + is + "\", and was \"" + was + "\" when it was shared");
   };
+  compare("name", database, CurrentMember()->config.database_name);
   compare("encoding", now.encoding, then.encoding);
   compare("locale provider", now.provider, then.provider);
   compare("collation", now.collate, then.collate);

@@ -19,12 +19,14 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_oper.h"
 #include "parser/parse_type.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -150,7 +152,8 @@ TypeName* DomainOf(List* object) {
 
 const char* NameOf(Node* object) {
   switch (nodeTag(object)) {
-    case T_List:
+    case T_List:  // of a transform, a type and a language
+      if (IsA(linitial(reinterpret_cast<List*>(object)), TypeName)) return TypeNameToString(linitial_node(TypeName, reinterpret_cast<List*>(object)));
       return NameListToString(reinterpret_cast<List*>(object));
     case T_String:
       return strVal(object);
@@ -270,6 +273,46 @@ const char* SchemaToCreate(CreateSchemaStmt* create) {
   return get_rolespec_name(create->authrole);
 }
 
+// They are changed as well: each names the other.
+void CountLinkedOperators(Targets* t, DefineStmt* define) {
+  Oid left = InvalidOid, right = InvalidOid;
+  ListCell* cell;
+  foreach (cell, define->definition) {
+    auto* const option = lfirst_node(DefElem, cell);
+    if (option->arg != nullptr && IsA(option->arg, TypeName)) {
+      if (strcmp(option->defname, "leftarg") == 0) left = LookupTypeNameOid(nullptr, reinterpret_cast<TypeName*>(option->arg), true);
+      if (strcmp(option->defname, "rightarg") == 0) right = LookupTypeNameOid(nullptr, reinterpret_cast<TypeName*>(option->arg), true);
+    }
+  }
+  foreach (cell, define->definition) {
+    auto* const option = lfirst_node(DefElem, cell);
+    bool const commutator = strcmp(option->defname, "commutator") == 0;
+    if (!commutator && strcmp(option->defname, "negator") != 0) continue;
+    List* const names = defGetQualifiedName(option);
+    if (SaysLocalSchema(SchemaIn(names))) {
+      if (strcmp(SchemaIn(names), "pg_catalog") != 0) CountScope(t, false, strVal(llast(names)));
+      continue;
+    }
+    ObjectAddress linked;
+    ObjectAddressSet(linked, OperatorRelationId, LookupOperName(nullptr, names, commutator ? right : left, commutator ? left : right, true, -1));
+    if (OidIsValid(linked.objectId) && IsSharedObject(linked)) CountScope(t, true, strVal(llast(names)));
+  }
+}
+
+// What is made in it goes where it goes; what is granted in it does not.
+void CountCreateSchema(Targets* t, CreateSchemaStmt* create) {
+  CountSchema(t, SchemaToCreate(create), false);
+  ListCell* cell;
+  foreach (cell, create->schemaElts) {
+    Node* const element = static_cast<Node*>(lfirst(cell));
+    if (!IsA(element, GrantStmt)) continue;
+    if (IsRoleStatement(element))
+      CountScope(t, false, "database");
+    else
+      CountGrant(t, reinterpret_cast<GrantStmt*>(element));
+  }
+}
+
 void CountExtension(Targets* t, CreateExtensionStmt* create) {
   if (OidIsValid(get_extension_oid(create->extname, true))) {
     t->missing++;
@@ -338,6 +381,7 @@ bool CountCreate(Targets* t, Node* node) {
       return true;
     case T_DefineStmt:
       CountNewName(t, reinterpret_cast<DefineStmt*>(node)->defnames);
+      if (reinterpret_cast<DefineStmt*>(node)->kind == OBJECT_OPERATOR) CountLinkedOperators(t, reinterpret_cast<DefineStmt*>(node));
       return true;
     case T_CreateConversionStmt:
       CountNewName(t, reinterpret_cast<CreateConversionStmt*>(node)->conversion_name);
@@ -349,7 +393,7 @@ bool CountCreate(Targets* t, Node* node) {
       CountNewName(t, reinterpret_cast<CreateOpFamilyStmt*>(node)->opfamilyname);
       return true;
     case T_CreateSchemaStmt:
-      CountSchema(t, SchemaToCreate(reinterpret_cast<CreateSchemaStmt*>(node)), false);
+      CountCreateSchema(t, reinterpret_cast<CreateSchemaStmt*>(node));
       return true;
     case T_ImportForeignSchemaStmt:
       CountSchema(t, reinterpret_cast<ImportForeignSchemaStmt*>(node)->local_schema, true);

@@ -83,6 +83,7 @@ struct Recorder {
   Recorder* previous;
   List* objects;  // of ObjectAddress*: created or altered, each once
   List* dropped;  // of RelName*
+  List* made;     // of ObjectAddress*: created
   bool any;
   RecordedAs as;
 };
@@ -293,9 +294,19 @@ void CheckKeepsContracts(const ObjectAddress& object) {
                   errhint("Use dadbs.deploy_contract() or dadbs.drop_contract().")));
 }
 
+// By the statement that is recorded.
+bool WasMade(const ObjectAddress& object) {
+  ListCell* cell;
+  foreach (cell, current->made) {
+    auto* const made = static_cast<ObjectAddress*>(lfirst(cell));
+    if (made->classId == object.classId && made->objectId == object.objectId) return true;
+  }
+  return false;
+}
+
 void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
   if (current->as == RecordedAs::kLocal) CheckKeepsContracts(object);
-  if (current->as == RecordedAs::kLocal && access != OAT_POST_CREATE) CheckStaysLocal(object);
+  if (current->as == RecordedAs::kLocal && access != OAT_POST_CREATE && !WasMade(object)) CheckStaysLocal(object);
   MemoryContext const old = MemoryContextSwitchTo(current->context);
   current->any = true;
   if (access == OAT_DROP) {
@@ -311,6 +322,7 @@ void Record(ObjectAccessType access, const ObjectAddress& object, void* arg) {
     foreach (cell, current->objects)
       known |= memcmp(lfirst(cell), copy, sizeof(*copy)) == 0;
     if (!known) current->objects = lappend(current->objects, copy);
+    if (access == OAT_POST_CREATE) current->made = lappend(current->made, copy);
   }
   MemoryContextSwitchTo(old);
 }
@@ -445,15 +457,17 @@ void CheckNameIsFree(const ObjectAddress& object) {
                   errdetail("PostgreSQL gives it to a table that is rewritten, on one member or the other.")));
 }
 
-// Rows that an index or a generated column has computed by the old body would stay.
+bool StoresValues(const ObjectAddress& user) {
+  char const kind = user.classId == RelationRelationId ? get_rel_relkind(user.objectId) : '\0';
+  return kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX || (user.classId == AttrDefaultRelationId && IsGenerated(user.objectId));
+}
+
+// Rows that an index or a generated column has computed by the old body would stay. Those of this member alone decide nothing.
 void CheckFunctionNotStored(const ObjectAddress& function) {
   ListCell* cell;
   foreach (cell, Dependencies(function, true)) {
     ObjectAddress const user = static_cast<Dependency*>(lfirst(cell))->object;
-    char const kind = user.classId == RelationRelationId ? get_rel_relkind(user.objectId) : '\0';
-    bool const stored = kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX ||
-                        (user.classId == AttrDefaultRelationId && IsGenerated(user.objectId));
-    if (stored)
+    if (StoresValues(user) && IsSharedObject(user))
       ereport(ERROR, (errcode(kErrNotSupported),
                       errmsg("cannot replace %s: an index or a generated column has stored its values",
                              getObjectDescription(&function, false)),
@@ -699,6 +713,7 @@ bool LocalDependent(const ObjectAddress& user, ObjectAddress* to_drop) {
     ObjectAddressSet(whole, RelationRelationId, relation);
     if (IsSharedObject(whole) || IsToastNamespace(get_rel_namespace(relation))) return false;
     *to_drop = user.classId == RewriteRelationId ? whole : user;
+    if (user.classId == AttrDefaultRelationId && IsGenerated(user.objectId)) *to_drop = GetAttrDefaultColumnAddress(user.objectId);
     return true;
   }
   Oid const schema = SchemaOf(user);
@@ -720,6 +735,12 @@ bool TypeMadeOf(const Dependency& dependency, ObjectAddress* type) {
   return OidIsValid(row_type);
 }
 
+void DropHere(const ObjectAddress& local, const ObjectAddress& changed) {
+  ereport(LOG, (errmsg("dropping %s: it stands on %s, which the group changes", getObjectDescription(&local, false), getObjectDescription(&changed, false))));
+  performDeletion(&local, DROP_CASCADE, PERFORM_DELETION_QUIETLY);
+  CommandCounterIncrement();
+}
+
 void DropLocalDependentsOf(const ObjectAddress& object, ObjectAddresses* seen) {
   if (object_address_present(&object, seen)) return;
   add_exact_object_address(&object, seen);
@@ -730,10 +751,7 @@ void DropLocalDependentsOf(const ObjectAddress& object, ObjectAddresses* seen) {
     if (dependency->type == DEPENDENCY_INTERNAL || dependency->type == DEPENDENCY_EXTENSION) {
       if (dependency->object.classId == TypeRelationId) DropLocalDependentsOf(dependency->object, seen);
     } else if (LocalDependent(dependency->object, &to_drop)) {
-      ereport(LOG, (errmsg("dropping %s: it stands on %s, which the group changes",
-                           getObjectDescription(&to_drop, false), getObjectDescription(&object, false))));
-      performDeletion(&to_drop, DROP_CASCADE, PERFORM_DELETION_QUIETLY);
-      CommandCounterIncrement();
+      DropHere(to_drop, object);
     } else if (TypeMadeOf(*dependency, &type)) {
       DropLocalDependentsOf(type, seen);
     }
@@ -754,7 +772,33 @@ void DropLocalDependentsOfNamed(ObjectType type, Node* object) {
   if (OidIsValid(address.objectId) && IsSharedObject(address)) DropLocalDependentsOf(address);
 }
 
+// PostgreSQL takes temporary tables OF the type along, or refuses.
+void DropLocalTablesOf(const RangeVar* composite) {
+  Oid const relation = RangeVarGetRelid(composite, NoLock, true);
+  ObjectAddress type;
+  ObjectAddressSet(type, TypeRelationId, OidIsValid(relation) ? get_rel_type_id(relation) : InvalidOid);
+  ListCell* cell;
+  if (!OidIsValid(type.objectId) || !IsSharedObject(type)) return;
+  foreach (cell, Dependencies(type, true)) {
+    ObjectAddress const user = static_cast<Dependency*>(lfirst(cell))->object;
+    if (user.classId == RelationRelationId && user.objectSubId == 0 && get_rel_relkind(user.objectId) == RELKIND_RELATION && !IsSharedObject(user)) DropHere(user, type);
+  }
+}
+
 }  // namespace
+
+void DropLocalValuesOf(Recorder* recorder) {
+  ListCell *cell, *reference;
+  foreach (cell, recorder->objects) {
+    ObjectAddress const function = *static_cast<ObjectAddress*>(lfirst(cell));
+    if (function.classId != ProcedureRelationId) continue;
+    foreach (reference, Dependencies(function, true)) {
+      ObjectAddress const user = static_cast<Dependency*>(lfirst(reference))->object;
+      ObjectAddress to_drop;
+      if (StoresValues(user) && LocalDependent(user, &to_drop)) DropHere(to_drop, function);
+    }
+  }
+}
 
 void DropLocalDependents(Node* node) {
   if (IsA(node, DropStmt)) {
@@ -765,6 +809,8 @@ void DropLocalDependents(Node* node) {
     DropLocalDependentsOfNamed(
         OBJECT_TYPE,
         reinterpret_cast<Node*>(makeTypeNameFromNameList(reinterpret_cast<AlterDomainStmt*>(node)->typeName)));
+  } else if (IsA(node, RenameStmt)) {
+    if (reinterpret_cast<RenameStmt*>(node)->renameType == OBJECT_ATTRIBUTE) DropLocalTablesOf(reinterpret_cast<RenameStmt*>(node)->relation);
   } else if (IsA(node, AlterTableStmt)) {
     ObjectAddress relation;
     ObjectAddressSet(relation, RelationRelationId,

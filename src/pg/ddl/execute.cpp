@@ -252,6 +252,7 @@ void Execute(const Statement& statement, const core::Position* position, List** 
   RecordMarks(recorder, node);
   if (chooses) GiveNamesBack();
   if (position != nullptr) ForgetRecorded(recorder);
+  if (position != nullptr) DropLocalValuesOf(recorder);
   CheckEffects(recorder);
   EndGuard();
   *written = WrittenRelations(recorder, named);

@@ -80,7 +80,7 @@ bool MayDefine(Node* node) {
 }
 
 void PassLocal(const UtilityCall& c) {
-  if (!MayDefine(c.statement->utilityStmt)) {
+  if (!MayDefine(c.statement->utilityStmt) && !ExplainsCreateTableAs(c.statement->utilityStmt)) {
     Pass(c);
     return;
   }
@@ -108,11 +108,20 @@ void RunForNothing(UtilityCall c) {
   RequireNothingDone(recorder, CountCatalogRows() - before);
 }
 
-void RunLocal(const UtilityCall& c) {
+// The contracts go with it, and all that it keeps.
+bool DropsDadbs(Node* node) {
+  if (!IsA(node, DropStmt) || reinterpret_cast<DropStmt*>(node)->removeType != OBJECT_EXTENSION) return false;
+  ListCell* cell;
+  foreach (cell, reinterpret_cast<DropStmt*>(node)->objects)
+    if (strcmp(strVal(lfirst(cell)), "dadbs") == 0) return true;
+  return false;
+}
+
+void RunLocal(UtilityCall c) {
   Node* node = c.statement->utilityStmt;
   CheckLocalNames(node);
-  FixNames(node);
-  bool const extension = IsA(node, DropStmt) && reinterpret_cast<DropStmt*>(node)->removeType == OBJECT_EXTENSION;
+  c.statement = FixNames(c.statement, c.context == PROCESS_UTILITY_TOPLEVEL);
+  bool const extension = DropsDadbs(node);
   Recorder* const recorder = StartRecording(extension ? RecordedAs::kDropExtension : RecordedAs::kLocal);
   PG_TRY();
   { PassLocal(c); }
@@ -247,7 +256,7 @@ void Dispatch(const UtilityCall& c) {
   }
   if (KindOf(node) == Kind::kSession) {
     CheckLocal(node);
-    PassLocal(c);
+    ExplainsCreateTableAs(node) ? RunLocal(c) : PassLocal(c);
     return;
   }
   Targets const targets = Judge(node);

@@ -113,6 +113,8 @@ void CheckNesting(Node* statement);
 void CheckTaken(Node* statement, bool inside);
 // What a session may not do locally because it would come between the members (H5).
 void CheckLocal(Node* statement);
+// It makes one without asking ProcessUtility again.
+bool ExplainsCreateTableAs(Node* statement);
 [[noreturn]] void RaiseNotTaken(const char* what, const char* hint);
 // Opens a relation that was looked up without a lock. In a session it may have been dropped since, at a position of the
 // chain: 40001.
@@ -165,15 +167,19 @@ List* AddRelName(List* names, RelName* name);  // once
 // Relations whose CHECKs, domains, generated columns, indexes or columns use the object.
 List* DependentRelations(List* names, const ObjectAddress& object);
 void DropLocalDependents(Node* statement);
+// What this member has computed by functions that were changed.
+void DropLocalValuesOf(Recorder* recorder);
 
 // -- meaning.cpp: of statements that were judged to be about nothing shared; 40001 if they are by now
 // When the hook tells that the object is changed or dropped.
 void CheckStaysLocal(const ObjectAddress& object);
 // After a statement that had nothing to do: all it names is missing, or there already.
 void RequireNothingDone(const Recorder* recorder, uint64_t catalog_rows);
-// Before a local statement: what would commit by itself keeps its names from here on.
-void FixNames(Node* statement);
-// The statement as it is where it has nothing to do, `top_level`: by its context: nothing that would commit by itself.
+// The local statement as it is executed: what would commit by itself keeps its names from here on. `top_level`: by its context.
+PlannedStmt* FixNames(PlannedStmt* statement, bool top_level);
+// The same for REINDEX CONCURRENTLY of what is not shared.
+void FixReindexed(const RangeVar* name);
+// The same statement, but nothing that would commit by itself.
 PlannedStmt* WithoutConcurrency(PlannedStmt* statement, bool top_level);
 // After a local statement.
 void JudgeAgain(Node* statement, Targets (*judge)(Node*));

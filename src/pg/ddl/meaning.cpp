@@ -9,18 +9,25 @@
  *   - the drop and the change of a shared object are refused when object_access_hook tells of them
  *   - what a statement made is looked at after it (CheckLocalEffects, RequireNothingDone)
  *   - what no hook tells of (GRANT, COMMENT, partitions that come to a table, what roles are) is judged once more after it
- * and what commits by itself before one could look (CONCURRENTLY) has its names fixed by a lock first, or does it without.
+ * and what commits by itself before one could look (CONCURRENTLY) has its names fixed by a lock first, or does it without. What a statement has
+ * made itself (the file of a rewritten table, a serial column's sequence) it may change.
  */
 #include "internal.h"
 
 extern "C" {
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_statistic_ext.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
-#include "storage/lockdefs.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 }
 
@@ -49,9 +56,14 @@ const char* Concurrent(Node* node) {
   return DetachConcurrently(node) != nullptr ? "ALTER TABLE ... DETACH CONCURRENTLY" : nullptr;
 }
 
-// What goes with a table of this member in a shared schema (local.cpp) is his as well, wherever it stands.
+// What goes with a table of this member in a shared schema (local.cpp) is his as well, wherever it stands: a foreign key's triggers stand on its
+// parent, too.
 ObjectAddress OwnerOf(const ObjectAddress& object) {
   ObjectAddress owner = object;
+  if (object.classId == TriggerRelationId)
+    TakeColumn(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, object.objectId, Anum_pg_trigger_tgconstraint, [&](Datum constraint) {
+      if (OidIsValid(DatumGetObjectId(constraint))) ObjectAddressSet(owner, ConstraintRelationId, DatumGetObjectId(constraint));
+    });
   if (object.classId == TypeRelationId && OidIsValid(get_element_type(object.objectId))) owner.objectId = get_element_type(object.objectId);
   if (object.classId == StatisticExtRelationId)
     TakeColumn(StatisticExtRelationId, StatisticExtOidIndexId, Anum_pg_statistic_ext_oid, object.objectId, Anum_pg_statistic_ext_stxrelid,
@@ -59,22 +71,54 @@ ObjectAddress OwnerOf(const ObjectAddress& object) {
   return owner;
 }
 
+bool Computes(Node* node) {
+  if (!IsA(node, IndexStmt)) return false;
+  auto* const index = reinterpret_cast<IndexStmt*>(node);
+  ListCell* cell;
+  foreach (cell, index->indexParams)
+    if (lfirst_node(IndexElem, cell)->expr != nullptr) return true;
+  return index->whereClause != nullptr;
+}
+
 }  // namespace
 
 void CheckStaysLocal(const ObjectAddress& object) {
-  if (IsSharedObject(OwnerOf(object))) RaiseChangedMeaning();
+  ObjectAddress const owner = OwnerOf(object);
+  // An extension of this member may stand in a shared schema.
+  if (IsSharedObject(owner) && !OidIsValid(getExtensionOfObject(owner.classId, owner.objectId))) RaiseChangedMeaning();
 }
 
 void RequireNothingDone(const Recorder* recorder, uint64_t catalog_rows) {
   if (AnythingRecorded(recorder) || catalog_rows != 0) RaiseChangedMeaning();
 }
 
-void FixNames(Node* node) {
+PlannedStmt* FixNames(PlannedStmt* statement, bool top_level) {
+  Node* const node = statement->utilityStmt;
   // DROP INDEX CONCURRENTLY is told of before it commits.
-  if (Concurrent(node) == nullptr || IsA(node, DropStmt)) return;
-  RangeVar* const name = IsA(node, IndexStmt) ? reinterpret_cast<IndexStmt*>(node)->relation : reinterpret_cast<AlterTableStmt*>(node)->relation;
+  if (Concurrent(node) == nullptr || IsA(node, DropStmt)) return statement;
+  if (Computes(node)) {
+    ereport(NOTICE, (errmsg("the index is built without CONCURRENTLY: it has expressions"),
+                     errdetail("One that used shared objects could not be taken back.")));
+    return WithoutConcurrency(statement, top_level);
+  }
+  auto* const copy = static_cast<PlannedStmt*>(copyObjectImpl(statement));
+  RangeVar* const name = IsA(node, IndexStmt) ? reinterpret_cast<IndexStmt*>(copy->utilityStmt)->relation
+                                              : reinterpret_cast<AlterTableStmt*>(copy->utilityStmt)->relation;
   Oid const relation = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK, RangeVarCallbackOwnsRelation, nullptr);
-  if (OidIsValid(relation) && IsSharedRelation(relation)) RaiseChangedMeaning();
+  if (!OidIsValid(relation)) return copy;
+  if (IsSharedRelation(relation)) RaiseChangedMeaning();
+  name->schemaname = get_namespace_name(get_rel_namespace(relation));
+  return copy;
+}
+
+void FixReindexed(const RangeVar* name) {
+  Oid const relation = RangeVarGetRelid(name, NoLock, true);
+  if (!OidIsValid(relation) || !pg_class_ownercheck(relation, GetUserId())) return;  // PostgreSQL's error
+  char const kind = get_rel_relkind(relation);
+  bool const index = kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX;
+  Oid const table = index ? IndexGetRelation(relation, true) : relation;
+  if (OidIsValid(table)) LockRelationOid(table, ShareUpdateExclusiveLock);
+  if (RangeVarGetRelid(name, NoLock, true) != relation) RaiseChangedMeaning();
 }
 
 PlannedStmt* WithoutConcurrency(PlannedStmt* statement, bool top_level) {
@@ -91,6 +135,7 @@ void JudgeAgain(Node* node, Targets (*judge)(Node*)) {
   switch (nodeTag(node)) {
     case T_AlterTableStmt:
     case T_AlterExtensionContentsStmt:
+    case T_AlterObjectDependsStmt:
     case T_CommentStmt:
     case T_GrantStmt:
     case T_GrantRoleStmt:

@@ -272,7 +272,11 @@ bool SetsTrigger(const AlterTableCmd* cmd) {
 
 void CheckCreateSchema(const CreateSchemaStmt* create, bool inside) {
   ListCell* cell;
-  foreach (cell, create->schemaElts) CheckTaken(static_cast<Node*>(lfirst(cell)), inside);
+  foreach (cell, create->schemaElts) {
+    Node* const element = static_cast<Node*>(lfirst(cell));
+    if (IsRoleStatement(element)) RaiseNotTaken("a privilege on a database within CREATE SCHEMA", "Use a statement for each.");
+    CheckTaken(element, inside);
+  }
 }
 
 // Kinds that make or change something in a schema and need more than a word.
@@ -518,23 +522,28 @@ void CheckReindex(const ReindexStmt* reindex) {
   ListCell* cell;
   foreach (cell, reindex->params) {
     auto* const option = lfirst_node(DefElem, cell);
-    if (strcmp(option->defname, "concurrently") != 0 || !defGetBoolean(option) || !ConcernsShared(reindex)) continue;
-    RaiseNotTaken("REINDEX CONCURRENTLY", "dadbs.rebuild_table() builds a table's indexes anew on this member, while the others go on; so does REINDEX without CONCURRENTLY.");
+    if (strcmp(option->defname, "concurrently") != 0 || !defGetBoolean(option)) continue;
+    if (reindex->relation != nullptr && !ConcernsShared(reindex)) FixReindexed(reindex->relation);
+    if (ConcernsShared(reindex)) RaiseNotTaken("REINDEX CONCURRENTLY", "dadbs.rebuild_table() builds a table's indexes anew on this member, while the others go on; so does REINDEX without CONCURRENTLY.");
   }
 }
 
 }  // namespace
 
-// EXPLAIN ANALYZE executes a CREATE TABLE AS without asking ProcessUtility again.
+bool ExplainsCreateTableAs(Node* node) {
+  if (!IsA(node, ExplainStmt)) return false;
+  Node* const query = reinterpret_cast<ExplainStmt*>(node)->query;
+  if (query == nullptr || !IsA(query, Query)) return false;
+  Node* const utility = reinterpret_cast<Query*>(query)->utilityStmt;
+  return utility != nullptr && IsA(utility, CreateTableAsStmt);
+}
+
 void CheckLocal(Node* node) {
   if (IsA(node, TruncateStmt)) GuardTruncateEarly(node);
   if (IsA(node, ReindexStmt)) CheckReindex(reinterpret_cast<ReindexStmt*>(node));
   if (IsA(node, AlterTableStmt)) CheckMove(reinterpret_cast<AlterTableStmt*>(node));
-  if (!IsA(node, ExplainStmt)) return;
-  Node* query = reinterpret_cast<ExplainStmt*>(node)->query;
-  if (query == nullptr || !IsA(query, Query)) return;
-  Node* utility = reinterpret_cast<Query*>(query)->utilityStmt;
-  if (utility == nullptr || !IsA(utility, CreateTableAsStmt)) return;
+  if (!ExplainsCreateTableAs(node)) return;
+  Node* const utility = reinterpret_cast<Query*>(reinterpret_cast<ExplainStmt*>(node)->query)->utilityStmt;
   ListCell* cell;
   foreach (cell, reinterpret_cast<ExplainStmt*>(node)->options)
     if (strcmp(lfirst_node(DefElem, cell)->defname, "analyze") == 0 && defGetBoolean(lfirst_node(DefElem, cell)) &&
