@@ -14,6 +14,7 @@
 extern "C" {
 #include "access/genam.h"
 #include "access/relation.h"
+#include "access/transam.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/namespace.h"
@@ -542,6 +543,11 @@ bool CountAlter(Targets* t, Node* node) {
   }
 }
 
+bool IsBuiltIn(TypeName* name) {
+  Oid const type = LookupTypeNameOid(nullptr, name, true);
+  return OidIsValid(type) && type < FirstNormalObjectId;
+}
+
 // What is in no schema, and comes between the members wherever it is made.
 bool CountGlobal(Targets* t, Node* node) {
   switch (nodeTag(node)) {
@@ -571,7 +577,8 @@ bool CountGlobal(Targets* t, Node* node) {
       Targets both;
       CountType(&both, reinterpret_cast<CreateCastStmt*>(node)->sourcetype);
       CountType(&both, reinterpret_cast<CreateCastStmt*>(node)->targettype);
-      CountScope(t, both.shared > 0, "cast");
+      // Between types that all members have, it would change what expressions of shared definitions mean here.
+      CountScope(t, both.shared > 0 || (IsBuiltIn(reinterpret_cast<CreateCastStmt*>(node)->sourcetype) && IsBuiltIn(reinterpret_cast<CreateCastStmt*>(node)->targettype)), "cast");
       return true;
     }
     case T_CreateTransformStmt:

@@ -7,6 +7,7 @@
  *   rules.cpp      which statements are taken at all, by their parse tree alone; the same on both sides
  *   execute.cpp    execution at the position, or early inside a transaction block: role, search_path, settings
  *   effects.cpp    what an execution changed: keys, replica identities, relation versions; what it must not have made
+ *   local_effects.cpp what this member's own definitions may stand on, and what gives way
  *   expressions.cpp what the expressions of an object may call
  *   rewrite.cpp    values that filling a table would compute differently on each member
  *   roles.cpp      roles made through the chain, their names on this member, grants
