@@ -512,8 +512,17 @@ def h42_row_locks_stay_at_home(c):
     first.commit()
     equal(waiting.outcome(), None, "the second one")
     same_everywhere(c, "SELECT sum(n) FROM c42 WHERE p = 1", [(6,)], "the quota on one member")
-    # On two members at once: both pass. That is documented, and the members agree on it.
-    equal(race(c, *[[s.format(p=2) for s in book]] * 2), [None, None], "on two members at once")
+    # On two members at once: both pass, where neither COMMIT comes after the other's position. That is documented, and the members agree on it.
+    sessions = [c.connect(i, autocommit=False) for i in (1, 2)]
+    for session in sessions:
+        execute(session, *[s.format(p=2) for s in book])
+    with standing_still(c, 1, "consensus"), standing_still(c, 2, "consensus"):
+        commits = [InBackground(session.commit) for session in sessions]
+        for session in sessions:
+            await_hold(c, session.member, pid_of(session))
+    equal([commit.outcome() for commit in commits], [None, None], "on two members at once")
+    for session in sessions:
+        session.close()
     same_everywhere(c, "SELECT sum(n) FROM c42 WHERE p = 2", [(12,)], "the quota between members")
     # max() + 1 under LOCK TABLE: the key lets one through.
     number = ["LOCK TABLE m42 IN EXCLUSIVE MODE", "INSERT INTO m42 SELECT max(id) + 1, 1 FROM m42"]
