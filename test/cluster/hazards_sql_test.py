@@ -128,6 +128,13 @@ def h33_roles_are_the_chains(c):
     c.settle()
     equal(c.value(1, "SELECT local_name FROM dadbs_internal.role WHERE role_name = 'taken'"), "dadbs_taken", "the name was taken")
     equal(c.value(3, "SELECT local_name FROM dadbs_internal.role WHERE role_name = 'taken'"), "taken", "it was free")
+    # What this member calls them is not in its hands, nor what they are members of.
+    c.run(1, "CREATE ROLE spy CREATEDB")
+    for statement in ("GRANT CREATE ON SCHEMA public TO dadbs_taken", "ALTER ROLE dadbs_taken NOLOGIN", "DROP ROLE dadbs_taken", "DROP OWNED BY dadbs_taken", "ALTER ROLE dadbs_taken RENAME TO other",
+                      "ALTER ROLE dadbs_owner SUPERUSER", "GRANT spy TO dadbs_owner", "GRANT spy TO dadbs_taken", "GRANT spy TO alice", "ALTER GROUP spy ADD USER alice", "ALTER GROUP spy ADD USER dadbs_taken",
+                      "CREATE ROLE spy2 CREATEDB ROLE alice", "CREATE ROLE spy2 CREATEDB ADMIN alice", "CREATE ROLE spy2 CREATEDB ROLE dadbs_owner"):
+        equal(sqlstate(lambda: c.run(1, statement)), "0A000", statement)
+    c.run(1, "GRANT alice TO spy", "REVOKE alice FROM spy", "ALTER ROLE dadbs_taken PASSWORD 'x'", "ALTER ROLE dadbs_taken PASSWORD NULL", "DROP ROLE spy")
     for i in c.members():
         equal(c.value(i, "SELECT rolpassword IS NOT NULL FROM pg_authid WHERE rolname = 'bob'"), i == 2, f"password on member {i}")
         equal(c.value(i, "SELECT count(*) FROM dadbs_internal.batch WHERE position('secret of bob'::bytea IN body) > 0"), 0, "leaked")

@@ -14,7 +14,6 @@
 extern "C" {
 #include "access/genam.h"
 #include "access/relation.h"
-#include "access/transam.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/namespace.h"
@@ -543,11 +542,6 @@ bool CountAlter(Targets* t, Node* node) {
   }
 }
 
-bool IsBuiltIn(TypeName* name) {
-  Oid const type = LookupTypeNameOid(nullptr, name, true);
-  return OidIsValid(type) && type < FirstNormalObjectId;
-}
-
 // What is in no schema, and comes between the members wherever it is made.
 bool CountGlobal(Targets* t, Node* node) {
   switch (nodeTag(node)) {
@@ -577,8 +571,7 @@ bool CountGlobal(Targets* t, Node* node) {
       Targets both;
       CountType(&both, reinterpret_cast<CreateCastStmt*>(node)->sourcetype);
       CountType(&both, reinterpret_cast<CreateCastStmt*>(node)->targettype);
-      // Between types that all members have, it would change what expressions of shared definitions mean here.
-      CountScope(t, both.shared > 0 || (IsBuiltIn(reinterpret_cast<CreateCastStmt*>(node)->sourcetype) && IsBuiltIn(reinterpret_cast<CreateCastStmt*>(node)->targettype)), "cast");
+      CountScope(t, both.shared > 0, "cast");
       return true;
     }
     case T_CreateTransformStmt:

@@ -402,7 +402,7 @@ bool EverywhereAlike(const ObjectAddress& object) {
   if (object.classId == NamespaceRelationId) return IsSharedSchema(object.objectId);
   Oid const schema = SchemaOf(object);
   if (OidIsValid(schema))
-    return IsCatalogNamespace(schema) ? object.objectId < FirstNormalObjectId : IsSystemSchema(schema) || IsSharedObject(object);
+    return IsSystemSchema(schema) || IsSharedObject(object);
   switch (object.classId) {
     case ExtensionRelationId:
     case ForeignServerRelationId:

@@ -2,7 +2,7 @@
  * local_effects.cpp: what this member's own definitions may stand on, and what of it goes when the group changes that.
  *
  * Nothing permanent stands on shared objects, so that no shared DROP or ALTER stops here alone; temporary tables may, and give way at the position. What
- * they have computed by a function goes when the function is replaced. Names in shared schemas, and in pg_catalog, are not taken.
+ * they have computed by a function goes when the function is replaced. Names in shared schemas are not taken.
  */
 #include "effects.h"
 
@@ -38,9 +38,6 @@ bool IsParent(const ObjectAddress& object, const ObjectAddress& referred) {
 void CheckLocalPlace(const ObjectAddress& object) {
   ObjectAddress named = object;
   if (object.classId == TypeRelationId && OidIsValid(get_element_type(object.objectId))) named.objectId = get_element_type(object.objectId);
-  if (Oid const schema = SchemaOf(object); OidIsValid(schema) && IsCatalogNamespace(schema) && !OidIsValid(getExtensionOfObject(object.classId, object.objectId)))
-    ereport(ERROR, (errcode(kErrNotSupported), errmsg("%s would be in schema \"%s\"", getObjectDescription(&object, false), get_namespace_name(schema)),
-                    errdetail("It is this member's own, and shared definitions would find it here and not on the others."), errhint("Make it in a schema of your own.")));
   if (object.classId == NamespaceRelationId || !OidIsValid(SchemaOf(named)) || !IsSharedObject(named)) return;
   ereport(ERROR, (errcode(kErrNotSupported), errmsg("%s would be in a shared schema", getObjectDescription(&object, false)),
                   errdetail("It is this member's own: its name would be taken here and not on the others."),

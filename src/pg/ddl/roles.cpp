@@ -188,9 +188,36 @@ const char* NameOf(const RoleSpec* spec) {
   return get_rolespec_name(spec);
 }
 
+// The group's roles are named as the chain names them; a name of this member's own for one of them (LocalRoleName), and the owner of what superusers
+// make, are out of the reach of its statements: what such a role may do must not differ between members.
+void RefuseNameOfGroup(const char* name) {
+  if (name == nullptr || IsChainRole(name) || !IsGroupRole(name)) return;
+  RoleRow row;
+  bool const renamed = FindRole(name, true, &row);
+  ereport(ERROR, (errcode(kErrNotSupported), errmsg("role \"%s\" stands for the group on this member and cannot be changed here", name),
+                  renamed ? errhint("The group calls it \"%s\".", row.role_name) : 0));
+}
+
+// Who would be a member of a role of this member.
+void RefuseMembersOfGroup(List* options, const char* role) {
+  ListCell *cell, *member;
+  foreach (cell, options) {
+    auto* const option = lfirst_node(DefElem, cell);
+    if (strcmp(option->defname, "rolemembers") != 0 && strcmp(option->defname, "adminmembers") != 0) continue;
+    foreach (member, reinterpret_cast<List*>(option->arg)) {
+      const char* const name = NameOf(lfirst_node(RoleSpec, member));
+      if (name != nullptr && (IsChainRole(name) || IsGroupRole(name)))
+        ereport(ERROR, (errcode(kErrNotSupported),
+                        errmsg("role \"%s\" is this member's own and cannot be granted to \"%s\", a role of the group", role, name),
+                        errdetail("What a role of the group may do must not differ between members.")));
+    }
+  }
+}
+
 void CountCreateRole(Targets* t, const CreateRoleStmt* create) {
   // Roles with privileges, and those made by other than superusers, are this member's own.
   if (HasOption(create->options, IsPrivilegedOption) || !superuser()) {
+    RefuseMembersOfGroup(create->options, create->role);
     t->local++;
     t->local_name = create->role;
     return;
@@ -214,11 +241,13 @@ void CountAlterRole(Targets* t, const AlterRoleStmt* alter) {
   const char* name = NameOf(alter->role);
   if (name == nullptr) return;
   CountRole(t, name);
+  bool const password_only = list_length(alter->options) == 1 && HasOption(alter->options, IsPassword);
+  if (!password_only) RefuseNameOfGroup(name);
+  if (t->shared == 0 && alter->action > 0) RefuseMembersOfGroup(alter->options, name);
   if (t->shared == 0) return;
   if (HasOption(alter->options, IsPrivilegedOption))
     RaiseNotTaken("a role with privileges of its own", "Roles of the group have LOGIN, INHERIT, CONNECTION LIMIT and "
                                                        "VALID UNTIL only; give the privilege to another role.");
-  bool const password_only = list_length(alter->options) == 1 && HasOption(alter->options, IsPassword);
   if (password_only) {
     t->shared = 0;
     t->local = 1;
@@ -231,6 +260,7 @@ void CountGrantRole(Targets* t, const GrantRoleStmt* grant) {
   foreach (cell, grant->granted_roles) CountRole(&granted, lfirst_node(AccessPriv, cell)->priv_name);
   foreach (cell, grant->grantee_roles) {
     const char* name = NameOf(lfirst_node(RoleSpec, cell));
+    RefuseNameOfGroup(name);
     if (name != nullptr) CountRole(&grantees, name);
   }
   if (granted.local > 0 && grantees.shared > 0 && grant->is_grant)
@@ -292,6 +322,7 @@ void CountOwned(Targets* t, List* roles, const char* what) {
       t->shared++;
       t->shared_name = kOwnerRole;
     } else {
+      RefuseNameOfGroup(name);
       CountRole(t, name);
     }
   }
@@ -679,6 +710,7 @@ Targets ClassifyRoles(Node* node) {
     case T_DropRoleStmt:
       foreach (cell, reinterpret_cast<DropRoleStmt*>(node)->roles) {
         const char* name = NameOf(lfirst_node(RoleSpec, cell));
+        RefuseNameOfGroup(name);
         if (name != nullptr) CountRole(&t, name);
       }
       break;
@@ -696,6 +728,7 @@ Targets ClassifyRoles(Node* node) {
       break;
     case T_RenameStmt:
       CountRole(&t, reinterpret_cast<RenameStmt*>(node)->subname);
+      RefuseNameOfGroup(reinterpret_cast<RenameStmt*>(node)->subname);
       RefuseForGroup(t, "renaming a role of the group", "Make another role, and change the owners.");
       break;
     default:
@@ -711,6 +744,7 @@ void LocalGrantees(GrantStmt* grant, Targets* t) {
   foreach (cell, grant->grantees) {
     const char* name = NameOf(lfirst_node(RoleSpec, cell));
     if (name == nullptr || IsChainRole(name)) continue;
+    if (strcmp(name, kOwnerRole) != 0) RefuseNameOfGroup(name);
     Oid const role = get_role_oid(name, true);
     if (!OidIsValid(role) || superuser_arg(role) || strcmp(name, kOwnerRole) == 0) continue;
     t->local_name = name;
