@@ -129,7 +129,7 @@ class Judge:
                 name = line
                 if not self.is_local(*header.groups()):
                     objects.setdefault(name, []).append([])
-            elif name in objects and line and not line.startswith(("--", "\\")) and not re.search("START WITH|CACHE", line):
+            elif name in objects and line and not line.startswith(("--", "\\", "SET default_t")) and not re.search("START WITH|CACHE", line):
                 objects[name][-1].append(line)
         return {name: sorted("\n".join(lines) for lines in texts) for name, texts in objects.items()}
 
