@@ -198,6 +198,7 @@ def h05_what_this_member_has_computed(c):
           [(0, 0, 0)], "nothing was made")
     c.run(1, "CREATE INDEX CONCURRENTLY lone ON own.notes (upper(v)) WHERE id > 0", "EXPLAIN ANALYZE CREATE TABLE own.plain AS SELECT 1 AS x", "CREATE SCHEMA lone CREATE TABLE x (id int) GRANT SELECT ON x TO alice",
           "DROP INDEX own.lone", "DROP TABLE own.plain", "DROP SCHEMA lone CASCADE", "DROP FUNCTION own.f(int, int)", "CREATE EXTENSION citext SCHEMA own", "DROP EXTENSION citext")
+    c.run(3, "CREATE FUNCTION of_all() RETURNS SETOF dadbs.blocks LANGUAGE sql AS 'SELECT * FROM dadbs.blocks'", "DROP FUNCTION of_all()")  # every member has it
     c.run(3, "DROP FUNCTION tripled(int)", "DROP TYPE pair, shade", "DROP OPERATOR #### (int, int)")
 
 

@@ -392,6 +392,11 @@ bool IsSystemSchema(Oid schema) {
 
 namespace {
 
+bool IsOurSchema(Oid schema) {
+  const char* name = get_namespace_name(schema);
+  return name != nullptr && strcmp(name, "dadbs") == 0;
+}
+
 // Every member has it: built in, or shared.
 bool EverywhereAlike(const ObjectAddress& object) {
   Oid const extension = getExtensionOfObject(object.classId, object.objectId);
@@ -402,7 +407,7 @@ bool EverywhereAlike(const ObjectAddress& object) {
   if (object.classId == NamespaceRelationId) return IsSharedSchema(object.objectId);
   Oid const schema = SchemaOf(object);
   if (OidIsValid(schema))
-    return IsSystemSchema(schema) || IsSharedObject(object);
+    return IsSystemSchema(schema) || IsOurSchema(schema) || IsSharedObject(object);
   switch (object.classId) {
     case ExtensionRelationId:
     case ForeignServerRelationId:
