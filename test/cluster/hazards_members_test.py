@@ -9,6 +9,7 @@ import subprocess
 
 from clients import OWNER, everywhere, refused, transaction
 from harness import ROOT, Suite, check, equal, eventually, sqlstate
+from hazards import execute
 
 
 def start(c):
@@ -176,16 +177,14 @@ def h05_what_this_member_has_computed(c):
           "CREATE OPERATOR #### (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)")
     c.settle()
     idle = c.connect(2)
-    cursor = idle.cursor()
-    for statement in (OWNER, "CREATE TEMP TABLE k (id int, g int GENERATED ALWAYS AS (public.doubled(id)) STORED, h int DEFAULT public.doubled(1))", "INSERT INTO k VALUES (1)",
-                      "CREATE TEMP TABLE l (id int)", "CREATE INDEX ON l (public.doubled(id))", "CREATE TEMP TABLE typed OF public.pair", "CREATE TEMP TABLE uses (p public.pair)"):
-        cursor.execute(statement)
+    execute(idle, OWNER, "CREATE TEMP TABLE k (id int, g int GENERATED ALWAYS AS (public.doubled(id)) STORED, h int DEFAULT public.doubled(1))", "INSERT INTO k VALUES (1)",
+            "CREATE TEMP TABLE l (id int)", "CREATE INDEX ON l (public.doubled(id))", "CREATE TEMP TABLE typed OF public.pair", "CREATE TEMP TABLE uses (p public.pair)")
     for statement in ("CREATE OR REPLACE FUNCTION doubled(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 3'", "ALTER TYPE pair RENAME ATTRIBUTE a TO c",
                       "ALTER TYPE pair RENAME ATTRIBUTE b TO d CASCADE", "ALTER FUNCTION doubled(int) COST 5", "ALTER FUNCTION doubled(int) RENAME TO tripled"):
         equal(sqlstate(lambda: c.run(3, statement)), None, statement)
         c.settle(15)
-    cursor.execute("SELECT (SELECT count(*) FROM pg_attribute WHERE attrelid = 'k'::regclass AND attname IN ('id', 'g', 'h')), (SELECT count(*) FROM uses), to_regclass('typed') IS NULL")
-    equal(cursor.fetchall(), [(2, 0, True)], "what the session has left")
+    left = execute(idle, "SELECT (SELECT count(*) FROM pg_attribute WHERE attrelid = 'k'::regclass AND attname IN ('id', 'g', 'h')), (SELECT count(*) FROM uses), to_regclass('typed') IS NULL")
+    equal(left, [(2, 0, True)], "what the session has left")
     idle.close()
     c.run(1, "CREATE FUNCTION own.f(int, int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'")
     for statement in ("CREATE INDEX CONCURRENTLY lone ON own.notes (public.tripled(id))", "CREATE INDEX CONCURRENTLY lone ON own.notes (id) WHERE public.tripled(id) > 0",

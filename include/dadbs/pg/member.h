@@ -81,7 +81,7 @@ const Member* CurrentMember();
 std::string NodeName(core::NodeId id);
 
 // Server major version, encoding, collations and their versions, block size, ... : equal on all members.
-Environment ComputeEnvironment(const DatabaseFacts& facts, const std::string& database_name);
+Environment ComputeEnvironment(const MemberConfig& config);
 // Empty where equal, else "collation is C.UTF-8 here and en_US.UTF-8 there; ...".
 std::string DescribeDifference(const Environment& here, const Environment& there);
 

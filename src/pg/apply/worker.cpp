@@ -180,7 +180,7 @@ class Worker {
 
 // Rows are compared and ordered by the database's collation: with another one keys and indexes mean something else here than elsewhere. So do
 // names that begin with the database's.
-void CheckCollation() {
+void CheckDatabase() {
   Call([] { StartTransactionCommand(); });
   std::string database;
   DatabaseFacts const now = ReadDatabaseFacts(&database);
@@ -297,7 +297,7 @@ void Worker::Run() {
     pgstat_report_activity(STATE_RUNNING, "applying the chain");
   });
   TellVersions();
-  CheckCollation();
+  CheckDatabase();
   UseUpToldXids();
   pg_atomic_write_u32(&shared->outcomes_mended, 0);  // what follows is read from the history as it is now
   if (!AwaitTurnsOver()) return;

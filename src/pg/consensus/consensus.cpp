@@ -201,7 +201,7 @@ void ConsensusWorker::StartTransport(const core::Bytes& seed) {
     peers.push_back(std::move(peer));
   }
   std::string error;
-  transport_ = net::Transport::Create(options, std::move(peers), ComputeEnvironment(member_.config.facts, member_.config.database_name),
+  transport_ = net::Transport::Create(options, std::move(peers), ComputeEnvironment(member_.config),
                                       member_.genesis_bytes, &error);
   if (!transport_) throw PgError(ERRCODE_CONNECTION_EXCEPTION, "the peer port cannot be opened: " + error);
 }

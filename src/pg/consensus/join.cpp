@@ -28,7 +28,7 @@ constexpr int64_t kAskAgainInterval_us = 10'000'000;
 // together, and are compared with those of today at each connection.
 Environment EnvironmentOfFounder(const MemberConfig& config, const Environment& of_genesis) {
   Environment here;
-  for (const auto& [name, value] : ComputeEnvironment(config.facts, config.database_name)) {
+  for (const auto& [name, value] : ComputeEnvironment(config)) {
     auto const there = std::ranges::find(of_genesis, name, [](const auto& setting) { return setting.first; });
     if (there != of_genesis.end()) here.emplace_back(name, name == "rules" ? there->second : value);
   }

@@ -66,7 +66,6 @@ bool MayDefine(Node* node) {
     case T_DoStmt:
     case T_CopyStmt:
     case T_ExecuteStmt:
-    case T_ExplainStmt:
     case T_DeclareCursorStmt:
     case T_FetchStmt:
     case T_TruncateStmt:
@@ -74,13 +73,15 @@ bool MayDefine(Node* node) {
     case T_ReindexStmt:
     case T_ClusterStmt:
       return false;
+    case T_ExplainStmt:
+      return ExplainsCreateTableAs(node);
     default:
       return true;
   }
 }
 
 void PassLocal(const UtilityCall& c) {
-  if (!MayDefine(c.statement->utilityStmt) && !ExplainsCreateTableAs(c.statement->utilityStmt)) {
+  if (!MayDefine(c.statement->utilityStmt)) {
     Pass(c);
     return;
   }
@@ -95,16 +96,21 @@ Targets Judge(Node* node) {
   return targets;
 }
 
+Recorder* Recorded(RecordedAs as, void (*pass)(const UtilityCall&), const UtilityCall& c) {
+  Recorder* const recorder = StartRecording(as);
+  PG_TRY();
+  { pass(c); }
+  PG_FINALLY();
+  { StopRecording(recorder); }
+  PG_END_TRY();
+  return recorder;
+}
+
 // Plain Postgres's error or NOTICE.
 void RunForNothing(UtilityCall c) {
   c.statement = WithoutConcurrency(c.statement, c.context == PROCESS_UTILITY_TOPLEVEL);
   uint64 const before = CountCatalogRows();
-  Recorder* const recorder = StartRecording(RecordedAs::kLocal);
-  PG_TRY();
-  { Pass(c); }
-  PG_FINALLY();
-  { StopRecording(recorder); }
-  PG_END_TRY();
+  Recorder* const recorder = Recorded(RecordedAs::kLocal, Pass, c);
   RequireNothingDone(recorder, CountCatalogRows() - before);
 }
 
@@ -121,13 +127,7 @@ void RunLocal(UtilityCall c) {
   Node* node = c.statement->utilityStmt;
   CheckLocalNames(node);
   c.statement = FixNames(c.statement, c.context == PROCESS_UTILITY_TOPLEVEL);
-  bool const extension = DropsDadbs(node);
-  Recorder* const recorder = StartRecording(extension ? RecordedAs::kDropExtension : RecordedAs::kLocal);
-  PG_TRY();
-  { PassLocal(c); }
-  PG_FINALLY();
-  { StopRecording(recorder); }
-  PG_END_TRY();
+  Recorder* const recorder = Recorded(DropsDadbs(node) ? RecordedAs::kDropExtension : RecordedAs::kLocal, PassLocal, c);
   JudgeAgain(node, Judge);
   if (!AnythingRecorded(recorder) || IsRoleStatement(node)) return;
   CommandCounterIncrement();

@@ -195,7 +195,15 @@ void RefuseNameOfGroup(const char* name) {
   RoleRow row;
   bool const renamed = FindRole(name, true, &row);
   ereport(ERROR, (errcode(kErrNotSupported), errmsg("role \"%s\" stands for the group on this member and cannot be changed here", name),
+                  errdetail("What a role of the group may do must not differ between members."),
                   renamed ? errhint("The group calls it \"%s\".", row.role_name) : 0));
+}
+
+[[noreturn]] void RaiseMemberOfGroup(const char* role, const char* member) {
+  ereport(ERROR, (errcode(kErrNotSupported),
+                  errmsg("role \"%s\" is this member's own and cannot be granted to \"%s\", a role of the group", role, member),
+                  errdetail("What a role of the group may do must not differ between members.")));
+  pg_unreachable();
 }
 
 // Who would be a member of a role of this member.
@@ -206,10 +214,7 @@ void RefuseMembersOfGroup(List* options, const char* role) {
     if (strcmp(option->defname, "rolemembers") != 0 && strcmp(option->defname, "adminmembers") != 0) continue;
     foreach (member, reinterpret_cast<List*>(option->arg)) {
       const char* const name = NameOf(lfirst_node(RoleSpec, member));
-      if (name != nullptr && (IsChainRole(name) || IsGroupRole(name)))
-        ereport(ERROR, (errcode(kErrNotSupported),
-                        errmsg("role \"%s\" is this member's own and cannot be granted to \"%s\", a role of the group", role, name),
-                        errdetail("What a role of the group may do must not differ between members.")));
+      if (name != nullptr && (IsChainRole(name) || IsGroupRole(name))) RaiseMemberOfGroup(role, name);
     }
   }
 }
@@ -263,11 +268,7 @@ void CountGrantRole(Targets* t, const GrantRoleStmt* grant) {
     RefuseNameOfGroup(name);
     if (name != nullptr) CountRole(&grantees, name);
   }
-  if (granted.local > 0 && grantees.shared > 0 && grant->is_grant)
-    ereport(ERROR, (errcode(kErrNotSupported),
-                    errmsg("role \"%s\" is this member's own and cannot be granted to \"%s\", a role of the group",
-                           granted.local_name, grantees.shared_name),
-                    errdetail("What a role of the group may do must not differ between members.")));
+  if (granted.local > 0 && grantees.shared > 0 && grant->is_grant) RaiseMemberOfGroup(granted.local_name, grantees.shared_name);
   // A role of the group granted to one of this member: who may act for it here is this member's affair.
   if (grantees.local > 0 && grantees.shared == 0) {
     *t = grantees;

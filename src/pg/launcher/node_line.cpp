@@ -112,7 +112,8 @@ void SplitAddress(const std::string& address, std::string* host, uint16_t* port)
                   "It reads host:port, with a port between 1 and 65535.");
 }
 
-Environment ComputeEnvironment(const DatabaseFacts& facts, const std::string& database_name) {
+Environment ComputeEnvironment(const MemberConfig& config) {
+  const DatabaseFacts& facts = config.facts;
   Environment env;
   env.emplace_back("server_version", std::to_string(PG_VERSION_NUM / 10000));
   env.emplace_back("rules", std::to_string(kRulesVersion));
@@ -129,7 +130,7 @@ Environment ComputeEnvironment(const DatabaseFacts& facts, const std::string& da
   env.emplace_back("block_size", std::to_string(BLCKSZ));
   env.emplace_back("name_length", std::to_string(NAMEDATALEN));
   // Names may begin with it, and others than the own one are errors: in definitions, in functions and contracts, when they are executed.
-  env.emplace_back("database", database_name);
+  env.emplace_back("database", config.database_name);
   return env;
 }
 

@@ -285,7 +285,7 @@ core::Genesis MakeGenesis(std::vector<core::Member> members, std::vector<std::st
   genesis.sequence_stride = static_cast<uint32_t>(members.size());
   genesis.members = std::move(members);
   genesis.schemas = std::move(schemas);
-  genesis.environment = ComputeEnvironment(config.facts, config.database_name);
+  genesis.environment = ComputeEnvironment(config);
   return genesis;
 }
 
